@@ -1,0 +1,28 @@
+"""Keras layers, models and tools for convolutional networks that are discretised partial differential equations.
+
+After Ruthotto & Haber, *Deep Neural Networks Motivated by Partial Differential Equations*, J. Math. Imaging and Vision
+2019. Equation numbers in the documentation are the paper's.
+"""
+
+
+import keras as _keras
+
+if _keras.backend.backend() != "tensorflow":
+    raise ImportError(
+        "keras_pdecnn needs the TensorFlow backend of Keras: set KERAS_BACKEND=tensorflow. "
+        f"Received: {_keras.backend.backend()}"
+    )
+
+from keras_pdecnn import constraints, data, initializers, layers, models, ops, regularizers
+from keras_pdecnn.version import __version__
+
+__all__ = [
+    "__version__",
+    "constraints",
+    "data",
+    "initializers",
+    "layers",
+    "models",
+    "ops",
+    "regularizers",
+]

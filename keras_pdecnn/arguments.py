@@ -1,0 +1,76 @@
+"""Checks of arguments: each returns the value it accepts and otherwise says what it expected and what it received."""
+
+from __future__ import annotations
+
+import math
+import numbers
+
+
+def check_positive_integer(name: str, value) -> int:
+    """Return value as an int if it is a whole number of at least 1."""
+    if isinstance(value, bool) or not isinstance(value, numbers.Integral) or value < 1:
+        raise ValueError(f"{name} must be an integer of at least 1. Received: {name}={value!r}")
+    return int(value)
+
+
+def check_positive(name: str, value) -> float:
+    """Return value as a float if it is a positive finite number."""
+    if not _is_finite_number(value) or value <= 0:
+        raise ValueError(f"{name} must be a positive number. Received: {name}={value!r}")
+    return float(value)
+
+
+def check_non_negative(name: str, value) -> float:
+    """Return value as a float if it is a finite number of at least 0."""
+    if not _is_finite_number(value) or value < 0:
+        raise ValueError(f"{name} must be a number of at least 0. Received: {name}={value!r}")
+    return float(value)
+
+
+def check_fraction(name: str, value) -> float:
+    """Return value as a float if it is a number of at least 0 and below 1."""
+    if not _is_finite_number(value) or not 0 <= value < 1:
+        raise ValueError(f"{name} must be at least 0 and below 1. Received: {name}={value!r}")
+    return float(value)
+
+
+def check_choice(name: str, value, choices):
+    """Return value if it is one of the choices."""
+    if value not in choices:
+        accepted = ", ".join(repr(choice) for choice in choices)
+        raise ValueError(f"{name} must be one of {accepted}. Received: {name}={value!r}")
+    return value
+
+
+def check_odd_sizes(name: str, value) -> int | tuple[int, ...]:
+    """Return a kernel size, an odd integer or one per space axis."""
+    sizes = value if isinstance(value, tuple | list) else (value,)
+    for size in sizes:
+        if isinstance(size, bool) or not isinstance(size, numbers.Integral) or size < 1 or size % 2 == 0:
+            raise ValueError(f"{name} must be odd: a centred stencil has an exact adjoint. Received: {name}={value!r}")
+    if not 1 <= len(sizes) <= 3:
+        raise ValueError(f"{name} must have one to three entries. Received: {name}={value!r}")
+    return tuple(int(size) for size in sizes) if isinstance(value, tuple | list) else int(value)
+
+
+def look_up(name: str, get, identifier):
+    """Return get(identifier); what Keras does not know is reported under the name of our argument."""
+    try:
+        return get(identifier)
+    except (ValueError, TypeError, KeyError) as error:
+        raise ValueError(
+            f"{name} must be a name, configuration or object that Keras knows. Received: {name}={identifier!r}"
+        ) from error
+
+
+def per_entry(name: str, value, count: int, entry: str) -> tuple:
+    """Return value as a tuple of `count` entries, one per `entry` ("block", "space axis"): a single one is repeated."""
+    if isinstance(value, tuple | list):
+        if len(value) != count:
+            raise ValueError(f"{name} must be one value or one per {entry} ({count}). Received: {name}={value!r}")
+        return tuple(value)
+    return (value,) * count
+
+
+def _is_finite_number(value) -> bool:
+    return isinstance(value, numbers.Real) and not isinstance(value, bool) and math.isfinite(value)

@@ -1,0 +1,37 @@
+"""Box constraint on kernel entries."""
+
+from __future__ import annotations
+
+import keras
+from keras import ops
+
+
+@keras.saving.register_keras_serializable(package="keras_pdecnn")
+class Box(keras.constraints.Constraint):
+    """Project every entry of a weight onto the interval [minimum, maximum] after each update.
+
+    The paper keeps kernel entries in [-1, 1].
+
+    Args:
+        minimum: Lower bound.
+        maximum: Upper bound, above `minimum`.
+
+    Raises:
+        ValueError: If the interval is empty.
+
+    Example:
+        >>> Box(-1.0, 1.0)(keras.ops.array([-3.0, 0.5])).numpy().tolist()
+        [-1.0, 0.5]
+    """
+
+    def __init__(self, minimum, maximum):
+        if not minimum < maximum:
+            raise ValueError(f"Box needs minimum < maximum. Received: minimum={minimum!r}, maximum={maximum!r}")
+        self.minimum = minimum
+        self.maximum = maximum
+
+    def __call__(self, weight):
+        return ops.clip(weight, self.minimum, self.maximum)
+
+    def get_config(self):
+        return {"minimum": self.minimum, "maximum": self.maximum}

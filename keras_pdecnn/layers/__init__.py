@@ -1,0 +1,23 @@
+"""Keras layers: the blocks of the four networks and what connects them."""
+
+from keras_pdecnn.layers.block import PDEBlock
+from keras_pdecnn.layers.connector import Connector
+from keras_pdecnn.layers.hamiltonian import HamiltonianBlock
+from keras_pdecnn.layers.parabolic import ParabolicBlock
+from keras_pdecnn.layers.residual import ResidualBlock
+from keras_pdecnn.layers.second_order import SecondOrderBlock
+from keras_pdecnn.layers.standardization import Standardization
+from keras_pdecnn.layers.symmetric_conv import SymmetricConv
+from keras_pdecnn.layers.tv_normalization import TVNormalization
+
+__all__ = [
+    "Connector",
+    "HamiltonianBlock",
+    "PDEBlock",
+    "ParabolicBlock",
+    "ResidualBlock",
+    "SecondOrderBlock",
+    "Standardization",
+    "SymmetricConv",
+    "TVNormalization",
+]

@@ -1,0 +1,147 @@
+"""The base of all blocks: N steps of a differential equation as one Keras layer."""
+
+from __future__ import annotations
+
+from keras import ops
+
+from keras_pdecnn import arguments
+from keras_pdecnn.initializers import ConstantInTime
+from keras_pdecnn.layers.field import FieldLayer
+from keras_pdecnn.ops.integrators import Integrator
+from keras_pdecnn.ops.propagation import propagate, trajectory, undo
+
+BACKPROPS = ("reversible", "checkpointed", "stored")
+
+
+class PDEBlock(FieldLayer):
+    """N steps of a time integrator at constant width, with weights stacked in time.
+
+    A subclass names the integrator and whether its right-hand side is the symmetric layer; it is a dozen lines.
+
+    Weights: `kernel` (steps, fields, *kernel_size, c, filters), `scale` (with a normalisation) and `bias` (with
+    `use_bias`), both (steps, fields, filters). Features: (batch, *space, channels) with one to three space axes, in
+    and out. The state is held in the type of the weights; under a mixed policy only F runs in the compute type, and
+    the output is float32.
+
+    Args:
+        steps: Number N of steps, at least 1.
+        step_size: h, positive; default 1.
+        kernel_size, filters, activation, normalization, epsilon, use_bias, padding: See `FieldLayer`.
+        backprop: How the gradient is taken: "reversible", "checkpointed" or "stored".
+        kernel_initializer: Initializer of one kernel, drawn once and repeated over the steps; default "he_normal".
+        kernel_regularizer, scale_regularizer, bias_regularizer: Regularisers, time on axis 0; default None.
+        kernel_constraint: Constraint of the kernel; default None.
+        **layer_kwargs: name, dtype, trainable of `keras.layers.Layer`.
+
+    Raises:
+        ValueError: If an argument is outside its range, if "reversible" is asked of an integrator that cannot be run
+            backwards, or if the input has not one to three space axes and a suitable number of channels.
+    """
+
+    integrator: Integrator
+
+    def __init__(
+        self,
+        steps,
+        step_size=1.0,
+        kernel_size=3,
+        filters=None,
+        activation="relu",
+        normalization="tv",
+        epsilon=1e-3,
+        use_bias=True,
+        padding="same",
+        backprop=None,
+        kernel_initializer="he_normal",
+        kernel_regularizer=None,
+        scale_regularizer=None,
+        bias_regularizer=None,
+        kernel_constraint=None,
+        **layer_kwargs,
+    ):
+        super().__init__(
+            kernel_size=kernel_size,
+            filters=filters,
+            activation=activation,
+            normalization=normalization,
+            epsilon=epsilon,
+            use_bias=use_bias,
+            padding=padding,
+            kernel_initializer=kernel_initializer,
+            kernel_regularizer=kernel_regularizer,
+            scale_regularizer=scale_regularizer,
+            bias_regularizer=bias_regularizer,
+            kernel_constraint=kernel_constraint,
+            **layer_kwargs,
+        )
+        self.steps = arguments.check_positive_integer("steps", steps)
+        self.step_size = arguments.check_positive("step_size", step_size)
+        self.backprop = self._check_backprop(backprop)
+
+    def _check_backprop(self, backprop):
+        reversible = self.integrator.is_reversible
+        if backprop is None:
+            return "reversible" if reversible else "stored"
+        if backprop == "reversible" and not reversible:
+            raise ValueError(
+                f"{type(self).__name__} cannot be run backwards ({self.integrator.name} is no composition of shears): "
+                f"backprop must be 'stored' or 'checkpointed'. Received: backprop={backprop!r}"
+            )
+        return arguments.check_choice("backprop", backprop, BACKPROPS)
+
+    def build(self, input_shape):
+        fields = self.integrator.fields
+        # K1 and K2 of the general layer are stored as two fields of the kernel; they share scale and bias.
+        kernels = fields if self.symmetric else 2 * fields
+        self._add_field_weights(
+            input_shape,
+            parts=self.integrator.parts,
+            kernel_axes=(self.steps, kernels),
+            vector_axes=(self.steps, fields),
+            initializer=ConstantInTime(self.kernel_initializer),
+        )
+
+    def call(self, y):
+        """Return the features at time N h, of the shape of y."""
+        return self.integrator.finish(self._propagate(ops.cast(y, self.variable_dtype)))
+
+    def trajectory(self, y):
+        """Return the features at all times t_0 … t_N, stacked: shape (steps + 1, batch, *space, channels).
+
+        The layer is built on y if it has not been; y is a tensor or an array of any type.
+
+        Raises:
+            ValueError: If y does not have the number of axes or channels that the layer was built for.
+        """
+        y = self._features(y)
+        states = trajectory(self.integrator, self.field, self.theta(), self.step_size, self.integrator.start(y))
+        return ops.stack([self.integrator.finish(state) for state in states])
+
+    def _propagate(self, y) -> tuple:
+        """Return the state at time N h, from features at time 0."""
+        return propagate(self.integrator, self.field, self.theta(), self.step_size, self.integrator.start(y))
+
+    def _undo(self, state: tuple):
+        """Return the features at time 0, from the state at time N h."""
+        return self.integrator.finish(undo(self.integrator, self.field, self.theta(), self.step_size, state))
+
+    def _features(self, y):
+        """Do outside `call` what `__call__` does before it: convert to the type of the state, build, check."""
+        y = ops.convert_to_tensor(y, dtype=self.variable_dtype)
+        if not self.built:
+            self.build(tuple(y.shape))
+        rank, channels = self.input_spec.ndim, self.input_spec.axes[-1]
+        if len(y.shape) != rank or y.shape[-1] not in (None, channels):
+            raise ValueError(
+                f"{self.name} was built for features with {rank} axes and {channels} channels. "
+                f"Received: shape {tuple(y.shape)}"
+            )
+        return y
+
+    def get_config(self):
+        return {
+            **super().get_config(),
+            "steps": self.steps,
+            "step_size": self.step_size,
+            "backprop": self.backprop,
+        }

@@ -1,0 +1,127 @@
+"""The connector between blocks: change the width, halve the resolution."""
+
+from __future__ import annotations
+
+import keras
+from keras import ops
+
+from keras_pdecnn import arguments
+
+
+@keras.saving.register_keras_serializable(package="keras_pdecnn")
+class Connector(keras.layers.Layer):
+    """Convolution without bias, batch normalisation, ReLU and average pooling.
+
+    y -> pool(relu(BN(K y))),   (batch, *space, c) -> (batch, *(space // pool_size), filters)
+
+    With the default kernel size 1 this leads from one block to the next; with kernel size 3 and pool size 1 it is the
+    opening layer. Where an axis is known only at run time, at least one pixel of it is kept.
+
+    Args:
+        filters: Number of output channels.
+        kernel_size: Size of the convolution; default 1.
+        pool_size: Factor by which every space axis shrinks; default 2, 1 for none.
+        momentum: Of the moving statistics of the batch normalisation; default 0.9.
+        synchronized: Whether batch statistics are taken over all replicas of a distribution strategy; default False:
+            per replica.
+        kernel_initializer: Default "he_normal".
+        kernel_regularizer: Regulariser of the kernel; default None.
+        **layer_kwargs: name, dtype, trainable of `keras.layers.Layer`.
+
+    Raises:
+        ValueError: If an argument is outside its range, or pooling would leave nothing of an axis.
+
+    Example:
+        >>> Connector(filters=8)(keras.ops.ones((1, 8, 8, 4))).shape
+        TensorShape([1, 4, 4, 8])
+    """
+
+    def __init__(
+        self,
+        filters,
+        kernel_size=1,
+        pool_size=2,
+        momentum=0.9,
+        synchronized=False,
+        kernel_initializer="he_normal",
+        kernel_regularizer=None,
+        **layer_kwargs,
+    ):
+        super().__init__(**layer_kwargs)
+        self.filters = arguments.check_positive_integer("filters", filters)
+        self.kernel_size = arguments.check_odd_sizes("kernel_size", kernel_size)
+        self.pool_size = arguments.check_positive_integer("pool_size", pool_size)
+        self.momentum = arguments.check_fraction("momentum", momentum)
+        self.synchronized = arguments.check_choice("synchronized", synchronized, (True, False))
+        self.kernel_initializer = arguments.look_up("kernel_initializer", keras.initializers.get, kernel_initializer)
+        self.kernel_regularizer = arguments.look_up("kernel_regularizer", keras.regularizers.get, kernel_regularizer)
+
+    def build(self, input_shape):
+        rank = len(input_shape) - 2
+        if not 1 <= rank <= 3 or input_shape[-1] is None:
+            raise ValueError(
+                "Connector needs features of shape (batch, *space, channels) with one to three space axes and a known "
+                f"number of channels. Received: input_shape={tuple(input_shape)}"
+            )
+        size = arguments.per_entry("kernel_size", self.kernel_size, rank, "space axis")
+        self._pooled_shape(input_shape)
+        self.kernel = self.add_weight(
+            name="kernel",
+            shape=(*size, input_shape[-1], self.filters),
+            initializer=self.kernel_initializer,
+            regularizer=self.kernel_regularizer,
+        )
+        self.normalization = keras.layers.BatchNormalization(
+            momentum=self.momentum,
+            synchronized=self.synchronized,
+            dtype=self.dtype_policy,
+            name="normalization",
+        )
+        self.normalization.build((*input_shape[:-1], self.filters))
+        self.input_spec = keras.layers.InputSpec(ndim=rank + 2, axes={-1: input_shape[-1]})
+
+    def call(self, y, training=None):
+        y = ops.conv(y, self.kernel, padding="same", data_format="channels_last")
+        y = ops.relu(self.normalization(y, training=training))
+        return average_pool(y, self.pool_size)
+
+    def _pooled_shape(self, shape):
+        """Return (batch, *space) after pooling; an axis shorter than the pool would be lost."""
+        space = shape[1:-1]
+        if any(size is not None and size < self.pool_size for size in space):
+            raise ValueError(
+                f"Pooling by {self.pool_size} would leave nothing of an axis: give a larger input or fewer blocks. "
+                f"Received: input_shape={tuple(shape)}"
+            )
+        return (shape[0], *(None if size is None else size // self.pool_size for size in space))
+
+    def compute_output_shape(self, input_shape):
+        return (*self._pooled_shape(input_shape), self.filters)
+
+    def get_config(self):
+        return {
+            **super().get_config(),
+            "filters": self.filters,
+            "kernel_size": self.kernel_size,
+            "pool_size": self.pool_size,
+            "momentum": self.momentum,
+            "synchronized": self.synchronized,
+            "kernel_initializer": keras.initializers.serialize(self.kernel_initializer),
+            "kernel_regularizer": keras.regularizers.serialize(self.kernel_regularizer),
+        }
+
+
+def average_pool(y, size: int):
+    """Average over windows of `size` pixels along every space axis; what is left over at the end is dropped.
+
+    An axis of unknown length keeps at least one entry: the average of what there is.
+    """
+    if size == 1:
+        return y
+    if None not in y.shape[1:-1]:
+        return ops.average_pool(y, size, padding="valid", data_format="channels_last")
+    # "same" averages over the pixels that exist; its last, partial window is kept only if there is no other.
+    space = ops.shape(y)[1:-1]
+    y = ops.average_pool(y, size, padding="same", data_format="channels_last")
+    whole = tuple(slice(0, ops.maximum(length // size, 1)) for length in space)
+    return y[(slice(None), *whole)]

@@ -1,0 +1,152 @@
+"""What every layer built on a right-hand side F shares: its settings, its weights, its configuration."""
+
+from __future__ import annotations
+
+import keras
+from keras import ops
+
+from keras_pdecnn import arguments
+from keras_pdecnn.ops.convolution import PADDINGS
+from keras_pdecnn.ops.fields import NORMALIZATIONS, Field
+
+
+class FieldLayer(keras.layers.Layer):
+    """Base of the layers that evaluate F(theta, y) on features (batch, *space, channels), one to three space axes.
+
+    Args:
+        kernel_size: Odd integer or one per space axis; default 3.
+        filters: Inner width of F; default the number of channels that F acts on.
+        activation: Pointwise function sigma; default "relu".
+        normalization: "tv" (eq. 9, default) or None.
+        epsilon: Smoothing of "tv", positive; default 1e-3.
+        use_bias: Whether a trainable bias is added before the activation; default True.
+        padding: "same" (zeros, default) or "periodic".
+        kernel_initializer: Initializer of a kernel; default "he_normal". Scales start at 1, biases at 0.
+        kernel_regularizer: Regulariser of the kernel; default None.
+        scale_regularizer: Regulariser of the scale; default None.
+        bias_regularizer: Regulariser of the bias; default None.
+        kernel_constraint: Constraint of the kernel; default None.
+        **layer_kwargs: name, dtype, trainable of `keras.layers.Layer`.
+
+    Raises:
+        ValueError: If an argument is outside its range, or the input has not one to three space axes and a known
+            number of channels.
+    """
+
+    symmetric = True
+
+    def __init__(
+        self,
+        kernel_size=3,
+        filters=None,
+        activation="relu",
+        normalization="tv",
+        epsilon=1e-3,
+        use_bias=True,
+        padding="same",
+        kernel_initializer="he_normal",
+        kernel_regularizer=None,
+        scale_regularizer=None,
+        bias_regularizer=None,
+        kernel_constraint=None,
+        **layer_kwargs,
+    ):
+        # Casting is left to the field: the state keeps its digits, only F runs in the compute type.
+        super().__init__(autocast=False, **layer_kwargs)
+        self.kernel_size = arguments.check_odd_sizes("kernel_size", kernel_size)
+        self.filters = None if filters is None else arguments.check_positive_integer("filters", filters)
+        self.activation = arguments.look_up("activation", keras.activations.get, activation)
+        self.normalization = arguments.check_choice("normalization", normalization, NORMALIZATIONS)
+        self.epsilon = arguments.check_positive("epsilon", epsilon)
+        self.use_bias = arguments.check_choice("use_bias", use_bias, (True, False))
+        self.padding = arguments.check_choice("padding", padding, PADDINGS)
+        regularizer, constraint = keras.regularizers.get, keras.constraints.get
+        self.kernel_initializer = arguments.look_up("kernel_initializer", keras.initializers.get, kernel_initializer)
+        self.kernel_regularizer = arguments.look_up("kernel_regularizer", regularizer, kernel_regularizer)
+        self.scale_regularizer = arguments.look_up("scale_regularizer", regularizer, scale_regularizer)
+        self.bias_regularizer = arguments.look_up("bias_regularizer", regularizer, bias_regularizer)
+        self.kernel_constraint = arguments.look_up("kernel_constraint", constraint, kernel_constraint)
+
+    def _add_field_weights(self, input_shape, parts=1, kernel_axes=(), vector_axes=(), initializer=None):
+        """Create kernel, scale and bias, the given axes in front of what one F has."""
+        rank, channels = len(input_shape) - 2, input_shape[-1]
+        if not 1 <= rank <= 3 or channels is None:
+            raise ValueError(
+                f"{type(self).__name__} needs features of shape (batch, *space, channels) with one to three space "
+                f"axes and a known number of channels. Received: input_shape={tuple(input_shape)}"
+            )
+        if channels % parts:
+            raise ValueError(
+                f"{type(self).__name__} divides the channels into {parts} equal parts. "
+                f"Received: input_shape={tuple(input_shape)}"
+            )
+        size = arguments.per_entry("kernel_size", self.kernel_size, rank, "space axis")
+        width = channels // parts
+        filters = self.filters or width
+        self.kernel = self.add_weight(
+            name="kernel",
+            shape=(*kernel_axes, *size, width, filters),
+            initializer=initializer or self.kernel_initializer,
+            regularizer=self.kernel_regularizer,
+            constraint=self.kernel_constraint,
+            autocast=False,
+        )
+        self.scale = self.bias = None
+        if self.normalization is not None:
+            self.scale = self.add_weight(
+                name="scale",
+                shape=(*vector_axes, filters),
+                initializer="ones",
+                regularizer=self.scale_regularizer,
+                autocast=False,
+            )
+        if self.use_bias:
+            self.bias = self.add_weight(
+                name="bias",
+                shape=(*vector_axes, filters),
+                initializer="zeros",
+                regularizer=self.bias_regularizer,
+                autocast=False,
+            )
+        # The spatial size is free, so it is no part of the specification.
+        self.input_spec = keras.layers.InputSpec(ndim=rank + 2, axes={-1: channels})
+
+    @property
+    def field(self) -> Field:
+        """The right-hand side F, without its weights."""
+        return Field(
+            activation=self.activation,
+            normalization=self.normalization,
+            epsilon=self.epsilon,
+            padding=self.padding,
+            symmetric=self.symmetric,
+            compute_dtype=self.compute_dtype,
+        )
+
+    def theta(self) -> dict:
+        """Return the weights that exist, as tensors by name."""
+        named = {"kernel": self.kernel, "scale": self.scale, "bias": self.bias}
+        return {name: ops.convert_to_tensor(weight) for name, weight in named.items() if weight is not None}
+
+    def compute_output_shape(self, input_shape):
+        return tuple(input_shape)
+
+    def compute_output_spec(self, y):
+        return keras.KerasTensor(y.shape, dtype=self.variable_dtype)
+
+    def get_config(self):
+        return {
+            **super().get_config(),
+            "kernel_size": self.kernel_size,
+            "filters": self.filters,
+            "activation": keras.activations.serialize(self.activation),
+            "normalization": self.normalization,
+            "epsilon": self.epsilon,
+            "use_bias": self.use_bias,
+            "padding": self.padding,
+            "kernel_initializer": keras.initializers.serialize(self.kernel_initializer),
+            "kernel_regularizer": keras.regularizers.serialize(self.kernel_regularizer),
+            "scale_regularizer": keras.regularizers.serialize(self.scale_regularizer),
+            "bias_regularizer": keras.regularizers.serialize(self.bias_regularizer),
+            "kernel_constraint": keras.constraints.serialize(self.kernel_constraint),
+        }

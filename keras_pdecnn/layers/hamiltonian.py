@@ -1,0 +1,44 @@
+"""The Hamiltonian block: a reversible network on two coupled halves of the channels."""
+
+from __future__ import annotations
+
+import keras
+
+from keras_pdecnn.layers.block import PDEBlock
+from keras_pdecnn.ops.integrators import verlet
+
+
+@keras.saving.register_keras_serializable(package="keras_pdecnn")
+class HamiltonianBlock(PDEBlock):
+    """N Verlet steps of the Hamiltonian system (eq. 10); it can be run backwards.
+
+    y_{j+1} = y_j + h F_sym(theta1_j, z_j),   z_{j+1} = z_j - h F_sym(theta2_j, y_{j+1})
+
+    The first half of the channels is y, the second z, so their number must be even. The weights have two fields, index
+    0 drives y and index 1 drives z; c is half the number of channels.
+
+    Args:
+        steps: Number N of steps.
+        backprop: "reversible" (default), "checkpointed" or "stored".
+        **settings: The other arguments of `PDEBlock`, with its defaults and errors.
+
+    Raises:
+        ValueError: If the number of input channels is odd.
+
+    Example:
+        >>> HamiltonianBlock(steps=3)(keras.ops.ones((1, 8, 8, 4))).shape
+        TensorShape([1, 8, 8, 4])
+    """
+
+    integrator = verlet
+
+    def inverse(self, y):
+        """Return the input that the block maps to y, up to rounding.
+
+        Args:
+            y: Features at time N h, shape (batch, *space, channels).
+
+        Returns:
+            Features at time 0, of the same shape.
+        """
+        return self._undo(self.integrator.start(self._features(y)))

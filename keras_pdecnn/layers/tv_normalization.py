@@ -1,0 +1,83 @@
+"""TV normalisation as a layer."""
+
+from __future__ import annotations
+
+import keras
+
+from keras_pdecnn import arguments
+from keras_pdecnn.ops.normalization import tv_normalize
+
+
+@keras.saving.register_keras_serializable(package="keras_pdecnn")
+class TVNormalization(keras.layers.Layer):
+    """Divide every pixel by the length of its feature vector, then scale and shift each channel (eq. 9).
+
+    N_tv(u) = u / sqrt(sum_c u_c^2 + epsilon),   output = scale * N_tv(u) + bias
+
+    Features have shape (batch, *space, channels). No batch statistics: training and inference are the same.
+
+    Args:
+        epsilon: Smoothing, positive; default 1e-3.
+        use_scale: Whether to train a `scale` (channels,), at first 1; default True.
+        use_bias: Whether to train a `bias` (channels,), at first 0; default True.
+        scale_regularizer: Regulariser of the scale; default None.
+        bias_regularizer: Regulariser of the bias; default None.
+        **layer_kwargs: name, dtype, trainable of `keras.layers.Layer`.
+
+    Raises:
+        ValueError: If epsilon is not positive or a regulariser is not known.
+
+    Example:
+        >>> TVNormalization()(keras.ops.ones((1, 8, 8, 4))).shape
+        TensorShape([1, 8, 8, 4])
+    """
+
+    def __init__(
+        self,
+        epsilon=1e-3,
+        use_scale=True,
+        use_bias=True,
+        scale_regularizer=None,
+        bias_regularizer=None,
+        **layer_kwargs,
+    ):
+        super().__init__(**layer_kwargs)
+        self.epsilon = arguments.check_positive("epsilon", epsilon)
+        self.use_scale = use_scale
+        self.use_bias = use_bias
+        self.scale_regularizer = arguments.look_up("scale_regularizer", keras.regularizers.get, scale_regularizer)
+        self.bias_regularizer = arguments.look_up("bias_regularizer", keras.regularizers.get, bias_regularizer)
+
+    def build(self, input_shape):
+        shape = (input_shape[-1],)
+        self.scale = self.bias = None
+        if self.use_scale:
+            self.scale = self.add_weight(
+                name="scale", shape=shape, initializer="ones", regularizer=self.scale_regularizer
+            )
+        if self.use_bias:
+            self.bias = self.add_weight(
+                name="bias", shape=shape, initializer="zeros", regularizer=self.bias_regularizer
+            )
+        self.input_spec = keras.layers.InputSpec(min_ndim=2, axes={-1: input_shape[-1]})
+
+    def call(self, u):
+        u = tv_normalize(u, self.epsilon)
+        if self.scale is not None:
+            u = u * self.scale
+        if self.bias is not None:
+            u = u + self.bias
+        return u
+
+    def compute_output_shape(self, input_shape):
+        return tuple(input_shape)
+
+    def get_config(self):
+        return {
+            **super().get_config(),
+            "epsilon": self.epsilon,
+            "use_scale": self.use_scale,
+            "use_bias": self.use_bias,
+            "scale_regularizer": keras.regularizers.serialize(self.scale_regularizer),
+            "bias_regularizer": keras.regularizers.serialize(self.bias_regularizer),
+        }

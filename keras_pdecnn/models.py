@@ -1,0 +1,182 @@
+"""The four networks as functional Keras models."""
+
+from __future__ import annotations
+
+import keras
+
+from keras_pdecnn import arguments, layers
+from keras_pdecnn.constraints import Box
+from keras_pdecnn.regularizers import TimeSmoothness
+
+
+@keras.saving.register_keras_serializable(package="keras_pdecnn")
+class PDEModel(keras.Model):
+    """A functional Keras model made by the builders of this module; everything of `keras.Model` applies."""
+
+    @property
+    def blocks(self) -> list[layers.PDEBlock]:
+        """The blocks of the network, in order."""
+        return [layer for layer in self.layers if isinstance(layer, layers.PDEBlock)]
+
+
+def _builder(block: type[layers.PDEBlock], function_name: str, default_name: str, summary: str):
+    """Return the function that builds the network of one kind of block."""
+
+    def build(
+        input_shape,
+        classes=None,
+        widths=(32, 64, 112),
+        head_width=None,
+        steps=3,
+        step_size=1.0,
+        time_smoothness=0.0,
+        weight_decay=0.0,
+        box=None,
+        include_top=True,
+        include_preprocessing=True,
+        classifier_activation="softmax",
+        pooling=None,
+        synchronized=False,
+        name=None,
+        **block_kwargs,
+    ) -> PDEModel:
+        widths = tuple(arguments.check_positive_integer("widths", width) for width in widths)
+        if not widths:
+            raise ValueError("widths must have one entry per block. Received: widths=()")
+        steps = arguments.per_entry("steps", steps, len(widths), "block")
+        step_size = arguments.per_entry("step_size", step_size, len(widths), "block")
+        head_width = widths[-1] if head_width is None else head_width
+        alpha1 = arguments.check_non_negative("time_smoothness", time_smoothness)
+        alpha2 = arguments.check_non_negative("weight_decay", weight_decay)
+        box = None if box is None else arguments.check_positive("box", box)
+        arguments.check_choice("pooling", pooling, (None, "avg", "max"))
+        _check_input_shape(input_shape)
+        if include_top:
+            arguments.check_positive_integer("classes", classes)
+            classifier_activation = arguments.look_up(
+                "classifier_activation", keras.activations.get, classifier_activation
+            )
+        decay = keras.regularizers.L2(alpha2 / 2) if alpha2 else None
+        state_dtype = keras.config.dtype_policy().variable_dtype
+
+        def connector(filters, name, **settings):
+            return layers.Connector(filters, synchronized=synchronized, kernel_regularizer=decay, name=name, **settings)
+
+        inputs = keras.Input(input_shape, dtype=state_dtype, name="input")
+        y = layers.Standardization(name="standardization")(inputs) if include_preprocessing else inputs
+        y = connector(widths[0], "opening", kernel_size=3, pool_size=1)(y)
+        following = (*widths[1:], head_width)
+        for i, (count, h, filters) in enumerate(zip(steps, step_size, following, strict=True), start=1):
+            settings = {**_regularization(alpha1, alpha2, h, box), **block_kwargs}
+            y = block(count, step_size=h, name=f"block_{i}", **settings)(y)
+            y = connector(filters, f"connector_{i}", pool_size=2 if i < len(widths) else 1)(y)
+
+        rank = len(input_shape) - 1
+        if include_top or pooling == "avg":
+            y = getattr(keras.layers, f"GlobalAveragePooling{rank}D")(name="average", dtype=state_dtype)(y)
+        elif pooling == "max":
+            y = getattr(keras.layers, f"GlobalMaxPooling{rank}D")(name="maximum", dtype=state_dtype)(y)
+        if include_top:
+            y = keras.layers.Dense(
+                classes,
+                activation=classifier_activation,
+                kernel_regularizer=decay,
+                bias_regularizer=decay,
+                dtype=state_dtype,
+                name="classifier",
+            )(y)
+        return PDEModel(inputs, y, name=name or default_name)
+
+    build.__name__ = build.__qualname__ = function_name
+    build.__doc__ = f"""{summary}
+
+    Opening 3x3 convolution, batch normalisation and ReLU; per block, N steps at constant width and a connector (1x1
+    convolution, batch normalisation, ReLU, average pooling by 2); after the last connector the global average of each
+    channel and a dense classifier. It works on signals, images and video by the rank of `input_shape`.
+
+    Args:
+        input_shape: (*space, channels) of one example, one to three space axes; space may be None.
+        classes: Number of classes; needed with `include_top`.
+        widths: Width of each block; default (32, 64, 112).
+        head_width: Width after the last connector; default widths[-1].
+        steps: Number of time steps, one number or one per block; default 3.
+        step_size: h, one number or one per block; default 1.
+        time_smoothness: alpha1 of the regulariser (eq. 13), on kernel, scale and bias of the blocks; default 0.
+        weight_decay: alpha2 of the regulariser, on every kernel and on the classifier; default 0. It is part of the
+            loss.
+        box: Bound on the absolute value of the blocks' kernel entries; default None, the paper has 1.
+        include_top: Whether the classifier is part of the model; default True.
+        include_preprocessing: Whether the model standardises each example itself, so that it takes raw pixels;
+            default True.
+        classifier_activation: "softmax" (default) or None for logits.
+        pooling: Without top: None (default, feature maps), "avg" or "max".
+        synchronized: Whether batch statistics are taken over all replicas; default False.
+        name: Name of the model.
+        **block_kwargs: Further arguments of every block, see `layers.{block.__name__}`.
+
+    Returns:
+        A `PDEModel`, (batch, *space, channels) -> (batch, classes).
+
+    Raises:
+        ValueError: If an argument is outside its range, or pooling would leave nothing of an axis.
+
+    Example:
+        >>> {function_name}((32, 32, 3), classes=10).output_shape
+        (None, 10)
+    """
+    return build
+
+
+def _check_input_shape(shape):
+    sizes = tuple(shape) if isinstance(shape, tuple | list) else ()
+    valid = 2 <= len(sizes) <= 4 and sizes[-1] is not None
+    if not valid or any(n is not None and (not isinstance(n, int) or n < 1) for n in sizes):
+        raise ValueError(
+            "input_shape must be (*space, channels) of one example, with one to three space axes. "
+            f"Received: input_shape={shape!r}"
+        )
+
+
+def _regularization(alpha1: float, alpha2: float, h: float, box: float | None) -> dict:
+    """Return the arguments of a block for the regulariser (eq. 13) and the box constraint."""
+    settings = {}
+    if alpha1 or alpha2:
+        settings["kernel_regularizer"] = TimeSmoothness(alpha1, alpha2, h)
+    if alpha1:
+        settings["scale_regularizer"] = settings["bias_regularizer"] = TimeSmoothness(alpha1, 0.0, h)
+    if box is not None:
+        settings["kernel_constraint"] = Box(-box, box)
+    return settings
+
+
+ParabolicCNN = _builder(
+    layers.ParabolicBlock,
+    "ParabolicCNN",
+    "parabolic_cnn",
+    "Build a parabolic network (eq. 8), a nonlinear heat equation in time.",
+)
+HamiltonianCNN = _builder(
+    layers.HamiltonianBlock,
+    "HamiltonianCNN",
+    "hamiltonian_cnn",
+    "Build a Hamiltonian network (eq. 10), reversible and half the weights.",
+)
+SecondOrderCNN = _builder(
+    layers.SecondOrderBlock,
+    "SecondOrderCNN",
+    "second_order_cnn",
+    "Build a second-order network (eq. 11), a nonlinear wave equation.",
+)
+ResidualCNN = _builder(
+    layers.ResidualBlock,
+    "ResidualCNN",
+    "residual_cnn",
+    "Build a residual network (eq. 3) of the same shape, for comparison.",
+)
+
+ARCHITECTURES = {
+    "parabolic": ParabolicCNN,
+    "hamiltonian": HamiltonianCNN,
+    "second_order": SecondOrderCNN,
+    "residual": ResidualCNN,
+}

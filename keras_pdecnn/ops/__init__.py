@@ -1,0 +1,25 @@
+"""Pure functions of tensors: convolutions and their adjoints, right-hand sides, integrators, propagation."""
+
+from keras_pdecnn.ops.convolution import adjoint_convolve, adjoint_kernel, convolve
+from keras_pdecnn.ops.fields import Field, general_layer, symmetric_layer
+from keras_pdecnn.ops.integrators import Integrator, Update, forward_euler, leapfrog, verlet
+from keras_pdecnn.ops.normalization import tv_normalize
+from keras_pdecnn.ops.propagation import propagate, trajectory, undo
+
+__all__ = [
+    "Field",
+    "Integrator",
+    "Update",
+    "adjoint_convolve",
+    "adjoint_kernel",
+    "convolve",
+    "forward_euler",
+    "general_layer",
+    "leapfrog",
+    "propagate",
+    "symmetric_layer",
+    "trajectory",
+    "tv_normalize",
+    "undo",
+    "verlet",
+]

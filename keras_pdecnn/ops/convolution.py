@@ -1,0 +1,72 @@
+"""Convolution K without bias, stride 1, and its exact adjoint K^T, on one, two or three space axes."""
+
+from __future__ import annotations
+
+from keras import ops
+
+PADDINGS = ("same", "periodic")
+
+
+def convolve(y, kernel, padding: str = "same"):
+    """Apply the convolution K to features.
+
+    Args:
+        y: Tensor of shape (batch, *space, c).
+        kernel: Tensor of shape (*kernel_size, c, filters), every kernel size odd.
+        padding: "same" continues y by zeros, "periodic" continues it periodically.
+
+    Returns:
+        K y, of shape (batch, *space, filters).
+
+    Example:
+        >>> convolve(keras.ops.ones((1, 8, 8, 3)), keras.ops.ones((3, 3, 3, 4))).shape
+        TensorShape([1, 8, 8, 4])
+    """
+    if padding == "same":
+        return ops.conv(y, kernel, padding="same", data_format="channels_last")
+    for axis, size in enumerate(kernel.shape[:-2], start=1):
+        y = _wrap(y, size // 2, axis)
+    return ops.conv(y, kernel, padding="valid", data_format="channels_last")
+
+
+def adjoint_kernel(kernel):
+    """Return the kernel of K^T: the stencil mirrored in space, input and output channels exchanged.
+
+    With an odd kernel and symmetric padding, zero or periodic, this is the exact adjoint: <K y, x> = <y, K^T x>.
+
+    Args:
+        kernel: Tensor of shape (*kernel_size, c, filters).
+
+    Returns:
+        Tensor of shape (*kernel_size, filters, c).
+    """
+    space = tuple(range(len(kernel.shape) - 2))
+    return ops.flip(ops.swapaxes(kernel, -1, -2), axis=space)
+
+
+def adjoint_convolve(x, kernel, padding: str = "same"):
+    """Apply K^T, the exact adjoint of `convolve` with the same kernel and padding.
+
+    Args:
+        x: Tensor of shape (batch, *space, filters).
+        kernel: Tensor of shape (*kernel_size, c, filters): the kernel of K, not of K^T.
+        padding: "same" or "periodic".
+
+    Returns:
+        K^T x, of shape (batch, *space, c).
+    """
+    return convolve(x, adjoint_kernel(kernel), padding)
+
+
+def _wrap(y, width: int, axis: int):
+    """Continue y periodically by `width` entries on both sides of one axis."""
+    if width == 0:
+        return y
+    size = y.shape[axis]
+    if size is not None and size >= width:
+        head = [slice(None)] * axis + [slice(0, width)]
+        tail = [slice(None)] * axis + [slice(size - width, size)]
+        return ops.concatenate([y[tuple(tail)], y, y[tuple(head)]], axis=axis)
+    # An axis shorter than the stencil, or known only at run time, is read more than once.
+    size = ops.shape(y)[axis]
+    return ops.take(y, ops.mod(ops.arange(-width, size + width), size), axis=axis)

@@ -1,0 +1,120 @@
+"""The right-hand sides F(theta, y) of the differential equations: the general and the symmetric layer."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+from keras import backend, ops
+
+from keras_pdecnn.ops.convolution import adjoint_kernel, convolve
+from keras_pdecnn.ops.normalization import tv_normalize
+
+NORMALIZATIONS = ("tv", None)
+
+
+def general_layer(
+    y,
+    inner,
+    outer,
+    scale=None,
+    bias=None,
+    *,
+    activation: Callable,
+    normalization: str | None = "tv",
+    epsilon: float = 1e-3,
+    padding: str = "same",
+):
+    """Evaluate the layer F(theta, y) = K2 sigma(N(K1 y)) (eq. 1).
+
+    Args:
+        y: Tensor of shape (batch, *space, c).
+        inner: Kernel of K1, shape (*kernel_size, c, filters).
+        outer: Kernel of K2, shape (*kernel_size, filters, c).
+        scale: Tensor of shape (filters,) that multiplies the normalised features, or None.
+        bias: Tensor of shape (filters,) that is added before the activation, or None.
+        activation: Pointwise function sigma.
+        normalization: "tv" (eq. 9) or None for N = identity.
+        epsilon: Smoothing of "tv".
+        padding: "same" (zeros) or "periodic".
+
+    Returns:
+        Tensor of the shape of y.
+    """
+    u = convolve(y, inner, padding)
+    if normalization == "tv":
+        u = tv_normalize(u, epsilon)
+    if scale is not None:
+        u = u * scale
+    if bias is not None:
+        u = u + bias
+    return convolve(activation(u), outer, padding)
+
+
+def symmetric_layer(y, kernel, scale=None, bias=None, **settings):
+    """Evaluate the symmetric layer F_sym(theta, y) = -K^T sigma(N(K y)) (eq. 7).
+
+    Args:
+        y: Tensor of shape (batch, *space, c).
+        kernel: Kernel of K, shape (*kernel_size, c, filters).
+        scale: Tensor of shape (filters,), or None.
+        bias: Tensor of shape (filters,), or None.
+        **settings: activation, normalization, epsilon and padding of `general_layer`.
+
+    Returns:
+        Tensor of the shape of y.
+    """
+    return general_layer(y, kernel, -adjoint_kernel(kernel), scale, bias, **settings)
+
+
+@dataclass(frozen=True)
+class Field:
+    """The right-hand side of a block: everything about F but its weights.
+
+    The weights theta of one time are a dict with `kernel` (fields, *kernel_size, c, filters) and, where they exist,
+    `scale` and `bias` (fields, filters).
+
+    Attributes:
+        activation: Pointwise function sigma.
+        normalization: "tv" or None.
+        epsilon: Smoothing of "tv".
+        padding: "same" or "periodic".
+        symmetric: True for F_sym with one kernel per field (eq. 7); False for the general layer (eq. 1) with
+            K1 = kernel[0] and K2 = kernel[1]^T.
+        compute_dtype: Type that F is evaluated in; None is the type of the state.
+    """
+
+    activation: Callable
+    normalization: str | None = "tv"
+    epsilon: float = 1e-3
+    padding: str = "same"
+    symmetric: bool = True
+    compute_dtype: str | None = None
+
+    def kernels(self, theta, index: int):
+        """Return the kernels of K1 and K2 of the field with this index."""
+        if self.symmetric:
+            inner = theta["kernel"][index]
+            return inner, -adjoint_kernel(inner)
+        return theta["kernel"][0], adjoint_kernel(theta["kernel"][1])
+
+    def __call__(self, theta, index: int, y, factor=1.0):
+        """Return factor * F(theta, y) in the type of y, for the field with this index."""
+        state_dtype = backend.standardize_dtype(y.dtype)
+        dtype = self.compute_dtype or state_dtype
+        inner, outer = self.kernels(theta, index)
+        if dtype == state_dtype:
+            # Scaling the small kernel saves a pass over the features.
+            outer, factor = outer * factor, None
+        increment = general_layer(
+            ops.cast(y, dtype),
+            ops.cast(inner, dtype),
+            ops.cast(outer, dtype),
+            *(ops.cast(theta[name][index], dtype) if name in theta else None for name in ("scale", "bias")),
+            activation=self.activation,
+            normalization=self.normalization,
+            epsilon=self.epsilon,
+            padding=self.padding,
+        )
+        increment = ops.cast(increment, state_dtype)
+        return increment if factor is None else increment * factor

@@ -1,0 +1,110 @@
+"""Time integrators, written as updates of a state.
+
+A state is a tuple of tensors. One step is a sequence of updates; each adds to one part of the state, its target, an
+increment computed from one part, its source. An update whose source is another part than its target is a shear: it is
+undone by subtracting the same increment. An integrator that consists of shears is reversible.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+from keras import ops
+
+
+@dataclass(frozen=True)
+class Update:
+    """The update state[target] += increment(F, h, state[source]).
+
+    Attributes:
+        target: Index of the part of the state that is changed.
+        source: Index of the part that the increment is computed from.
+        increment: Function (F, h, x) -> tensor, where F(index, x, factor) is factor * F(theta_index, x) at the current
+            time and h the step size. The factor costs less inside F than outside.
+    """
+
+    target: int
+    source: int
+    increment: Callable
+
+    @property
+    def is_shear(self) -> bool:
+        """Whether the update can be undone by subtracting its increment."""
+        return self.target != self.source
+
+
+@dataclass(frozen=True)
+class Integrator:
+    """A one-step method, with its start from the features y and its way back to them.
+
+    Attributes:
+        name: Name of the method.
+        fields: Number of right-hand sides that a step evaluates, each with weights of its own.
+        updates: The updates of one step, in order.
+        start: Function y -> state.
+        finish: Function state -> y.
+        parts: The channels of y are divided over this many parts of the state.
+    """
+
+    name: str
+    fields: int
+    updates: tuple[Update, ...]
+    start: Callable
+    finish: Callable
+    parts: int = 1
+
+    @property
+    def is_reversible(self) -> bool:
+        """Whether every update is a shear, so that a step can be undone."""
+        return all(update.is_shear for update in self.updates)
+
+    def step(self, F: Callable, h, state: tuple) -> tuple:
+        """Advance the state by one step of size h."""
+        state = list(state)
+        for update in self.updates:
+            state[update.target] = state[update.target] + update.increment(F, h, state[update.source])
+        return tuple(state)
+
+    def undo(self, F: Callable, h, state: tuple) -> tuple:
+        """Go back by one step: the same increments in the opposite order, subtracted."""
+        state = list(state)
+        for update in reversed(self.updates):
+            state[update.target] = state[update.target] - update.increment(F, h, state[update.source])
+        return tuple(state)
+
+
+forward_euler = Integrator(
+    # y += h F(theta, y) (eq. 5). No shear: it cannot be undone.
+    name="forward Euler",
+    fields=1,
+    updates=(Update(target=0, source=0, increment=lambda F, h, y: F(0, y, h)),),
+    start=lambda y: (y,),
+    finish=lambda state: state[0],
+)
+
+verlet = Integrator(
+    # y += h F(theta1, z), then z -= h F(theta2, y) (eq. 10). The first half of the channels is y, the second z.
+    name="Verlet",
+    fields=2,
+    updates=(
+        Update(target=0, source=1, increment=lambda F, h, z: F(0, z, h)),
+        Update(target=1, source=0, increment=lambda F, h, y: F(1, y, -h)),
+    ),
+    start=lambda y: tuple(ops.split(y, 2, axis=-1)),
+    finish=lambda state: ops.concatenate(state, axis=-1),
+    parts=2,
+)
+
+leapfrog = Integrator(
+    # y_{j+1} = 2 y_j - y_{j-1} + h^2 F(theta_j, y_j) with y_{-1} = y_0 (eq. 11), as kick v += h^2 F(theta, y) and
+    # drift y += v with v = y_j - y_{j-1}, at first 0: the same scheme, which loses fewer digits.
+    name="leapfrog",
+    fields=1,
+    updates=(
+        Update(target=1, source=0, increment=lambda F, h, y: F(0, y, h * h)),
+        Update(target=0, source=1, increment=lambda F, h, v: v),
+    ),
+    start=lambda y: (y, ops.zeros_like(y)),
+    finish=lambda state: state[0],
+)

@@ -1,0 +1,24 @@
+"""Total-variation normalisation (eq. 9): every pixel is divided by the length of its feature vector."""
+
+from __future__ import annotations
+
+from keras import backend, ops
+
+
+def tv_normalize(u, epsilon: float = 1e-3):
+    """Normalise over the channels of each pixel, N_tv(u) = u / sqrt(sum_c u_c^2 + epsilon) (eq. 9).
+
+    There are no batch statistics: an example is treated alike in training and in inference, in any batch.
+
+    Args:
+        u: Tensor of shape (batch, *space, channels).
+        epsilon: Positive number that keeps the quotient smooth at u = 0.
+
+    Returns:
+        Tensor of the shape and type of u; the vector of each pixel is shorter than 1.
+    """
+    dtype = backend.standardize_dtype(u.dtype)
+    # Squares of half-precision features overflow beyond 255, so their sum is taken in float32.
+    wide = ops.cast(u, "float32") if dtype in ("float16", "bfloat16") else u
+    length = ops.sum(ops.square(wide), axis=-1, keepdims=True)
+    return u * ops.cast(ops.rsqrt(length + epsilon), dtype)
