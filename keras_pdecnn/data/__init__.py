@@ -1,0 +1,9 @@
+"""Labelled data sets, held in memory and fed in batches."""
+
+from keras_pdecnn.data.augmentation import Augmentation
+from keras_pdecnn.data.dataset import Data, Info
+from keras_pdecnn.data.images import read_image
+from keras_pdecnn.data.loading import load
+from keras_pdecnn.data.memory import MEMORY_LIMIT
+
+__all__ = ["MEMORY_LIMIT", "Augmentation", "Data", "Info", "load", "read_image"]

@@ -1,0 +1,98 @@
+"""What a data set must satisfy before anything is trained on it."""
+
+import operator
+
+import numpy as np
+
+_ROWS = 1024  # examined at a time, so that no second copy of the data arises
+
+
+def check_positive(name, value):
+    """Returns `value` as an int, or raises ValueError if it is no positive integer."""
+    try:
+        number = operator.index(value)
+    except TypeError:
+        number = 0
+    if number <= 0 or isinstance(value, bool):
+        raise ValueError(f"`{name}` must be a positive integer. Received: {name}={value!r}")
+    return number
+
+
+def check_examples(x, what):
+    """Returns `x` in a native type TensorFlow holds; shape `(n, *space, channels)`, all values finite."""
+    x = np.asarray(x)
+    if x.dtype.kind not in "buif":
+        raise ValueError(f"{what} must hold numbers. Received: dtype={x.dtype}")
+    if not 3 <= x.ndim <= 5:
+        raise ValueError(
+            f"{what} must have shape (examples, *space, channels) with one, two or three space axes; "
+            f"a single channel is an axis of length 1. Received: shape={x.shape}"
+        )
+    if 0 in x.shape:
+        raise ValueError(f"{what} must not be empty. Received: shape={x.shape}")
+    if x.dtype.kind == "b":
+        x = x.view(np.uint8)
+    elif x.dtype.kind == "f" and x.dtype.itemsize > 4:
+        with np.errstate(over="ignore"):  # what overflows is reported below
+            x = x.astype(np.float32)
+    x = x.astype(x.dtype.newbyteorder("="), copy=False)
+    if x.dtype.kind == "f":
+        for first in range(0, len(x), _ROWS):
+            rows = x[first : first + _ROWS]
+            finite = np.isfinite(rows).reshape(len(rows), -1).all(axis=1)
+            if not finite.all():
+                index = first + int(np.argmin(finite))
+                raise ValueError(
+                    f"{what} must be finite. Received: NaN or infinite values in example {index}"
+                )
+    return x
+
+
+def check_labels(y, examples, what):
+    """Returns `y` of shape `(n,)` or `(n, 1)` as int32 of shape `(n,)`."""
+    y = np.asarray(y)
+    if y.ndim == 2 and y.shape[1] == 1:
+        y = y[:, 0]
+    if y.ndim != 1:
+        raise ValueError(f"{what} must have shape (n,) or (n, 1), not one-hot. Received: shape={y.shape}")
+    if y.dtype.kind not in "ui":
+        raise ValueError(f"{what} must be integers. Received: dtype={y.dtype}")
+    if len(y) != examples:
+        raise ValueError(
+            f"{what} must have one label per example. Received: {len(y)} labels, {examples} examples"
+        )
+    if y.min() < 0:
+        raise ValueError(f"{what} must not be negative. Received: label {y.min()} at example {np.argmin(y)}")
+    if y.max() >= 2**31:
+        raise ValueError(f"{what} must fit in 32 bits. Received: label {y.max()} at example {np.argmax(y)}")
+    return y.astype(np.int32)
+
+
+def check_classes(y_train, y_test, classes, where):
+    """Returns the number of classes; each of them occurs in training, and no other in either part.
+
+    Args:
+        y_train: Labels of the training part, shape `(n,)`.
+        y_test: Labels of the test part, shape `(n,)`.
+        classes: The number expected, or None for the largest training label plus one.
+        where: The data set, for error messages.
+    """
+    if classes is None:
+        classes = int(y_train.max()) + 1
+    if classes < 2:
+        raise ValueError(f"{where}: a classifier needs at least two classes. Received: classes={classes}")
+    for part, y in (("training", y_train), ("test", y_test)):
+        if y.max() >= classes:
+            raise ValueError(
+                f"{where}: labels must lie in 0..{classes - 1}, the classes of the training part. "
+                f"Received: {part} label {y.max()} at example {np.argmax(y)}"
+            )
+    present = np.unique(y_train)
+    if len(present) < classes:
+        gaps = np.flatnonzero(present != np.arange(len(present)))
+        absent = gaps[0] if len(gaps) else len(present)
+        raise ValueError(
+            f"{where}: every class needs a training example; with {classes} classes, "
+            f"{classes - len(present)} have none. Received: no training example of class {absent}"
+        )
+    return classes

@@ -1,0 +1,79 @@
+"""A data set, ready for `model.fit`."""
+
+import dataclasses
+import operator
+
+import tensorflow as tf
+
+from keras_pdecnn.data.pipeline import Training
+
+
+@dataclasses.dataclass(frozen=True)
+class Info:
+    """What a data set is.
+
+    Args:
+        name: Name of the data set.
+        input_shape: `(*space, channels)`, the shape of an example.
+        classes: Number of classes.
+        class_names: One name per class.
+        sizes: Number of examples: a dict with the keys `train`, `validation` and `test`.
+        dtype: Type of the raw examples, such as `"uint8"`.
+    """
+
+    name: str
+    input_shape: tuple[int, ...]
+    classes: int
+    class_names: tuple[str, ...]
+    sizes: dict[str, int]
+    dtype: str
+
+
+@dataclasses.dataclass(frozen=True)
+class Data:
+    """Batches `(x, label)`: x raw, of shape `(batch, *space, channels)`; labels int32, of shape `(batch,)`.
+
+    Args:
+        train: One epoch per pass. The k-th pass over this dataset is epoch k: another order, another
+            augmentation, the same at each start of the program. For a run that may be interrupted and
+            resumed, see `epochs`.
+        validation: In a fixed order, not augmented; None if no example is set aside for it.
+        test: In a fixed order, not augmented.
+        info: What the data set is.
+        training: The plan that `train` and `epochs` follow.
+    """
+
+    train: tf.data.Dataset
+    validation: tf.data.Dataset | None
+    test: tf.data.Dataset
+    info: Info
+    training: Training = dataclasses.field(repr=False)
+
+    @property
+    def steps_per_epoch(self):
+        """Number of batches of a training epoch."""
+        return self.training.examples.steps
+
+    def epochs(self, first=0):
+        """Returns an endless training dataset that starts with epoch `first`.
+
+        Batch b of epoch e depends on (seed, e, b) alone, so `epochs(3)` continues bit for bit where three
+        epochs of `epochs()` ended: `model.fit(data.epochs(3), steps_per_epoch=data.steps_per_epoch,
+        initial_epoch=3, ...)`.
+
+        Args:
+            first: Number of the first epoch, from 0. Default 0.
+
+        Returns:
+            A `tf.data.Dataset` of infinite cardinality.
+
+        Raises:
+            ValueError: if `first` is no integer, or negative.
+        """
+        try:
+            number = operator.index(first)
+        except TypeError:
+            number = -1
+        if number < 0:
+            raise ValueError(f"`first` must be an integer, at least 0. Received: first={first!r}")
+        return self.training.endless(number)

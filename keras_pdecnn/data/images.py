@@ -1,0 +1,64 @@
+"""Reading images with Pillow."""
+
+import os
+
+import numpy as np
+
+FORMATS = ("PNG", "JPEG", "BMP", "GIF", "WEBP")
+SUFFIXES = (".png", ".jpg", ".jpeg", ".bmp", ".gif", ".webp")
+_WIDE = ("I", "I;16", "I;16B", "I;16L")  # 16 bits per pixel; Pillow's own conversion clips them
+_GRAY = ("1", "L", "LA", "La", *_WIDE)
+
+
+def read_image(path, shape):
+    """Reads an image file into the shape a model takes.
+
+    The first frame of an animation is read, transparency is ignored, and 16 bits are reduced to 8. An image
+    of another size is resized (bilinear, with antialiasing when it shrinks).
+
+    Args:
+        path: A PNG, JPEG, BMP, GIF or WebP file.
+        shape: `(height, width, channels)`; one channel for gray, three for RGB.
+
+    Returns:
+        A uint8 array of that shape, with values 0..255.
+
+    Raises:
+        ValueError: if the file cannot be read or is larger than Pillow's limit, or for another kind of shape.
+    """
+    shape = tuple(shape)
+    if len(shape) != 3 or shape[-1] not in (1, 3):
+        raise ValueError(f"`shape` must be (height, width, 1) or (height, width, 3). Received: shape={shape}")
+    return _decode(path, lambda image: _to_array(image, shape))
+
+
+def measure_image(path):
+    """Returns `(height, width, channels)` of an image file, from its header; raises ValueError if it has none."""
+    return _decode(path, lambda image: (image.height, image.width, 1 if image.mode in _GRAY else 3))
+
+
+def _decode(path, function):
+    from PIL import Image
+
+    if not os.path.isfile(path):
+        raise ValueError(f"There is no such image file. Received: {os.fspath(path)!r}")
+    try:
+        with Image.open(path, formats=FORMATS) as image:
+            limit = Image.MAX_IMAGE_PIXELS  # up to twice of it Pillow only warns
+            if limit is not None and image.width * image.height > limit:
+                raise ValueError(f"{image.width} x {image.height} pixels, more than {limit}")
+            return function(image)
+    except Exception as error:  # Pillow's readers raise a dozen types on damaged files
+        raise ValueError(f"Not a readable image ({error}). Received: {os.fspath(path)!r}") from error
+
+
+def _to_array(image, shape):
+    from PIL import Image
+
+    height, width, channels = shape
+    if image.mode in _WIDE:
+        image = Image.fromarray(np.uint8(np.clip(np.asarray(image), 0, 65535) // 256))
+    image = image.convert("L" if channels == 1 else "RGB")
+    if image.size != (width, height):
+        image = image.resize((width, height), Image.Resampling.BILINEAR)
+    return np.asarray(image).reshape(shape)

@@ -1,0 +1,154 @@
+"""From the name of a data set to its batches."""
+
+import operator
+
+import numpy as np
+import tensorflow as tf
+
+from keras_pdecnn.data import checks
+from keras_pdecnn.data.augmentation import Augmentation
+from keras_pdecnn.data.dataset import Data, Info
+from keras_pdecnn.data.memory import check_memory
+from keras_pdecnn.data.pipeline import Examples, Training
+from keras_pdecnn.data.sources import read
+from keras_pdecnn.data.splits import stratified_split
+
+
+def load(
+    source,
+    batch_size=128,
+    *,
+    validation=0.1,
+    augmentation=None,
+    seed=0,
+    data_dir=None,
+    size=None,
+    classes=None,
+    drop_remainder=False,
+):
+    """Loads a labelled data set into memory and feeds it in batches of raw examples.
+
+    Sources:
+
+    * `"digits"`: the 1,797 handwritten digits that come with scikit-learn, uint8 of 0..16, shape `(8, 8, 1)`;
+      360 of them are the test part.
+    * A path that ends in `.npz`: the arrays `x_train`, `y_train`, `x_test`, `y_test`, and maybe `class_names`;
+      x of shape `(n, *space, channels)`, integer labels of shape `(n,)` or `(n, 1)`.
+    * A folder: one sub-folder of images per class; a fifth of each class, by a hash of the file name, is the
+      test part. PNG, JPEG, BMP, GIF and WebP files; gray if all of them are, otherwise RGB.
+    * Any other name: a data set of TensorFlow Datasets, such as `"cifar10"` or `"name/config:1.0.0"`, read from
+      `data_dir` if it is prepared there, and downloaded otherwise. Splits `train` and `test`; without `test`,
+      `validation`; without either, a fifth of `train`.
+
+    Numbers keep their type, but for float64 (read as float32) and bool (as uint8). Test and validation part
+    depend on the data and on `validation`, never on `seed`, so runs with different seeds can be compared.
+
+    Args:
+        source: See above.
+        batch_size: Examples per batch. Default 128.
+        validation: Fraction of the training part to set aside for validation, stratified by class, in [0, 1).
+            Default 0.1.
+        augmentation: An `Augmentation` of the training batches. Default None.
+        seed: Determines the order and the augmentation of every epoch. Default 0.
+        data_dir: Where TensorFlow Datasets keeps its data. Default None, its own default.
+        size: For folders and TensorFlow Datasets: resize images to `(height, width)` or to a square; pad with
+            zeros, or crop, signals to a length. Needed if sizes differ. Default None, as they are.
+        classes: The number of classes expected. Default None, as many as the data set has.
+        drop_remainder: Whether a training epoch leaves out a last, smaller batch. Validation and test are
+            always complete. Default False.
+
+    Returns:
+        A `Data` with `train`, `validation`, `test` and `info`.
+
+    Raises:
+        ValueError: if an argument is out of range, the source is unknown, cannot be read or is larger than
+            `MEMORY_LIMIT`, or its examples and labels are not what they should be.
+    """
+    batch_size = checks.check_positive("batch_size", batch_size)
+    classes = None if classes is None else checks.check_positive("classes", classes)
+    _check_arguments(validation, augmentation, drop_remainder)
+    seed = _check_seed(seed)
+
+    raw = read(source, data_dir=data_dir, size=_check_size(size))
+    x_train = checks.check_examples(raw.x_train, f"{raw.where}: x_train")
+    x_test = checks.check_examples(raw.x_test, f"{raw.where}: x_test")
+    if x_train.shape[1:] != x_test.shape[1:] or x_train.dtype != x_test.dtype:
+        raise ValueError(
+            f"{raw.where}: training and test examples must have one shape and type. Received: "
+            f"{x_train.shape[1:]} {x_train.dtype} and {x_test.shape[1:]} {x_test.dtype}"
+        )
+    check_memory(x_train.nbytes + x_test.nbytes, raw.where)
+    y_train = checks.check_labels(raw.y_train, len(x_train), f"{raw.where}: y_train")
+    y_test = checks.check_labels(raw.y_test, len(x_test), f"{raw.where}: y_test")
+    names = raw.class_names
+    if names is not None and classes not in (None, len(names)):
+        raise ValueError(f"{raw.where} has {len(names)} classes. Received: classes={classes}")
+    classes = checks.check_classes(y_train, y_test, classes if names is None else len(names), raw.where)
+
+    train_rows, validation_rows = np.arange(len(x_train)), np.arange(0)
+    if validation:
+        train_rows, validation_rows = stratified_split(
+            y_train, round(validation * len(y_train)), f"{raw.where}, validation={validation}"
+        )
+    with tf.device("CPU:0"):  # the accelerator's memory is for the model
+        train = tf.constant(x_train), tf.constant(y_train)
+        test = tf.constant(x_test), tf.constant(y_test)
+        rows = [tf.constant(r, tf.int64) for r in (train_rows, validation_rows, np.arange(len(x_test)))]
+    examples = Examples(*train, rows[0], batch_size, drop_remainder)
+    if not examples.steps:
+        raise ValueError(
+            f"`drop_remainder` leaves no batch of the {len(train_rows)} training examples. "
+            f"Received: drop_remainder=True, batch_size={batch_size}"
+        )
+    training = Training(examples, seed, augmentation)
+    return Data(
+        train=training.one_by_one(),
+        validation=Examples(*train, rows[1], batch_size).in_order() if validation else None,
+        test=Examples(*test, rows[2], batch_size).in_order(),
+        info=Info(
+            name=raw.name,
+            input_shape=x_train.shape[1:],
+            classes=classes,
+            class_names=tuple(names) if names is not None else tuple(str(label) for label in range(classes)),
+            sizes={"train": len(train_rows), "validation": len(validation_rows), "test": len(x_test)},
+            dtype=x_train.dtype.name,
+        ),
+        training=training,
+    )
+
+
+def _check_arguments(validation, augmentation, drop_remainder):
+    number = isinstance(validation, (int, float)) and not isinstance(validation, bool)
+    if not (number and 0 <= validation < 1):
+        raise ValueError(f"`validation` must be a number in [0, 1). Received: validation={validation!r}")
+    if not (augmentation is None or isinstance(augmentation, Augmentation)):
+        raise ValueError(
+            f"`augmentation` must be None or an Augmentation. Received: augmentation={augmentation!r}"
+        )
+    if not isinstance(drop_remainder, bool):
+        raise ValueError(
+            f"`drop_remainder` must be True or False. Received: drop_remainder={drop_remainder!r}"
+        )
+
+
+def _check_seed(seed):
+    try:
+        number = operator.index(seed)
+    except TypeError:
+        number = None
+    if number is None or not -(2**63) <= number < 2**63:
+        raise ValueError(f"`seed` must be an integer of at most 64 bits. Received: seed={seed!r}")
+    return number
+
+
+def _check_size(size):
+    if size is None:
+        return None
+    sizes = tuple(size) if isinstance(size, (tuple, list)) else (size,)
+    try:
+        sizes = tuple(checks.check_positive("size", number) for number in sizes)
+    except ValueError:
+        sizes = ()
+    if not 1 <= len(sizes) <= 2:
+        raise ValueError(f"`size` must be a positive integer or (height, width). Received: size={size!r}")
+    return sizes

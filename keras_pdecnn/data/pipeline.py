@@ -1,0 +1,107 @@
+"""Batches from arrays in memory; every training batch is a pure function of (seed, epoch, batch)."""
+
+import dataclasses
+import itertools
+import math
+
+import tensorflow as tf
+
+from keras_pdecnn.data.augmentation import Augmentation
+
+
+@dataclasses.dataclass(frozen=True)
+class Examples:
+    """Some of the rows of two tensors, in batches.
+
+    Args:
+        x: Tensor of shape `(n, *space, channels)`, in host memory.
+        y: int32 tensor of shape `(n,)`, in host memory.
+        rows: int64 tensor: the rows of `x` and `y` that belong to this part, in order.
+        batch_size: Rows of a batch.
+        drop_remainder: Whether to leave out a last, smaller batch.
+    """
+
+    x: tf.Tensor
+    y: tf.Tensor
+    rows: tf.Tensor
+    batch_size: int
+    drop_remainder: bool = False
+
+    @property
+    def steps(self):
+        """Number of batches."""
+        count = len(self.rows) / self.batch_size
+        return math.floor(count) if self.drop_remainder else math.ceil(count)
+
+    def slice(self, rows, batch):
+        """Returns entries `batch * batch_size, ...` of the vector `rows`, one batch of them."""
+        rows = rows[batch * self.batch_size : (batch + 1) * self.batch_size]
+        full = self.drop_remainder or len(self.rows) % self.batch_size == 0
+        return tf.ensure_shape(rows, (self.batch_size if full else None,))
+
+    def gather(self, rows):
+        """Returns the examples and labels in these rows."""
+        return tf.gather(self.x, rows), tf.gather(self.y, rows)
+
+    def in_order(self):
+        """Returns a dataset of the batches, always in the same order."""
+        batches = tf.data.Dataset.range(self.steps)
+        return _feed(batches, lambda batch: self.gather(self.slice(self.rows, batch)))
+
+
+@dataclasses.dataclass(frozen=True)
+class Training:
+    """Examples in a new order, with a new augmentation, each epoch.
+
+    Args:
+        examples: The training part.
+        seed: Determines, with the number of the epoch, the order and the augmentation.
+        augmentation: An `Augmentation`, or None.
+    """
+
+    examples: Examples
+    seed: int
+    augmentation: Augmentation | None = None
+
+    def endless(self, first):
+        """Returns a dataset of the batches of the epochs `first`, `first + 1`, ..."""
+        dataset = self._batches(tf.data.Dataset.counter(first))
+        return dataset.apply(tf.data.experimental.assert_cardinality(tf.data.INFINITE_CARDINALITY))
+
+    def one_by_one(self):
+        """Returns a dataset of the batches of one epoch: the k-th pass over it is epoch k."""
+        numbers = itertools.count()
+        epoch = tf.data.Dataset.from_generator(
+            lambda: itertools.islice(numbers, 1), output_signature=tf.TensorSpec((), tf.int64)
+        )
+        return self._batches(epoch).apply(tf.data.experimental.assert_cardinality(self.examples.steps))
+
+    def _batches(self, epochs):
+        return _feed(epochs.flat_map(self._plan), self._batch)
+
+    def _plan(self, epoch):
+        """Returns the rows of each batch of an epoch, and the key of the batch's augmentation."""
+        key = tf.stack([tf.constant(self.seed, tf.int64), epoch])
+        order_key, augmentation_key = tf.unstack(tf.random.experimental.stateless_split(key, 2, alg="philox"))
+        rows = tf.random.experimental.stateless_shuffle(self.examples.rows, order_key, alg="philox")
+
+        def plan(batch):
+            batch_key = tf.random.experimental.stateless_fold_in(augmentation_key, batch, alg="philox")
+            return self.examples.slice(rows, batch), batch_key
+
+        return tf.data.Dataset.range(self.examples.steps).map(plan)
+
+    def _batch(self, rows, key):
+        x, y = self.examples.gather(rows)
+        return (self.augmentation(x, key) if self.augmentation else x), y
+
+
+def _feed(dataset, function):
+    """Maps in parallel, in order, ahead of the consumer."""
+    options = tf.data.Options()
+    options.deterministic = True
+    # Rewriting the graph gains nothing here, and would first hash every captured array.
+    options.experimental_optimization.apply_default_optimizations = False
+    options.experimental_distribute.auto_shard_policy = tf.data.experimental.AutoShardPolicy.DATA
+    dataset = dataset.map(function, num_parallel_calls=tf.data.AUTOTUNE, deterministic=True)
+    return dataset.prefetch(tf.data.AUTOTUNE).with_options(options)

@@ -1,0 +1,129 @@
+"""TensorFlow Datasets."""
+
+import difflib
+
+import numpy as np
+import tensorflow as tf
+
+from keras_pdecnn.data.memory import check_memory
+from keras_pdecnn.data.sources.raw import Raw
+from keras_pdecnn.data.splits import stratified_split
+
+ACCEPTED = (
+    '`source` must be "digits", the path of an .npz file, the path of a folder with one sub-folder of images per '
+    "class, or the name of a TensorFlow data set."
+)
+_TEST = 0.2
+
+
+def read(name, data_dir=None, size=None):
+    """Returns the splits `train` and `test` (or `validation`, or a fifth of `train`) of a TensorFlow data set."""
+    builder = _builder(name, data_dir)
+    if not builder.is_prepared():
+        _prepare(builder, name)
+    keys = builder.info.supervised_keys
+    if not keys or len(keys) != 2 or not all(isinstance(key, str) for key in keys):
+        raise ValueError(
+            f"The data set must have supervised keys (example, label). Received: {name!r} with {keys}"
+        )
+    splits = [split for split in ("train", "test", "validation") if _count(builder, split)]
+    if "train" not in splits:
+        raise ValueError(
+            f"The data set must have a split 'train'. Received: {name!r} with {', '.join(builder.info.splits)}"
+        )
+    x, y = _read_split(builder, "train", size)
+    names = getattr(builder.info.features[keys[1]], "names", None)
+    if len(splits) > 1:
+        parts = x, y, *_read_split(builder, splits[1], size)
+    else:
+        train, test = stratified_split(np.ravel(y), round(_TEST * len(y)), name)
+        parts = x[train], y[train], x[test], y[test]
+    return Raw(name, name, *parts, None if names is None else tuple(names))
+
+
+def _builder(name, data_dir):
+    import tensorflow_datasets as tfds
+
+    try:
+        return tfds.builder(name, data_dir=data_dir)
+    except tfds.core.registered.DatasetNotFoundError as error:
+        known = tfds.list_builders(with_community_datasets=False)
+        close = difflib.get_close_matches(name.split("/")[0].split(":")[0], known, n=3)
+        hint = f" Similar names: {', '.join(close)}." if close else ""
+        raise ValueError(f"{ACCEPTED}{hint} Received: source={name!r}") from error
+    except Exception as error:  # a malformed name, an unknown configuration or version
+        reason = str(error).strip().partition("\n")[0]
+        raise ValueError(
+            f"{ACCEPTED} TensorFlow Datasets says: {reason} Received: source={name!r}"
+        ) from error
+
+
+def _prepare(builder, name):
+    import tensorflow_datasets as tfds
+
+    try:
+        builder.download_and_prepare(download_config=tfds.download.DownloadConfig(try_download_gcs=False))
+    except Exception as error:  # of the network, of the disk, of files to be fetched by hand
+        raise ValueError(
+            f"The data set is not prepared in data_dir and could not be downloaded ({error}). "
+            f"Received: source={name!r}, data_dir={str(builder.data_dir)!r}"
+        ) from error
+
+
+def _count(builder, split):
+    return builder.info.splits[split].num_examples if split in builder.info.splits else 0
+
+
+def _read_split(builder, split, size):
+    """Returns the examples and labels of a split, in the order of its files."""
+    import tensorflow_datasets as tfds
+
+    where = f"{builder.info.full_name}, split {split!r}"
+    dataset = builder.as_dataset(split=split, as_supervised=True, shuffle_files=False)
+    for spec in tf.nest.flatten(dataset.element_spec):
+        if not isinstance(spec, tf.TensorSpec) or spec.shape.rank is None or spec.dtype == tf.string:
+            raise ValueError(f"Examples and labels must be arrays of numbers. Received: {where} with {spec}")
+    if size is not None:
+        fit = _fit(dataset.element_spec[0].shape, size, where)
+        dataset = dataset.map(
+            lambda x, y: (fit(x), y), num_parallel_calls=tf.data.AUTOTUNE, deterministic=True
+        )
+    count, x_all, y_all = _count(builder, split), None, []
+    for index, (x, y) in enumerate(tfds.as_numpy(dataset)):
+        if x.ndim == 1:  # a signal of one channel
+            x = x[:, np.newaxis]  # noqa: PLW2901
+        if x_all is None:
+            check_memory(count * x.nbytes, where)
+            x_all = np.empty((count, *x.shape), x.dtype)
+        if x.shape != x_all.shape[1:]:
+            raise ValueError(
+                f"The examples of {where} differ in size; give `size` to make them equal. Received: "
+                f"{x_all.shape[1:]} in example 0 and {x.shape} in example {index}, size=None"
+            )
+        x_all[index] = x
+        y_all.append(y)
+    return x_all, np.array(y_all)
+
+
+def _fit(shape, size, where):
+    """Returns the function that brings an example of this static shape to `size`."""
+    if shape.rank == 3:
+        return lambda image: _resize(image, (size[0], size[-1]))
+    if shape.rank in (1, 2) and len(size) == 1:
+        return lambda signal: _cut(signal, size[0])
+    raise ValueError(
+        "`size` must be a length for signals, a side or (height, width) for images. "
+        f"Received: size={size}, {where} with examples of shape {shape}"
+    )
+
+
+def _resize(image, size):
+    resized = tf.image.resize(image, size, antialias=True)
+    return tf.saturate_cast(tf.round(resized) if image.dtype.is_integer else resized, image.dtype)
+
+
+def _cut(signal, length):
+    signal = signal[:length]
+    missing = length - tf.shape(signal)[0]
+    padded = tf.pad(signal, [(0, missing), *[(0, 0)] * (signal.shape.rank - 1)])
+    return tf.ensure_shape(padded, (length, *signal.shape[1:]))
