@@ -4,7 +4,6 @@ After Ruthotto & Haber, *Deep Neural Networks Motivated by Partial Differential 
 2019. Equation numbers in the documentation are the paper's.
 """
 
-
 import keras as _keras
 
 if _keras.backend.backend() != "tensorflow":

@@ -34,6 +34,11 @@ def check_fraction(name: str, value) -> float:
     return float(value)
 
 
+def check_flag(name: str, value) -> bool:
+    """Return value as a bool if it is True or False (or 1 or 0)."""
+    return bool(check_choice(name, value, (True, False)))
+
+
 def check_choice(name: str, value, choices):
     """Return value if it is one of the choices."""
     if value not in choices:
@@ -53,14 +58,22 @@ def check_odd_sizes(name: str, value) -> int | tuple[int, ...]:
     return tuple(int(size) for size in sizes) if isinstance(value, tuple | list) else int(value)
 
 
-def look_up(name: str, get, identifier):
+def check_entries(name: str, value, check) -> tuple:
+    """Return value as a tuple if it is a list or tuple, not empty, whose entries pass `check`."""
+    if not isinstance(value, tuple | list) or not value:
+        raise ValueError(f"{name} must be a list or tuple with one entry per block. Received: {name}={value!r}")
+    return tuple(check(name, entry) for entry in value)
+
+
+def look_up(name: str, get, identifier, required: bool = False):
     """Return get(identifier); what Keras does not know is reported under the name of our argument."""
+    message = f"{name} must be a name, configuration or object that Keras knows. Received: {name}={identifier!r}"
+    if required and identifier is None:
+        raise ValueError(message)
     try:
         return get(identifier)
     except (ValueError, TypeError, KeyError) as error:
-        raise ValueError(
-            f"{name} must be a name, configuration or object that Keras knows. Received: {name}={identifier!r}"
-        ) from error
+        raise ValueError(message) from error
 
 
 def per_entry(name: str, value, count: int, entry: str) -> tuple:
@@ -72,5 +85,10 @@ def per_entry(name: str, value, count: int, entry: str) -> tuple:
     return (value,) * count
 
 
+def is_number(value) -> bool:
+    """Return whether value is a real number, finite or not."""
+    return isinstance(value, numbers.Real) and not isinstance(value, bool)
+
+
 def _is_finite_number(value) -> bool:
-    return isinstance(value, numbers.Real) and not isinstance(value, bool) and math.isfinite(value)
+    return is_number(value) and math.isfinite(value)

@@ -5,6 +5,8 @@ from __future__ import annotations
 import keras
 from keras import ops
 
+from keras_pdecnn.arguments import is_number
+
 
 @keras.saving.register_keras_serializable(package="keras_pdecnn")
 class Box(keras.constraints.Constraint):
@@ -17,7 +19,7 @@ class Box(keras.constraints.Constraint):
         maximum: Upper bound, above `minimum`.
 
     Raises:
-        ValueError: If the interval is empty.
+        ValueError: If the bounds are not numbers or the interval is empty.
 
     Example:
         >>> Box(-1.0, 1.0)(keras.ops.array([-3.0, 0.5])).numpy().tolist()
@@ -25,10 +27,12 @@ class Box(keras.constraints.Constraint):
     """
 
     def __init__(self, minimum, maximum):
-        if not minimum < maximum:
-            raise ValueError(f"Box needs minimum < maximum. Received: minimum={minimum!r}, maximum={maximum!r}")
-        self.minimum = minimum
-        self.maximum = maximum
+        if not (is_number(minimum) and is_number(maximum) and minimum < maximum):
+            raise ValueError(
+                f"Box needs two numbers, minimum < maximum. Received: minimum={minimum!r}, maximum={maximum!r}"
+            )
+        self.minimum = float(minimum)
+        self.maximum = float(maximum)
 
     def __call__(self, weight):
         return ops.clip(weight, self.minimum, self.maximum)

@@ -5,6 +5,8 @@ from __future__ import annotations
 import keras
 from keras import ops
 
+from keras_pdecnn import arguments
+
 
 @keras.saving.register_keras_serializable(package="keras_pdecnn")
 class ConstantInTime(keras.initializers.Initializer):
@@ -26,7 +28,7 @@ class ConstantInTime(keras.initializers.Initializer):
     """
 
     def __init__(self, initializer="he_normal"):
-        self.initializer = keras.initializers.get(initializer)
+        self.initializer = arguments.look_up("initializer", keras.initializers.get, initializer, required=True)
 
     def __call__(self, shape, dtype=None):
         steps, fields, *kernel_shape = shape

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import operator
+
 import keras
 
 from keras_pdecnn import arguments, layers
@@ -40,17 +42,17 @@ def _builder(block: type[layers.PDEBlock], function_name: str, default_name: str
         name=None,
         **block_kwargs,
     ) -> PDEModel:
-        widths = tuple(arguments.check_positive_integer("widths", width) for width in widths)
-        if not widths:
-            raise ValueError("widths must have one entry per block. Received: widths=()")
+        widths = arguments.check_entries("widths", widths, arguments.check_positive_integer)
         steps = arguments.per_entry("steps", steps, len(widths), "block")
         step_size = arguments.per_entry("step_size", step_size, len(widths), "block")
-        head_width = widths[-1] if head_width is None else head_width
+        head_width = widths[-1] if head_width is None else arguments.check_positive_integer("head_width", head_width)
         alpha1 = arguments.check_non_negative("time_smoothness", time_smoothness)
         alpha2 = arguments.check_non_negative("weight_decay", weight_decay)
         box = None if box is None else arguments.check_positive("box", box)
         arguments.check_choice("pooling", pooling, (None, "avg", "max"))
-        _check_input_shape(input_shape)
+        include_preprocessing = arguments.check_flag("include_preprocessing", include_preprocessing)
+        include_top = arguments.check_flag("include_top", include_top)
+        input_shape = _check_input_shape(input_shape)
         if include_top:
             arguments.check_positive_integer("classes", classes)
             classifier_activation = arguments.look_up(
@@ -73,9 +75,11 @@ def _builder(block: type[layers.PDEBlock], function_name: str, default_name: str
 
         rank = len(input_shape) - 1
         if include_top or pooling == "avg":
-            y = getattr(keras.layers, f"GlobalAveragePooling{rank}D")(name="average", dtype=state_dtype)(y)
+            average = getattr(keras.layers, f"GlobalAveragePooling{rank}D")
+            y = average(data_format="channels_last", name="average", dtype=state_dtype)(y)
         elif pooling == "max":
-            y = getattr(keras.layers, f"GlobalMaxPooling{rank}D")(name="maximum", dtype=state_dtype)(y)
+            maximum = getattr(keras.layers, f"GlobalMaxPooling{rank}D")
+            y = maximum(data_format="channels_last", name="maximum", dtype=state_dtype)(y)
         if include_top:
             y = keras.layers.Dense(
                 classes,
@@ -127,14 +131,18 @@ def _builder(block: type[layers.PDEBlock], function_name: str, default_name: str
     return build
 
 
-def _check_input_shape(shape):
-    sizes = tuple(shape) if isinstance(shape, tuple | list) else ()
-    valid = 2 <= len(sizes) <= 4 and sizes[-1] is not None
-    if not valid or any(n is not None and (not isinstance(n, int) or n < 1) for n in sizes):
+def _check_input_shape(shape) -> tuple:
+    """Return the shape of one example as a tuple of int or None; it may come from an array, a list, a TensorShape."""
+    try:
+        sizes = tuple(None if n is None else operator.index(n) for n in shape)
+    except (TypeError, ValueError):
+        sizes = ()
+    if not 2 <= len(sizes) <= 4 or sizes[-1] is None or any(n is not None and n < 1 for n in sizes):
         raise ValueError(
             "input_shape must be (*space, channels) of one example, with one to three space axes. "
             f"Received: input_shape={shape!r}"
         )
+    return sizes
 
 
 def _regularization(alpha1: float, alpha2: float, h: float, box: float | None) -> dict:

@@ -52,8 +52,10 @@ class Connector(keras.layers.Layer):
         self.kernel_size = arguments.check_odd_sizes("kernel_size", kernel_size)
         self.pool_size = arguments.check_positive_integer("pool_size", pool_size)
         self.momentum = arguments.check_fraction("momentum", momentum)
-        self.synchronized = arguments.check_choice("synchronized", synchronized, (True, False))
-        self.kernel_initializer = arguments.look_up("kernel_initializer", keras.initializers.get, kernel_initializer)
+        self.synchronized = arguments.check_flag("synchronized", synchronized)
+        self.kernel_initializer = arguments.look_up(
+            "kernel_initializer", keras.initializers.get, kernel_initializer, required=True
+        )
         self.kernel_regularizer = arguments.look_up("kernel_regularizer", keras.regularizers.get, kernel_regularizer)
 
     def build(self, input_shape):
@@ -114,14 +116,25 @@ class Connector(keras.layers.Layer):
 def average_pool(y, size: int):
     """Average over windows of `size` pixels along every space axis; what is left over at the end is dropped.
 
-    An axis of unknown length keeps at least one entry: the average of what there is.
+    An axis shorter than the window keeps one entry, the average of what there is: a model for inputs of unknown size
+    gives the same for a small image whether or not the size is known when it is called.
     """
     if size == 1:
         return y
-    if None not in y.shape[1:-1]:
+    space = y.shape[1:-1]
+    if len(space) < 3 and all(length is not None and length >= size for length in space):
         return ops.average_pool(y, size, padding="valid", data_format="channels_last")
-    # "same" averages over the pixels that exist; its last, partial window is kept only if there is no other.
-    space = ops.shape(y)[1:-1]
-    y = ops.average_pool(y, size, padding="same", data_format="channels_last")
-    whole = tuple(slice(0, ops.maximum(length // size, 1)) for length in space)
-    return y[(slice(None), *whole)]
+    # TensorFlow pools three axes in few types only, and no axis that is too short.
+    for axis in range(1, len(y.shape) - 1):
+        y = _average_axis(y, size, axis)
+    return y
+
+
+def _average_axis(y, size: int, axis: int):
+    """Average over windows along one axis, of known or unknown length."""
+    shape = ops.shape(y)
+    length = shape[axis]
+    window = min(length, size) if isinstance(length, int) else ops.minimum(length, size)
+    count = length // window
+    y = y[(slice(None),) * axis + (slice(0, count * window),)]
+    return ops.mean(ops.reshape(y, (*shape[:axis], count, window, *shape[axis + 1 :])), axis=axis + 1)

@@ -58,10 +58,12 @@ class FieldLayer(keras.layers.Layer):
         self.activation = arguments.look_up("activation", keras.activations.get, activation)
         self.normalization = arguments.check_choice("normalization", normalization, NORMALIZATIONS)
         self.epsilon = arguments.check_positive("epsilon", epsilon)
-        self.use_bias = arguments.check_choice("use_bias", use_bias, (True, False))
+        self.use_bias = arguments.check_flag("use_bias", use_bias)
         self.padding = arguments.check_choice("padding", padding, PADDINGS)
         regularizer, constraint = keras.regularizers.get, keras.constraints.get
-        self.kernel_initializer = arguments.look_up("kernel_initializer", keras.initializers.get, kernel_initializer)
+        self.kernel_initializer = arguments.look_up(
+            "kernel_initializer", keras.initializers.get, kernel_initializer, required=True
+        )
         self.kernel_regularizer = arguments.look_up("kernel_regularizer", regularizer, kernel_regularizer)
         self.scale_regularizer = arguments.look_up("scale_regularizer", regularizer, scale_regularizer)
         self.bias_regularizer = arguments.look_up("bias_regularizer", regularizer, bias_regularizer)

@@ -42,5 +42,11 @@ class SecondOrderBlock(PDEBlock):
 
         Returns:
             Features at time 0, of the same shape.
+
+        Raises:
+            ValueError: If y and v are not of one shape.
         """
-        return self._undo((self._features(y), self._features(v)))
+        y, v = self._features(y), self._features(v)
+        if any(None not in sizes and len(set(sizes)) > 1 for sizes in zip(y.shape, v.shape, strict=True)):
+            raise ValueError(f"y and v must have one shape. Received: {tuple(y.shape)} and {tuple(v.shape)}")
+        return self._undo((y, v))

@@ -43,8 +43,8 @@ class TVNormalization(keras.layers.Layer):
     ):
         super().__init__(**layer_kwargs)
         self.epsilon = arguments.check_positive("epsilon", epsilon)
-        self.use_scale = use_scale
-        self.use_bias = use_bias
+        self.use_scale = arguments.check_flag("use_scale", use_scale)
+        self.use_bias = arguments.check_flag("use_bias", use_bias)
         self.scale_regularizer = arguments.look_up("scale_regularizer", keras.regularizers.get, scale_regularizer)
         self.bias_regularizer = arguments.look_up("bias_regularizer", keras.regularizers.get, bias_regularizer)
 
