@@ -1,0 +1,50 @@
+"""What all tests share: two logical devices, exact float32, fixed seeds, and Keras settings that do not leak."""
+
+import os
+
+os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
+
+import keras
+import numpy as np
+import pytest
+import tensorflow as tf
+
+# Logical devices must exist before TensorFlow starts; everything runs on the first unless told otherwise.
+_CPU = tf.config.list_physical_devices("CPU")[0]
+tf.config.set_logical_device_configuration(_CPU, [tf.config.LogicalDeviceConfiguration()] * 2)
+tf.config.experimental.enable_tensor_float_32_execution(False)
+
+
+@pytest.fixture(autouse=True)
+def keras_settings():
+    """Start every test from the same seeds and the default settings of Keras."""
+    keras.utils.set_random_seed(2019)
+    yield
+    keras.config.set_dtype_policy("float32")
+    keras.config.set_floatx("float32")
+    keras.config.set_image_data_format("channels_last")
+
+
+@pytest.fixture
+def rng():
+    """Return a random generator with a fixed seed."""
+    return np.random.default_rng(2019)
+
+
+@pytest.fixture
+def float64():
+    """Make float64 the type of the layers of a test."""
+    keras.config.set_dtype_policy("float64")
+
+
+@pytest.fixture
+def randomize(rng):
+    """Return a function that gives every weight of a layer or model random values, so that none is special."""
+
+    def fill(layer, scale=0.3):
+        for weight in layer.weights:
+            positive = weight.name in ("moving_variance", "scale", "gamma")
+            weight.assign(rng.normal(float(positive), scale * (0.3 if positive else 1.0), weight.shape))
+        return layer
+
+    return fill
