@@ -1,0 +1,173 @@
+"""The command `keras-pdecnn`: train, evaluate, predict."""
+
+from __future__ import annotations
+
+import dataclasses
+import os
+import pathlib
+import types
+import typing
+
+import click
+
+from keras_pdecnn.recipes import RECIPES, Recipe, for_source
+from keras_pdecnn.version import __version__
+
+# TensorFlow reads it when it is first imported.
+os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
+
+
+class WrongInput(click.ClickException):
+    """Wrong input: one line on stderr and exit code 2."""
+
+    exit_code = 2
+
+
+class Commands(click.Group):
+    """A group of commands that report a ValueError as wrong input, and a training that diverged as a failure."""
+
+    def invoke(self, ctx):
+        try:
+            return super().invoke(ctx)
+        except ValueError as error:
+            raise WrongInput(_one_line(error)) from error
+
+
+def _one_line(error) -> str:
+    return " ".join(str(error).split())
+
+
+class Setting(click.ParamType):
+    """A field of `Recipe` written as text: a number, a word, a comma list, or none where the field may be None."""
+
+    def __init__(self, field: str, hint):
+        self.field = field
+        alternatives = typing.get_args(hint) if isinstance(hint, types.UnionType) else (hint,)
+        self.optional = types.NoneType in alternatives
+        self.scalar = next((kind for kind in alternatives if kind in (int, float, str)), None)
+        sequence = next((kind for kind in alternatives if typing.get_origin(kind) is tuple), None)
+        self.entry = typing.get_args(sequence)[0] if sequence else None
+        kind = (self.scalar or self.entry).__name__
+        kind = {"str": "text", "int": "integer", "float": "number"}[kind]
+        self.name = f"{kind},…" if self.entry else kind
+
+    def convert(self, value, param, ctx):
+        if not isinstance(value, str) or (self.optional and value.lower() == "none"):
+            return None if isinstance(value, str) else value
+        try:
+            if self.entry and (self.scalar is None or "," in value):
+                return tuple(self.entry(part) for part in value.split(",") if part.strip())
+            return self.scalar(value)
+        except ValueError:
+            raise WrongInput(f"{self.field} must be {self.name}. Received: {self.field}={value!r}") from None
+
+
+def recipe_options(command):
+    """Add an option for every field of `Recipe` but the data set, which is the argument."""
+    hints = typing.get_type_hints(Recipe)
+    for field in reversed(dataclasses.fields(Recipe)[1:]):
+        option = "--" + field.name.replace("_", "-")
+        if hints[field.name] is bool:
+            option, kind = f"{option}/--no-{option[2:]}", None
+        else:
+            kind = Setting(field.name, hints[field.name])
+        command = click.option(option, field.name, type=kind, default=None, help=field.metadata["help"])(command)
+    return command
+
+
+@click.group(cls=Commands, context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 110})
+@click.version_option(__version__, prog_name="keras-pdecnn")
+def main():
+    """Train and use convolutional networks motivated by partial differential equations."""
+
+
+@main.command()
+@click.argument("dataset", required=False)
+@click.option("--recipe", metavar="NAME", help=f"Start from the recipe of {', '.join(RECIPES)}.")
+@click.option("--output", type=click.Path(path_type=pathlib.Path), help="Folder of the run; it must not exist yet.")
+@click.option("--verbose", type=click.IntRange(0, 2), default=1, help="0: silent, 1: progress bar (default), 2: lines.")
+@recipe_options
+@click.pass_context
+def train(ctx, dataset, recipe, output, verbose, **settings):
+    """Train a network on DATASET and write the folder of the run.
+
+    DATASET is digits (default, needs no network), an .npz file with x_train, y_train, x_test and y_test, a folder
+    with one sub-folder of images per class, or the name of a TensorFlow data set such as cifar10. It has its recipe;
+    every option below replaces one setting of it. Lists are written with commas: --widths 32,64,112.
+    """
+    source = dataset or (RECIPES[recipe].data if recipe in RECIPES else "digits")
+    # What is None may have been asked for (--box none), so that the value does not tell whether it was given.
+    given = {name for name in settings if ctx.get_parameter_source(name) == click.core.ParameterSource.COMMANDLINE}
+    chosen = for_source(source, recipe)
+    chosen = dataclasses.replace(chosen, **{name: settings[name] for name in given})
+
+    from keras_pdecnn import training
+
+    try:
+        result = training.run(chosen, output, verbose=verbose)
+    except training.DivergedError as error:
+        raise click.ClickException(_one_line(error)) from error
+    _report(result.metrics)
+    click.echo(f"Run folder: {result.folder.path}")
+
+
+@main.command()
+@click.argument("run", type=click.Path(path_type=pathlib.Path))
+@click.option("--data", "source", help="Another data set of the same shape and classes; default: the run's own.")
+def evaluate(run, source):
+    """Evaluate the network of the folder RUN on the test part of a data set."""
+    from keras_pdecnn import training
+    from keras_pdecnn.runs import RunFolder
+
+    folder = RunFolder(run)
+    recipe, info = folder.read_config()
+    model = folder.load_model()
+    dataset = training.load_like(recipe, info, source)
+    click.echo(f"{dataset.info.name}: {dataset.info.sizes['test']:,} test examples")
+    _report(training.evaluate(model, dataset.test))
+
+
+@main.command()
+@click.argument("run", type=click.Path(path_type=pathlib.Path))
+@click.argument("files", nargs=-1, required=True, metavar="FILE...")
+def predict(run, files):
+    """Print the class that the network of the folder RUN sees in each FILE, and its probability.
+
+    A FILE is an image, or an .npz file with examples under x or x_test. A file that cannot be read is reported, and
+    the others are predicted: exit code 1 then, 2 if none can be read.
+    """
+    from keras_pdecnn import inference
+    from keras_pdecnn.runs import RunFolder
+
+    folder = RunFolder(run)
+    _, info = folder.read_config()
+    model = folder.load_model()
+    rows, failed = [], 0
+    for file in files:
+        try:
+            x = inference.read_examples(file, info.input_shape)
+        except ValueError as error:
+            click.echo(f"{file}: {_one_line(error)}", err=True)
+            failed += 1
+            continue
+        best, probability = inference.classify(model, x)
+        names = [file] if len(x) == 1 else [f"{file}[{index}]" for index in range(len(x))]
+        rows += zip(names, (info.class_names[index] for index in best), probability, strict=True)
+    if rows:
+        _print_table(rows)
+    if failed:
+        raise click.exceptions.Exit(1 if rows else 2)
+
+
+def _report(metrics: dict):
+    count = sum(map(sum, metrics["confusion_matrix"]))
+    right = sum(row[index] for index, row in enumerate(metrics["confusion_matrix"]))
+    click.echo(f"Test accuracy: {100 * metrics['accuracy']:.2f} % ({right} of {count}), loss {metrics['loss']:.4f}")
+
+
+def _print_table(rows):
+    heads = ("file", "class", "probability")
+    widths = [max(len(heads[i]), *(len(row[i]) for row in rows)) for i in (0, 1)]
+    click.echo(f"{heads[0]:<{widths[0]}}  {heads[1]:<{widths[1]}}  {heads[2]}")
+    for name, label, probability in rows:
+        click.echo(f"{name:<{widths[0]}}  {label:<{widths[1]}}  {probability:11.4f}")

@@ -1,0 +1,51 @@
+"""Using a trained network on files."""
+
+from __future__ import annotations
+
+import os
+
+import keras
+import numpy as np
+
+from keras_pdecnn import data
+from keras_pdecnn.data.checks import check_examples
+
+_KEYS = ("x", "x_test")
+
+
+def read_examples(path, input_shape) -> np.ndarray:
+    """Read the examples of a file.
+
+    Args:
+        path: An image file, or an .npz file with an array `x` or `x_test` of one example or several.
+        input_shape: (*space, channels) of an example.
+
+    Returns:
+        Raw examples, shape (n, *space, channels).
+
+    Raises:
+        ValueError: If the file cannot be read, or its examples have another shape or values that are not finite.
+    """
+    if not os.fspath(path).lower().endswith(".npz"):
+        return data.read_image(path, input_shape)[None]
+    try:
+        with np.load(path, allow_pickle=False) as archive:
+            key = next((key for key in _KEYS if key in archive.files), None)
+            x = archive[key] if key else None
+            names = archive.files
+    except Exception as error:  # a damaged archive raises a dozen types
+        raise ValueError(f"Not a readable .npz file ({error}). Received: {os.fspath(path)!r}") from error
+    if x is None:
+        raise ValueError(f"An .npz file must hold {' or '.join(_KEYS)}. Received: {', '.join(names) or 'no arrays'}")
+    if x.shape == tuple(input_shape):
+        x = x[None]
+    if x.shape[1:] != tuple(input_shape):
+        raise ValueError(f"Examples must have the shape {tuple(input_shape)}. Received: {key} of shape {x.shape}")
+    return check_examples(x, key)
+
+
+def classify(model: keras.Model, x) -> tuple[np.ndarray, np.ndarray]:
+    """Return the most probable class of each example and its probability, both of shape (n,)."""
+    probabilities = model.predict(x, verbose=0)
+    best = probabilities.argmax(axis=-1)
+    return best, np.take_along_axis(probabilities, best[:, None], axis=-1)[:, 0]

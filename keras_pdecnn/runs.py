@@ -1,0 +1,165 @@
+"""The folder of a run: which files there are, and how they are written and read."""
+
+from __future__ import annotations
+
+import csv
+import dataclasses
+import datetime
+import json
+import math
+import os
+import pathlib
+import platform
+import re
+
+from keras_pdecnn.recipes import Recipe
+
+
+def default_path(recipe: Recipe, parent="runs") -> pathlib.Path:
+    """Return a path that does not exist yet: parent/<data>-<architecture>-<time>."""
+    data = re.sub(r"[^\w.]+", "-", pathlib.PurePath(recipe.data).name.removesuffix(".npz")).strip("-.") or "data"
+    time = datetime.datetime.now().strftime("%Y%m%d-%H%M%S")
+    first = path = pathlib.Path(parent, f"{data}-{recipe.architecture}-{time}")
+    count = 1
+    while os.path.lexists(path):
+        count += 1
+        path = first.with_name(f"{first.name}-{count}")
+    return path
+
+
+class RunFolder:
+    """The files of a run.
+
+    config.json (recipe, data, versions), model.keras, history.csv, metrics.json, logs/ for TensorBoard, and the
+    pictures training_curves.png, confusion_matrix.png, predictions.png.
+
+    Args:
+        path: Path of the folder; it need not exist.
+    """
+
+    def __init__(self, path):
+        self.path = pathlib.Path(path).expanduser()
+        self.config = self.path / "config.json"
+        self.model = self.path / "model.keras"
+        self.history = self.path / "history.csv"
+        self.metrics = self.path / "metrics.json"
+        self.logs = self.path / "logs"
+        self.training_curves = self.path / "training_curves.png"
+        self.confusion_matrix = self.path / "confusion_matrix.png"
+        self.predictions = self.path / "predictions.png"
+
+    def check_vacant(self):
+        """Raise ValueError if there is anything at the path: a run never overwrites."""
+        if os.path.lexists(self.path):
+            raise ValueError(f"The folder of a new run must not exist yet. Received: {str(self.path)!r}")
+
+    def create(self):
+        """Make the folder; raise ValueError if it exists or cannot be made."""
+        self.check_vacant()
+        try:
+            self.path.mkdir(parents=True)
+        except OSError as error:
+            raise ValueError(f"The run folder cannot be made ({error}). Received: {str(self.path)!r}") from error
+
+    def write_config(self, recipe: Recipe, info):
+        """Write what the run is: the recipe, what is known of the data (`data.Info`) and the versions in use."""
+        config = {"recipe": recipe.to_dict(), "data": dataclasses.asdict(info), "versions": _versions()}
+        _write_json(self.config, config)
+
+    def read_config(self) -> tuple:
+        """Return (recipe, info) of the run.
+
+        Raises:
+            ValueError: If there is no config.json, or it is damaged.
+        """
+        from keras_pdecnn.data import Info
+
+        config = _read_json(self.config)
+        try:
+            info = {name: tuple(value) if isinstance(value, list) else value for name, value in config["data"].items()}
+            return Recipe.from_dict(config["recipe"]), Info(**info)
+        except (KeyError, TypeError, AttributeError, ValueError) as error:
+            raise ValueError(f"Not the configuration of a run ({error}). Received: {str(self.config)!r}") from error
+
+    def write_metrics(self, metrics: dict):
+        """Write results; numbers that are not finite become null, which is all that JSON has."""
+        _write_json(self.metrics, metrics)
+
+    def read_metrics(self) -> dict:
+        """Return what `write_metrics` wrote; raise ValueError if there is none."""
+        return _read_json(self.metrics)
+
+    def read_history(self) -> dict[str, list[float]]:
+        """Return the columns of history.csv by name, empty ones left out; an entry that is missing is NaN.
+
+        Raises:
+            ValueError: If there is no history.csv.
+        """
+        try:
+            with open(self.history, newline="") as file:
+                rows = list(csv.DictReader(file))
+        except OSError as error:
+            raise ValueError(f"The run has no history ({error}). Received: {str(self.path)!r}") from error
+        columns = {name: [_number(row[name]) for row in rows] for name in (rows[0] if rows else ())}
+        return {name: values for name, values in columns.items() if not all(map(math.isnan, values))}
+
+    def load_model(self):
+        """Return the trained model; raise ValueError if there is none that can be read."""
+        import keras
+
+        import keras_pdecnn.models  # noqa: F401  registers what the file refers to
+
+        if not self.model.is_file():
+            raise ValueError(f"The run has no model.keras. Received: {str(self.path)!r}")
+        try:
+            return keras.saving.load_model(self.model)
+        except Exception as error:  # a damaged archive raises a dozen types
+            raise ValueError(f"Not a readable model ({error}). Received: {str(self.model)!r}") from error
+
+
+def _versions() -> dict[str, str]:
+    import keras
+    import numpy as np
+    import tensorflow as tf
+
+    from keras_pdecnn.version import __version__
+
+    return {
+        "keras_pdecnn": __version__,
+        "keras": keras.__version__,
+        "tensorflow": tf.__version__,
+        "numpy": np.__version__,
+        "python": platform.python_version(),
+    }
+
+
+def _write_json(path: pathlib.Path, content: dict):
+    text = json.dumps(_finite(content), indent=2, allow_nan=False)
+    # Replaced in one go: an interruption leaves the old file or the new one.
+    part = path.with_name(path.name + ".part")
+    part.write_text(text + "\n")
+    part.replace(path)
+
+
+def _read_json(path: pathlib.Path) -> dict:
+    try:
+        return json.loads(path.read_text())
+    except OSError as error:
+        raise ValueError(f"Not the folder of a run: no {path.name}. Received: {str(path.parent)!r}") from error
+    except ValueError as error:
+        raise ValueError(f"Not a readable JSON file ({error}). Received: {str(path)!r}") from error
+
+
+def _finite(value):
+    if isinstance(value, dict):
+        return {name: _finite(entry) for name, entry in value.items()}
+    if isinstance(value, list | tuple):
+        return [_finite(entry) for entry in value]
+    return None if isinstance(value, float) and not math.isfinite(value) else value
+
+
+def _number(text) -> float:
+    try:
+        return float(text)
+    except (TypeError, ValueError):
+        return math.nan

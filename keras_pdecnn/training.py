@@ -1,0 +1,291 @@
+"""From a recipe to a trained network: load, build, compile, fit, evaluate; and a whole run with its folder."""
+
+from __future__ import annotations
+
+import contextlib
+import dataclasses
+import itertools
+import os
+import time
+
+import keras
+import numpy as np
+
+from keras_pdecnn import data, models, plotting
+from keras_pdecnn.callbacks import Divergence, DivergenceGuard
+from keras_pdecnn.recipes import Recipe
+from keras_pdecnn.runs import RunFolder, default_path
+
+
+class DivergedError(RuntimeError):
+    """The loss stopped being finite; the run folder holds the last good model.
+
+    Attributes:
+        divergence: Where, a `callbacks.Divergence`.
+        result: The `Result` of the run.
+    """
+
+    def __init__(self, divergence: Divergence, result: Result):
+        super().__init__(
+            f"The training diverged: {divergence}. The last good weights are in {str(result.folder.path)!r}."
+        )
+        self.divergence = divergence
+        self.result = result
+
+
+@dataclasses.dataclass(frozen=True)
+class Result:
+    """What a run leaves.
+
+    Args:
+        folder: The `runs.RunFolder`.
+        model: The trained model.
+        metrics: What metrics.json holds.
+    """
+
+    folder: RunFolder
+    model: models.PDEModel
+    metrics: dict
+
+
+def load_data(recipe: Recipe) -> data.Data:
+    """Load the data set of a recipe, with its split and its augmentation."""
+    augmented = recipe.flip or recipe.pad
+    return data.load(
+        recipe.data,
+        recipe.batch_size,
+        validation=recipe.validation,
+        augmentation=data.Augmentation(recipe.flip, recipe.pad) if augmented else None,
+        seed=recipe.seed,
+        data_dir=recipe.data_dir,
+        size=recipe.size,
+        drop_remainder=recipe.drop_remainder,
+    )
+
+
+def load_like(recipe: Recipe, info: data.Info, source: str | None = None) -> data.Data:
+    """Load a data set for a network that was trained by `recipe` on the data `info`.
+
+    Args:
+        recipe: Recipe of the network.
+        info: What its data were.
+        source: Source of other data; default None, the recipe's own. Images in a folder are resized.
+
+    Raises:
+        ValueError: If the data cannot be read, or their shape or classes are not those of the network.
+    """
+    if source is not None and source != recipe.data:
+        size = info.input_shape[:-1] if os.path.isdir(os.path.expanduser(source)) else None
+        recipe = dataclasses.replace(recipe, data=source, size=size)
+    found = load_data(recipe)
+    expected, received = ((i.input_shape, i.classes) for i in (info, found.info))
+    if expected != received:
+        raise ValueError(
+            f"The network takes examples of shape {expected[0]} and {expected[1]} classes. "
+            f"Received: {recipe.data!r} with shape {received[0]} and {received[1]} classes"
+        )
+    numbers = tuple(map(str, range(info.classes)))
+    if len({numbers, info.class_names, found.info.class_names}) > 2:
+        raise ValueError(
+            f"The network knows the classes {', '.join(info.class_names)}. "
+            f"Received: {recipe.data!r} with the classes {', '.join(found.info.class_names)}"
+        )
+    return found
+
+
+def build(recipe: Recipe, info: data.Info) -> models.PDEModel:
+    """Build the network of a recipe for a data set; its initial weights depend on `recipe.seed` alone.
+
+    The seed is set with `keras.utils.set_random_seed`, for Python, NumPy and TensorFlow.
+
+    Raises:
+        ValueError: If the network does not suit the examples, or its settings do not fit together.
+    """
+    keras.utils.set_random_seed(recipe.seed)
+    with _dtype_policy(recipe.dtype):
+        return models.ARCHITECTURES[recipe.architecture](
+            info.input_shape,
+            classes=info.classes,
+            widths=recipe.widths,
+            head_width=recipe.head_width,
+            steps=recipe.steps,
+            step_size=recipe.step_size,
+            time_smoothness=recipe.time_smoothness,
+            weight_decay=recipe.weight_decay,
+            box=recipe.box,
+            synchronized=recipe.synchronized,
+            kernel_size=recipe.kernel_size,
+            activation=recipe.activation,
+            normalization=recipe.normalization,
+            padding=recipe.padding,
+            backprop=recipe.backprop,
+        )
+
+
+def learning_rate(recipe: Recipe, steps_per_epoch: int):
+    """Return the learning rate of a recipe: a number, or a schedule that changes with the first batch of a phase."""
+    if len(recipe.learning_rates) == 1:
+        return recipe.learning_rates[0]
+    ends = itertools.accumulate(epochs * steps_per_epoch for epochs in recipe.epochs[:-1])
+    # A boundary is the last step, counted from 0, with the rate before it.
+    boundaries = [end - 1 for end in ends]
+    return keras.optimizers.schedules.PiecewiseConstantDecay(boundaries, list(recipe.learning_rates))
+
+
+def compile(model: keras.Model, recipe: Recipe, steps_per_epoch: int) -> keras.Model:
+    """Compile a model for a recipe: SGD with momentum, cross-entropy of integer labels, accuracy.
+
+    Args:
+        model: The model; its output are probabilities.
+        recipe: Learning rates, epochs and momentum.
+        steps_per_epoch: Number of batches of an epoch.
+
+    Returns:
+        The model.
+    """
+    optimizer = keras.optimizers.SGD(learning_rate(recipe, steps_per_epoch), momentum=recipe.momentum)
+    if recipe.dtype == "mixed_float16":
+        # What Keras does by itself, but the wrapper is then not saved with the model.
+        optimizer = keras.optimizers.LossScaleOptimizer(optimizer)
+    model.compile(optimizer, "sparse_categorical_crossentropy", metrics=["accuracy"], auto_scale_loss=False)
+    return model
+
+
+def fit(
+    model: keras.Model,
+    dataset: data.Data,
+    recipe: Recipe,
+    callbacks=(),
+    first_epoch: int = 0,
+    verbose: int | str = "auto",
+) -> keras.callbacks.History:
+    """Fit a compiled model for the epochs of a recipe.
+
+    Args:
+        model: The model.
+        dataset: The data of the recipe.
+        recipe: Number of epochs.
+        callbacks: Keras callbacks.
+        first_epoch: Number of epochs that the model has been trained for; default 0.
+        verbose: As in `keras.Model.fit`; default "auto", a progress bar.
+
+    Returns:
+        The history that Keras returns.
+    """
+    return model.fit(
+        dataset.epochs(first_epoch),
+        steps_per_epoch=dataset.steps_per_epoch,
+        initial_epoch=first_epoch,
+        epochs=sum(recipe.epochs),
+        validation_data=dataset.validation,
+        callbacks=list(callbacks),
+        shuffle=False,  # the data set does it
+        verbose=verbose,
+    )
+
+
+def evaluate(model: keras.Model, dataset, verbose: int | str = 0) -> dict:
+    """Evaluate a model on a dataset of (x, label).
+
+    Args:
+        model: The model; its output are the probabilities of the classes.
+        dataset: A tf.data.Dataset of batches, each pass the same.
+        verbose: As in `keras.Model.predict`; default 0.
+
+    Returns:
+        loss (mean cross-entropy and regularisation, as in `keras.Model.evaluate`), accuracy, and confusion_matrix, a
+        list of rows: entry [i][j] counts the examples of class i that were taken for class j.
+    """
+    probabilities = model.predict(dataset, verbose=verbose)
+    labels = np.concatenate([np.asarray(y) for _, y in dataset])
+    classes = probabilities.shape[-1]
+    entropy = keras.losses.sparse_categorical_crossentropy(labels, probabilities)
+    confusion = np.bincount(labels * classes + probabilities.argmax(-1), minlength=classes**2)
+    return {
+        "loss": float(keras.ops.mean(entropy)) + sum(float(loss) for loss in model.losses),
+        "accuracy": float(np.mean(probabilities.argmax(-1) == labels)),
+        "confusion_matrix": confusion.reshape(classes, classes).tolist(),
+    }
+
+
+def run(recipe: Recipe, folder=None, callbacks=(), verbose: int | str = "auto") -> Result:
+    """Train a network by a recipe and write the run folder.
+
+    Args:
+        recipe: What to train on what, and how.
+        folder: Path of the run folder, which must not exist; default None, runs/<data>-<architecture>-<time>.
+        callbacks: Further Keras callbacks.
+        verbose: As in `keras.Model.fit`; default "auto", a progress bar.
+
+    Returns:
+        A `Result`.
+
+    Raises:
+        ValueError: If the folder exists, or data and network cannot be made by the recipe; then nothing was written.
+        DivergedError: If the loss stopped being finite; the folder then holds the last good model.
+    """
+    folder = RunFolder(default_path(recipe) if folder is None else folder)
+    folder.check_vacant()
+    dataset = load_data(recipe)
+    model = compile(build(recipe, dataset.info), recipe, dataset.steps_per_epoch)
+    folder.create()
+    folder.write_config(recipe, dataset.info)
+
+    # First, so that it sees the weights before any other callback acts on them.
+    guard = DivergenceGuard()
+    writers = [
+        keras.callbacks.CSVLogger(folder.history),
+        keras.callbacks.TensorBoard(folder.logs, write_graph=False),
+    ]
+    start = time.perf_counter()
+    fit(model, dataset, recipe, [guard, *writers, *callbacks], verbose=verbose)
+    seconds = time.perf_counter() - start
+    model.save(folder.model)
+
+    metrics = {
+        **evaluate(model, dataset.test),
+        "seconds": round(seconds, 3),
+        "trainable_weights": sum(int(np.prod(weight.shape)) for weight in model.trainable_weights),
+        "diverged": dataclasses.asdict(guard.divergence) if guard.divergence else None,
+    }
+    folder.write_metrics(metrics)
+    draw(folder, model, dataset, metrics)
+    result = Result(folder, model, metrics)
+    if guard.divergence:
+        raise DivergedError(guard.divergence, result)
+    return result
+
+
+def draw(folder: RunFolder, model: keras.Model, dataset: data.Data, metrics: dict, count: int = 12):
+    """Draw the pictures of a run: training curves, confusion matrix and `count` test examples with predictions."""
+    names = dataset.info.class_names
+    x, labels = _spread(dataset.test, dataset.info.sizes["test"], count)
+    figures = {
+        folder.training_curves: plotting.training_curves(folder.read_history()),
+        folder.confusion_matrix: plotting.confusion_matrix(metrics["confusion_matrix"], names),
+        folder.predictions: plotting.predictions(x, labels, model.predict(x, verbose=0), names),
+    }
+    for path, figure in figures.items():
+        figure.savefig(path)
+
+
+def _spread(dataset, size: int, count: int) -> tuple[np.ndarray, np.ndarray]:
+    """Return examples at equal distances over a dataset, so that one sorted by class shows its classes."""
+    wanted = set(np.linspace(0, size - 1, min(count, size)).round().astype(int).tolist())
+    first, x, labels = 0, [], []
+    for batch, y in dataset:
+        rows = [index - first for index in sorted(wanted) if first <= index < first + len(y)]
+        x.extend(np.asarray(batch)[rows])
+        labels.extend(np.asarray(y)[rows])
+        first += len(y)
+    return np.stack(x), np.array(labels)
+
+
+@contextlib.contextmanager
+def _dtype_policy(name: str):
+    before = keras.config.dtype_policy()
+    keras.config.set_dtype_policy(name)
+    try:
+        yield
+    finally:
+        keras.config.set_dtype_policy(before)

@@ -1,0 +1,278 @@
+"""The command line: what it prints, its exit codes, and that wrong input is one line."""
+
+import dataclasses
+import os
+import subprocess
+import sys
+
+import click.testing
+import numpy as np
+import pytest
+from PIL import Image
+
+from keras_pdecnn import cli, training
+from keras_pdecnn.recipes import RECIPES, Recipe
+from keras_pdecnn.runs import RunFolder
+
+SMALL = ["--architecture", "parabolic", "--widths", "4", "--steps", "1", "--epochs", "20", "--learning-rates", "0.1"]
+SMALL += ["--batch-size", "8", "--pad", "0"]
+
+
+def invoke(*arguments):
+    return click.testing.CliRunner().invoke(cli.main, list(map(str, arguments)))
+
+
+def stripes(side):
+    """Return an image of 0 and 1 with lying stripes, four of them bright."""
+    return np.repeat((np.arange(side) // (side // 8) % 2)[:, None], side, axis=1)
+
+
+@pytest.fixture(scope="module")
+def archive(tmp_path_factory):
+    """Return the path of a small data set: 8 x 8 images with stripes, lying (class 0) or standing (class 1)."""
+    y = np.arange(64) % 2
+    x = np.random.default_rng(0).integers(0, 60, (64, 8, 8, 1))
+    x[y == 0] += 120 * stripes(8)[:, :, None]
+    x[y == 1] += 120 * stripes(8).T[:, :, None]
+    path = tmp_path_factory.mktemp("data") / "bars.npz"
+    x = x.astype(np.uint8)
+    np.savez(path, x_train=x, y_train=y, x_test=x[:10], y_test=y[:10], class_names=["lying", "standing"])
+    return path
+
+
+@pytest.fixture(scope="module")
+def run(archive, tmp_path_factory):
+    """Return the folder of a small trained network."""
+    path = tmp_path_factory.mktemp("runs") / "bars"
+    done = invoke("train", archive, *SMALL, "--output", path, "--verbose", 0)
+    assert done.exit_code == 0, done.output
+    return path
+
+
+@pytest.fixture
+def chosen(monkeypatch):
+    """Return a function that gives the recipe and folder a command line asks for, without training."""
+
+    def choose(*arguments):
+        asked = []
+
+        def stop(recipe, folder, verbose):
+            asked.extend([recipe, folder])
+            raise ValueError("asked")
+
+        monkeypatch.setattr(training, "run", stop)
+        done = invoke("train", *arguments)
+        assert "asked" in done.stderr, done.output
+        return asked
+
+    return choose
+
+
+def test_train_without_an_argument_is_the_hamiltonian_network_on_the_digits(chosen):
+    recipe, folder = chosen()
+    assert recipe == Recipe() == RECIPES["digits"]
+    assert recipe.architecture == "hamiltonian"
+    assert folder is None
+
+
+def test_the_recipe_follows_the_data_set(chosen):
+    assert chosen("stl10")[0] == RECIPES["stl10"]
+    assert chosen("--recipe", "cifar100")[0] == RECIPES["cifar100"]
+    assert chosen("x.npz", "--recipe", "cifar10")[0] == dataclasses.replace(RECIPES["cifar10"], data="x.npz")
+
+
+def test_every_field_is_an_option(chosen):
+    wanted = Recipe(
+        data="x.npz",
+        data_dir="/data",
+        size=(8, 6),
+        validation=0.25,
+        batch_size=3,
+        drop_remainder=True,
+        flip=True,
+        pad=0.3,
+        seed=7,
+        architecture="second_order",
+        widths=(4, 8, 16),
+        head_width=5,
+        steps=(1, 2, 3),
+        step_size=(0.1, 0.2, 0.3),
+        kernel_size=(3, 5),
+        activation="tanh",
+        normalization=None,
+        padding="periodic",
+        backprop="stored",
+        time_smoothness=0.1,
+        weight_decay=0.2,
+        box=0.5,
+        synchronized=True,
+        dtype="mixed_bfloat16",
+        learning_rates=(0.3, 0.2),
+        epochs=(1, 2),
+        momentum=0.5,
+    )
+    arguments = ["x.npz"]
+    for field in dataclasses.fields(Recipe)[1:]:
+        value = getattr(wanted, field.name)
+        assert value != getattr(Recipe(), field.name), f"{field.name} has its default"
+        option = "--" + field.name.replace("_", "-")
+        if value is True:
+            arguments.append(option)
+        else:
+            text = ",".join(map(str, value)) if isinstance(value, tuple) else str(value)
+            arguments += [option, text]
+    assert chosen(*arguments)[0] == wanted
+
+
+def test_none_and_no_are_values(chosen):
+    recipe, _ = chosen(
+        "cifar10", "--box", "none", "--no-flip", "--head-width", "None", "--architecture", "second-order"
+    )
+    assert recipe == dataclasses.replace(
+        RECIPES["cifar10"], box=None, flip=False, head_width=None, architecture="second_order"
+    )
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        ["nowhere.npz"],
+        ["no_such_data_set"],
+        ["--recipe", "mnist"],
+        ["--architecture", "transformer"],
+        ["--activation", "rely"],
+        ["--steps", "0"],
+        ["--steps", "three"],
+        ["--steps", "none"],
+        ["--step-size", "-1"],
+        ["--kernel-size", "2"],
+        ["--widths", "16,x"],
+        ["--widths", ","],
+        ["--widths", "5"],
+        ["--widths", "4,4,4,4,4"],
+        ["--box", "big"],
+        ["--epochs", "1,2"],
+        ["--architecture", "parabolic", "--backprop", "reversible"],
+    ],
+)
+def test_wrong_input_is_one_line_and_exit_code_2(arguments, tmp_path):
+    done = invoke("train", *arguments, "--output", tmp_path / "run")
+    assert done.exit_code == 2
+    assert len(done.stderr.strip().splitlines()) == 1
+    assert "Received" in done.stderr
+    assert not (tmp_path / "run").exists()
+
+
+@pytest.mark.parametrize("arguments", [["train", "--stepz", "3"], ["trian"], ["train", "a", "b"], ["predict", "run"]])
+def test_wrong_usage(arguments):
+    done = invoke(*arguments)
+    assert done.exit_code == 2
+    assert "Usage" in done.stderr
+
+
+def test_help():
+    done = invoke("train", "--help")
+    assert done.exit_code == 0
+    for field in dataclasses.fields(Recipe)[1:]:
+        assert "--" + field.name.replace("_", "-") in done.stdout
+    assert invoke("--version").stdout.startswith("keras-pdecnn")
+
+
+def test_train_reports_accuracy_and_folder(archive, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    done = invoke("train", archive, *SMALL)
+    assert done.exit_code == 0, done.output
+    assert "Epoch 20/20" in done.stdout
+    *_, accuracy, folder = done.stdout.strip().splitlines()
+    assert accuracy.startswith("Test accuracy: ")
+    name = folder.removeprefix("Run folder: ")
+    assert name.startswith(os.path.join("runs", "bars-parabolic-"))
+    assert RunFolder(name).read_metrics()["diverged"] is None
+
+
+def test_an_existing_folder_is_not_touched(run, archive):
+    before = {path: path.stat().st_mtime_ns for path in run.rglob("*")}
+    done = invoke("train", archive, *SMALL, "--output", run)
+    assert done.exit_code == 2
+    assert str(run) in done.stderr
+    assert {path: path.stat().st_mtime_ns for path in run.rglob("*")} == before
+
+
+def test_a_training_that_diverges_fails(archive, tmp_path):
+    done = invoke("train", archive, *SMALL, "--learning-rates", "1e30", "--output", tmp_path / "run", "--verbose", 0)
+    assert done.exit_code == 1
+    assert "epoch 1, batch" in done.stderr
+    assert len(done.stderr.strip().splitlines()) == 1
+    assert RunFolder(tmp_path / "run").read_metrics()["diverged"]["epoch"] == 1
+    assert RunFolder(tmp_path / "run").load_model()
+
+
+def test_evaluate(run, archive):
+    accuracy = RunFolder(run).read_metrics()["accuracy"]
+    for arguments in ([], ["--data", archive]):
+        done = invoke("evaluate", run, *arguments)
+        assert done.exit_code == 0
+        assert f"Test accuracy: {100 * accuracy:.2f} %" in done.stdout
+
+
+def test_evaluate_on_a_folder_of_images(run, archive, tmp_path):
+    for name, image in (("lying", stripes(16)), ("standing", stripes(16).T)):
+        (tmp_path / name).mkdir()
+        for index in range(5):
+            Image.fromarray(np.uint8(200 * image)).save(tmp_path / name / f"{index}.png")
+    done = invoke("evaluate", run, "--data", tmp_path)
+    assert done.exit_code == 0, done.stderr
+    assert "(2 of 2)" in done.stdout
+
+
+@pytest.mark.parametrize("arguments", [["nowhere"], ["RUN", "--data", "digits"], ["RUN", "--data", "nowhere.npz"]])
+def test_evaluate_wrong_input(run, arguments):
+    done = invoke("evaluate", *[run if argument == "RUN" else argument for argument in arguments])
+    assert done.exit_code == 2
+    assert len(done.stderr.strip().splitlines()) == 1
+
+
+def test_predict(run, tmp_path):
+    Image.fromarray(np.uint8(250 * stripes(16).T)).save(tmp_path / "image.png")
+    x = 7.0 * np.stack([stripes(8), stripes(8).T])[..., None]
+    np.savez(tmp_path / "several.npz", x=x)
+    np.savez(tmp_path / "one.npz", x_test=x[1])
+    done = invoke("predict", run, *(tmp_path / name for name in ("image.png", "several.npz", "one.npz")))
+    assert done.exit_code == 0, done.stderr
+    head, *rows = [line.split() for line in done.stdout.strip().splitlines()]
+    assert head == ["file", "class", "probability"]
+    assert [row[1] for row in rows] == ["standing", "lying", "standing", "standing"]
+    assert [row[0][-len("several.npz[0]") :] for row in rows][1:3] == ["several.npz[0]", "several.npz[1]"]
+    assert all(0.5 <= float(row[2]) <= 1 for row in rows)
+
+
+def test_predict_reports_what_it_cannot_read(run, tmp_path):
+    Image.fromarray(np.eye(8, dtype=np.uint8)).save(tmp_path / "good.png")
+    (tmp_path / "bad.png").write_bytes(b"no image")
+    (tmp_path / "bad.npz").write_bytes(b"no archive")
+    np.savez(tmp_path / "other.npz", y=np.zeros(3))
+    np.savez(tmp_path / "shape.npz", x=np.zeros((2, 9, 9, 1)))
+    np.savez(tmp_path / "nan.npz", x=np.full((2, 8, 8, 1), np.nan))
+    bad = [tmp_path / name for name in ("bad.png", "bad.npz", "other.npz", "shape.npz", "nan.npz", "missing.png")]
+    done = invoke("predict", run, *bad, tmp_path / "good.png")
+    assert done.exit_code == 1
+    assert len(done.stdout.strip().splitlines()) == 2
+    lines = done.stderr.strip().splitlines()
+    assert len(lines) == len(bad)
+    assert all(str(path) in line for path, line in zip(bad, lines, strict=True))
+    assert invoke("predict", run, *bad).exit_code == 2
+
+
+def test_as_a_program(run, tmp_path):
+    def call(*arguments):
+        command = [sys.executable, "-m", "keras_pdecnn", *map(str, arguments)]
+        return subprocess.run(command, capture_output=True, text=True, cwd=tmp_path, check=False)
+
+    wrong = call("train", "nowhere.npz")
+    assert wrong.returncode == 2
+    assert "Traceback" not in wrong.stderr
+    assert wrong.stderr.strip().splitlines()[-1].startswith("Error: ")
+    assert list(tmp_path.iterdir()) == []
+    right = call("evaluate", run)
+    assert right.returncode == 0
+    assert "Test accuracy" in right.stdout

@@ -1,0 +1,69 @@
+"""Pictures: what is drawn, for every kind of data."""
+
+import numpy as np
+import pytest
+from matplotlib.colors import to_hex
+
+from keras_pdecnn import plotting
+
+
+def save(figure, tmp_path):
+    figure.savefig(tmp_path / "figure.png")
+    return figure
+
+
+def test_training_curves(tmp_path):
+    history = {"epoch": [0, 1, 2], "loss": [2.0, np.nan, 1.0], "accuracy": [0.1, 0.2, 0.3], "val_loss": [3, 2, 1]}
+    loss, accuracy = save(plotting.training_curves(history), tmp_path).axes
+    assert [line.get_label() for line in loss.lines] == ["training", "validation"]
+    assert loss.lines[0].get_xdata().tolist() == [1, 2, 3]
+    assert [line.get_label() for line in accuracy.lines] == ["training"]
+
+
+@pytest.mark.parametrize("history", [{}, {"loss": [1.0], "accuracy": [0.5]}, {"loss": [np.inf], "accuracy": [0.0]}])
+def test_short_histories(tmp_path, history):
+    save(plotting.training_curves(history), tmp_path)
+
+
+@pytest.mark.parametrize("classes", [2, 10, 100])
+def test_confusion_matrix(tmp_path, classes):
+    matrix = 5 * np.eye(classes, dtype=int)
+    matrix[0, 1] = 3
+    names = [f"class {i}" for i in range(classes)]
+    axes = save(plotting.confusion_matrix(matrix, names), tmp_path).axes[0]
+    assert axes.get_ylabel() == "true class"
+    assert len(axes.texts) == (classes + 1 if classes <= 20 else 0)
+
+
+def test_a_class_without_examples(tmp_path):
+    save(plotting.confusion_matrix([[0, 0], [1, 2]], "ab"), tmp_path)
+
+
+@pytest.mark.parametrize("shape", [(50, 1), (50, 2), (8, 8, 1), (8, 6, 3), (8, 6, 2), (5, 8, 8, 1), (4, 6, 6, 3)])
+@pytest.mark.parametrize("count", [1, 5])
+def test_predictions(tmp_path, rng, shape, count):
+    x = rng.normal(size=(count, *shape))
+    figure = plotting.predictions(x, np.zeros(count, int), np.tile([0.1, 0.7, 0.2], (count, 1)), "abc")
+    save(figure, tmp_path)
+    assert len(figure.axes) == 2 * count
+    assert len(figure.axes[0].lines) == (shape[-1] if len(shape) == 2 else 0)
+
+
+def test_the_middle_slice_is_shown():
+    x = np.arange(5.0)[None, :, None, None, None] * np.ones((1, 5, 3, 3, 1))
+    figure = plotting.predictions(x, [0], [[1.0, 0.0]], "ab")
+    assert (figure.axes[0].images[0].get_array() == 2).all()
+
+
+def test_bars_of_many_classes_contain_the_true_one():
+    probabilities = np.linspace(1, 0, 100)[None] / 50
+    figure = plotting.predictions(np.zeros((1, 8, 8, 1)), [99], probabilities, [f"c{i}" for i in range(100)])
+    axes = figure.axes[1]
+    assert [label.get_text() for label in axes.get_yticklabels()] == [*(f"c{i}" for i in range(9)), "c99"]
+    colors = [to_hex(bar.get_facecolor()) for bar in axes.patches]
+    assert colors[0] == plotting._ORANGE
+    assert colors[-1] == plotting._BLUE
+
+
+def test_probabilities_that_are_not_finite(tmp_path):
+    save(plotting.predictions(np.zeros((1, 8, 8, 3)), [0], [[np.nan, np.nan]], "ab"), tmp_path)

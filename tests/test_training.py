@@ -1,0 +1,287 @@
+"""From a recipe to a run folder: building, schedules, evaluation, resuming, divergence."""
+
+import csv
+import dataclasses
+import json
+import math
+
+import keras
+import numpy as np
+import pytest
+
+from keras_pdecnn import data, models, training
+from keras_pdecnn.callbacks import DivergenceGuard
+from keras_pdecnn.recipes import RECIPES, Recipe
+from keras_pdecnn.runs import RunFolder, default_path
+
+PICTURES = ("training_curves.png", "confusion_matrix.png", "predictions.png")
+
+
+@pytest.fixture
+def archive(tmp_path):
+    """Return the path of a small data set: 6 x 6 images with stripes, lying (class 0) or standing (class 1)."""
+    rng = np.random.default_rng(0)
+
+    def draw(count):
+        x, y = rng.integers(0, 60, (count, 6, 6, 1)), np.arange(count) % 2
+        x[y == 0, ::2] += 120
+        x[y == 1, :, ::2] += 120
+        return x.astype(np.uint8), y
+
+    (x_train, y_train), (x_test, y_test) = draw(40), draw(10)
+    path = tmp_path / "bars.npz"
+    np.savez(path, x_train=x_train, y_train=y_train, x_test=x_test, y_test=y_test, class_names=["lying", "standing"])
+    return str(path)
+
+
+@pytest.fixture
+def recipe(archive):
+    """Return a recipe that trains in seconds."""
+    return Recipe(
+        data=archive,
+        architecture="parabolic",
+        widths=(4,),
+        steps=1,
+        batch_size=12,
+        pad=0.0,
+        learning_rates=(0.05, 0.01),
+        epochs=(2, 1),
+    )
+
+
+def weights_equal(a, b):
+    return all(np.array_equal(u, v) for u, v in zip(a, b, strict=True))
+
+
+def info(shape, classes):
+    names = tuple(map(str, range(classes)))
+    return data.Info("data", shape, classes, names, {"train": 1, "validation": 0, "test": 1}, "uint8")
+
+
+@pytest.mark.parametrize(
+    ("name", "shape", "classes", "count"),
+    [
+        ("stl10", (96, 96, 3), 10, 324_794),
+        ("cifar10", (32, 32, 3), 10, 264_106),
+        ("cifar100", (32, 32, 3), 100, 362_180),
+    ],
+)
+def test_the_papers_networks_have_their_numbers_of_weights(name, shape, classes, count):
+    model = training.build(RECIPES[name], info(shape, classes))
+    assert isinstance(model, models.PDEModel)
+    assert sum(math.prod(weight.shape) for weight in model.trainable_weights) == count
+    assert all(block.kernel_constraint is not None for block in model.blocks)
+
+
+def test_initial_weights_depend_on_the_seed_alone(recipe):
+    build = lambda seed: training.build(dataclasses.replace(recipe, seed=seed), info((6, 6, 1), 2)).get_weights()  # noqa: E731
+    first = build(1)
+    np.random.random()
+    assert weights_equal(first, build(1))
+    assert not weights_equal(first, build(2))
+
+
+def test_build_leaves_the_policy_of_keras(recipe):
+    model = training.build(dataclasses.replace(recipe, dtype="mixed_bfloat16"), info((6, 6, 1), 2))
+    assert model.blocks[0].dtype_policy.name == "mixed_bfloat16"
+    assert keras.config.dtype_policy().name == "float32"
+    with pytest.raises(ValueError, match="Received"):
+        training.build(dataclasses.replace(recipe, dtype="mixed_float16", backprop="reversible"), info((6, 6, 1), 2))
+    assert keras.config.dtype_policy().name == "float32"
+
+
+def test_the_learning_rate_changes_with_the_first_batch_of_a_phase():
+    recipe = Recipe(learning_rates=(0.1, 0.02, 0.004), epochs=(2, 1, 3))
+    schedule = training.learning_rate(recipe, steps_per_epoch=5)
+    rates = [float(schedule(step)) for step in range(30)]
+    assert rates == pytest.approx([0.1] * 10 + [0.02] * 5 + [0.004] * 15)
+    assert training.learning_rate(Recipe(learning_rates=0.3, epochs=7), 5) == 0.3
+
+
+def test_evaluate_agrees_with_keras(recipe, randomize):
+    recipe = dataclasses.replace(recipe, weight_decay=0.1, time_smoothness=0.01)
+    dataset = training.load_data(recipe)
+    model = randomize(training.compile(training.build(recipe, dataset.info), recipe, 1))
+    found = training.evaluate(model, dataset.test)
+    loss, accuracy = model.evaluate(dataset.test, verbose=0)
+    assert found["loss"] == pytest.approx(loss, rel=1e-5)
+    assert found["accuracy"] == pytest.approx(accuracy)
+    confusion = np.array(found["confusion_matrix"])
+    assert confusion.sum(axis=1).tolist() == [5, 5]
+    assert np.trace(confusion) == round(10 * accuracy)
+
+
+def test_training_continues_bit_for_bit(recipe):
+    recipe = dataclasses.replace(recipe, pad=0.2, flip=True)
+    dataset = training.load_data(recipe)
+
+    def fresh():
+        return training.compile(training.build(recipe, dataset.info), recipe, dataset.steps_per_epoch)
+
+    whole = fresh()
+    training.fit(whole, dataset, recipe, verbose=0)
+    parts = fresh()
+    short = dataclasses.replace(recipe, learning_rates=0.05, epochs=2)
+    training.fit(parts, dataset, short, verbose=0)
+    training.fit(parts, dataset, recipe, first_epoch=2, verbose=0)
+    assert weights_equal(whole.get_weights(), parts.get_weights())
+
+
+def test_a_run_writes_its_folder(recipe, tmp_path):
+    result = training.run(recipe, tmp_path / "new" / "run", verbose=0)
+    folder = RunFolder(tmp_path / "new" / "run")
+    assert result.folder.path == folder.path
+    for name in ("config.json", "model.keras", "history.csv", "metrics.json", *PICTURES):
+        assert (folder.path / name).stat().st_size > 0
+    assert list(folder.logs.rglob("events*"))
+    found, known = folder.read_config()
+    assert found == recipe
+    assert (known.input_shape, known.class_names) == ((6, 6, 1), ("lying", "standing"))
+    assert set(json.loads(folder.config.read_text())["versions"]) >= {"keras", "tensorflow", "keras_pdecnn"}
+    metrics = folder.read_metrics()
+    assert metrics == result.metrics
+    assert metrics["diverged"] is None
+    assert metrics["seconds"] > 0
+    assert np.sum(metrics["confusion_matrix"]) == 10
+    history = folder.read_history()
+    assert history["epoch"] == [0, 1, 2]
+    assert {"loss", "accuracy", "val_loss", "val_accuracy"} <= set(history)
+    assert weights_equal(folder.load_model().get_weights(), result.model.get_weights())
+    again = training.evaluate(folder.load_model(), training.load_like(found, known).test)
+    assert again["confusion_matrix"] == metrics["confusion_matrix"]
+
+
+def test_no_validation_part(recipe, tmp_path):
+    training.run(dataclasses.replace(recipe, validation=0.0, epochs=1, learning_rates=0.1), tmp_path / "run", verbose=0)
+    assert set(RunFolder(tmp_path / "run").read_history()) == {"epoch", "loss", "accuracy"}
+
+
+@pytest.mark.parametrize("make", [lambda path: path.mkdir(), lambda path: path.write_text("mine")])
+def test_a_run_never_overwrites(recipe, tmp_path, make):
+    make(tmp_path / "run")
+    with pytest.raises(ValueError, match="must not exist"):
+        training.run(dataclasses.replace(recipe, data="nowhere.npz"), tmp_path / "run")
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["bars.npz", "run"]
+
+
+@pytest.mark.parametrize("wrong", [{"data": "nowhere.npz"}, {"widths": (4,) * 6}, {"backprop": "reversible"}])
+def test_wrong_input_leaves_nothing_behind(recipe, tmp_path, wrong):
+    recipe = dataclasses.replace(recipe, **wrong)
+    with pytest.raises(ValueError, match="Received"):
+        training.run(recipe, tmp_path / "run")
+    assert not (tmp_path / "run").exists()
+
+
+def test_default_paths_are_new(tmp_path):
+    recipe = Recipe(data="some where/bars.npz", architecture="second_order")
+    first = default_path(recipe, tmp_path)
+    assert first.name.startswith("bars-second_order-")
+    first.mkdir()
+    assert default_path(recipe, tmp_path) != first
+    assert default_path(Recipe(data="name/config:1.0.0"), tmp_path).name.startswith("config-1.0.0-hamiltonian-")
+
+
+def test_damaged_run_folders(tmp_path):
+    folder = RunFolder(tmp_path)
+    for read in (folder.read_config, folder.read_metrics, folder.read_history, folder.load_model):
+        with pytest.raises(ValueError, match="Received"):
+            read()
+    folder.model.write_text("no archive")
+    for content in ("{", "[]", '{"recipe": {}}', '{"recipe": {"steps": 0}, "data": {}}', '{"recipe": {}, "data": {}}'):
+        folder.config.write_text(content)
+        with pytest.raises(ValueError, match="Received"):
+            folder.read_config()
+    with pytest.raises(ValueError, match="Not a readable model"):
+        folder.load_model()
+
+
+def test_data_of_another_kind_are_refused(recipe, tmp_path):
+    dataset = training.load_data(recipe)
+    with pytest.raises(ValueError, match="digits"):
+        training.load_like(recipe, dataset.info, "digits")
+    x, y = np.zeros((4, 6, 6, 1), np.uint8), [0, 1, 0, 1]
+    path = str(tmp_path / "other.npz")
+    np.savez(path, x_train=x, y_train=y, x_test=x, y_test=y, class_names=["up", "down"])
+    with pytest.raises(ValueError, match="lying, standing"):
+        training.load_like(dataclasses.replace(recipe, validation=0.0), dataset.info, path)
+
+
+def test_divergence_from_the_start(recipe, tmp_path):
+    recipe = dataclasses.replace(recipe, step_size=1e30, learning_rates=(1e30, 0.1))
+    with pytest.raises(training.DivergedError, match="epoch 1, batch") as caught:
+        training.run(recipe, tmp_path / "run", verbose=0)
+    folder = RunFolder(tmp_path / "run")
+    initial = training.build(recipe, info((6, 6, 1), 2)).get_weights()
+    assert weights_equal(folder.load_model().get_weights(), initial)
+    diverged = folder.read_metrics()["diverged"]
+    assert (diverged["epoch"], diverged["batch"]) == (1, caught.value.divergence.batch)
+    assert all((folder.path / name).exists() for name in PICTURES)
+    assert len(list(csv.reader(folder.history.open()))) == 2
+
+
+class Poison(keras.callbacks.Callback):
+    """Makes a weight infinite at one moment, and remembers the weights before it."""
+
+    def __init__(self, method, index):
+        super().__init__()
+        setattr(self, method, lambda i, logs=None: self.act() if i == index else None)
+
+    def act(self):
+        self.before = self.model.get_weights()
+        self.model.blocks[0].kernel.assign(np.full(self.model.blocks[0].kernel.shape, np.inf))
+
+
+@pytest.mark.parametrize(
+    ("method", "index", "where"),
+    [("on_epoch_begin", 1, "the loss was nan at epoch 2, batch 1"), ("on_epoch_end", 0, "the loss was nan at epoch 2")],
+)
+def test_divergence_keeps_the_last_good_weights(recipe, tmp_path, method, index, where):
+    poison = Poison(method, index)
+    with pytest.raises(training.DivergedError, match=where):
+        training.run(recipe, tmp_path / "run", callbacks=[poison], verbose=0)
+    folder = RunFolder(tmp_path / "run")
+    model = folder.load_model()
+    assert weights_equal(model.get_weights(), poison.before)
+    # Three batches of an epoch were good: the optimiser is where the weights are.
+    assert int(model.optimizer.iterations) == 3
+    assert folder.read_metrics()["loss"] is not None
+
+
+def test_weights_that_are_not_finite_at_the_end_of_an_epoch(recipe):
+    dataset = training.load_data(recipe)
+    model = training.compile(training.build(recipe, dataset.info), recipe, dataset.steps_per_epoch)
+    guard = DivergenceGuard()
+    # The poison acts before the guard, after the last batch.
+    training.fit(model, dataset, recipe, [Poison("on_train_batch_end", 2), guard], verbose=0)
+    assert (guard.divergence.epoch, guard.divergence.batch) == (1, None)
+    assert "end of epoch 1" in str(guard.divergence)
+    assert all(np.isfinite(weight).all() for weight in model.get_weights())
+
+
+@pytest.mark.parametrize("dtype", ["mixed_bfloat16", "mixed_float16"])
+def test_other_types_train(recipe, tmp_path, dtype):
+    recipe = dataclasses.replace(recipe, dtype=dtype, epochs=20, learning_rates=0.05)
+    result = training.run(recipe, tmp_path / "run", verbose=0)
+    assert result.metrics["accuracy"] >= 0.9
+    model = result.folder.load_model()
+    assert model.blocks[0].dtype_policy.name == dtype
+    assert weights_equal(model.get_weights(), result.model.get_weights())
+    assert weights_equal(*([v.numpy() for v in m.optimizer.variables] for m in (model, result.model)))
+
+
+@pytest.mark.parametrize("shape", [(40, 2), (4, 6, 6, 1)])
+def test_signals_and_volumes(tmp_path, shape):
+    rng = np.random.default_rng(0)
+    x, y = rng.normal(size=(24, *shape)).astype("float32"), np.arange(24) % 3
+    np.savez(tmp_path / "data.npz", x_train=x, y_train=y, x_test=x, y_test=y)
+    recipe = Recipe(data=str(tmp_path / "data.npz"), widths=(4,), steps=1, epochs=1, learning_rates=0.1)
+    result = training.run(recipe, tmp_path / "run", verbose=0)
+    assert result.folder.predictions.exists()
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("architecture", models.ARCHITECTURES)
+def test_the_digits(architecture, tmp_path):
+    result = training.run(Recipe(architecture=architecture), tmp_path / "run", verbose=0)
+    assert result.metrics["accuracy"] >= 0.985
+    assert not any(map(math.isnan, result.folder.read_history()["val_loss"]))
