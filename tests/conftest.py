@@ -48,3 +48,9 @@ def randomize(rng):
         return layer
 
     return fill
+
+
+@pytest.fixture(scope="session")
+def two_devices():
+    """Return a strategy over both devices: one for all tests, as two in a process confuse each other's collectives."""
+    return tf.distribute.MirroredStrategy(["CPU:0", "CPU:1"])

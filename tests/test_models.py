@@ -1,0 +1,515 @@
+import subprocess
+import sys
+
+import keras
+import numpy as np
+import pytest
+import tensorflow as tf
+
+from keras_pdecnn import layers, models
+
+ARCHITECTURES = models.ARCHITECTURES
+SPACES = [(9,), (8, 8), (4, 6, 5)]
+SMALL = {"classes": 3, "widths": (4, 6), "steps": 2}
+
+every_architecture = pytest.mark.parametrize("architecture", ARCHITECTURES)
+every_space = pytest.mark.parametrize("space", SPACES, ids=lambda s: f"{len(s)}D")
+
+
+def small(architecture="hamiltonian", input_shape=(8, 8, 3), **settings):
+    return ARCHITECTURES[architecture](input_shape, **{**SMALL, **settings})
+
+
+def gap(a, b):
+    return np.max(np.abs(keras.ops.convert_to_numpy(a) - keras.ops.convert_to_numpy(b)))
+
+
+@pytest.fixture
+def images(rng):
+    return rng.uniform(0, 255, size=(4, 8, 8, 3)).astype("float32")
+
+
+@pytest.fixture
+def labels():
+    return np.array([0, 1, 2, 1])
+
+
+def fit(model, x, y, epochs=1, **settings):
+    model.compile(keras.optimizers.SGD(0.1, momentum=0.9), "sparse_categorical_crossentropy", **settings)
+    return model.fit(x, y, epochs=epochs, shuffle=False, verbose=0).history["loss"]
+
+
+# The architecture.
+
+FIGURES = {
+    "stl10": ((96, 96, 3), {"widths": (16, 32, 64, 128), "classes": 10}),
+    "cifar10": ((32, 32, 3), {"classes": 10}),
+    "cifar100": ((32, 32, 3), {"widths": (32, 64, 128), "head_width": 256, "classes": 100}),
+}
+COUNTS = [
+    *(("stl10", architecture, 618_554) for architecture in ("parabolic", "second_order")),
+    *(("cifar10", architecture, 502_570) for architecture in ("parabolic", "second_order")),
+    *(("cifar100", architecture, 652_484) for architecture in ("parabolic", "second_order")),
+    ("stl10", "hamiltonian", 324_794),
+    ("cifar10", "hamiltonian", 264_106),
+    ("cifar100", "hamiltonian", 362_180),
+]
+
+
+@pytest.mark.parametrize(("data", "architecture", "count"), COUNTS)
+def test_number_of_weights_is_the_paper_s(data, architecture, count):
+    input_shape, settings = FIGURES[data]
+    model = ARCHITECTURES[architecture](input_shape, **settings)
+    assert sum(int(np.prod(weight.shape)) for weight in model.trainable_weights) == count
+
+
+@every_space
+@every_architecture
+def test_output_is_a_distribution_over_the_classes(rng, architecture, space):
+    model = small(architecture, (*space, 2))
+    probabilities = model(rng.uniform(0, 255, size=(5, *space, 2)))
+    assert isinstance(model, models.PDEModel)
+    assert model.output_shape == (None, 3)
+    assert gap(keras.ops.sum(probabilities, axis=-1), np.ones(5)) < 1e-6
+
+
+def test_layers_in_order():
+    names = ["input", "standardization", "opening", "block_1", "connector_1", "block_2", "connector_2"]
+    model = small(name="network")
+    assert model.name == "network"
+    assert [layer.name for layer in model.layers] == [*names, "average", "classifier"]
+    assert [block.name for block in model.blocks] == ["block_1", "block_2"]
+
+
+def test_shapes_from_layer_to_layer():
+    model = small(widths=(4, 6, 8), head_width=10)
+    outputs = {layer.name: layer.output.shape[1:] for layer in model.layers}
+    assert outputs["opening"] == outputs["block_1"] == (8, 8, 4)
+    assert outputs["connector_1"] == outputs["block_2"] == (4, 4, 6)
+    assert outputs["connector_2"] == outputs["block_3"] == (2, 2, 8)
+    assert outputs["connector_3"] == (2, 2, 10)
+
+
+def test_model_is_the_composition_of_its_layers(images, randomize):
+    model = randomize(small())
+    y = images
+    for layer in model.layers[1:]:
+        y = layer(y)
+    assert gap(model(images), y) < 1e-6
+
+
+def test_one_value_per_block():
+    model = small(steps=(1, 3), step_size=[0.5, 0.25], time_smoothness=1e-3)
+    assert [block.steps for block in model.blocks] == [1, 3]
+    assert [block.step_size for block in model.blocks] == [0.5, 0.25]
+    assert [block.kernel_regularizer.step_size for block in model.blocks] == [0.5, 0.25]
+
+
+def test_block_arguments_reach_every_block():
+    model = small(kernel_size=5, filters=3, activation="tanh", padding="periodic", backprop="stored")
+    for block in model.blocks:
+        assert block.kernel.shape[-4:-2] == (5, 5)
+        assert (block.filters, block.activation, block.padding) == (3, keras.activations.tanh, "periodic")
+        assert block.backprop == "stored"
+
+
+@pytest.mark.parametrize(("pooling", "shape"), [(None, (None, 4, 4, 6)), ("avg", (None, 6)), ("max", (None, 6))])
+def test_without_top(pooling, shape):
+    assert small(include_top=False, classes=None, pooling=pooling).output_shape == shape
+
+
+def test_logits(images, randomize):
+    model = randomize(small(classifier_activation=None))
+    same = small()
+    same.set_weights(model.get_weights())
+    assert gap(keras.ops.softmax(model(images)), same(images)) < 1e-6
+
+
+def test_every_example_is_standardised(images):
+    model = small()
+    assert gap(model(2.0 * images + 7.0), model(images)) < 1e-5
+    plain = small(include_preprocessing=False, classifier_activation=None)
+    assert gap(plain(2.0 * images + 7.0), plain(images)) > 1e-3
+
+
+def test_integer_pixels(images):
+    model, pixels = small(), images.astype("uint8")
+    assert gap(model(pixels), model(pixels.astype("float32"))) == 0
+    assert gap(model.predict(pixels, verbose=0), model(pixels)) < 1e-6
+
+
+@pytest.mark.parametrize("input_shape", [[8, 8, 3], np.array([8, 8, 3]), tf.TensorShape([8, 8, 3])], ids=type)
+def test_input_shape_may_come_from_an_array(input_shape):
+    assert small(input_shape=input_shape).input_shape == (None, 8, 8, 3)
+
+
+@pytest.mark.parametrize("size", [1, 3, 8])
+def test_images_of_a_size_known_at_run_time(rng, size):
+    model, images = small(input_shape=(None, None, 3)), rng.uniform(0, 255, size=(2, size, size, 3))
+    probabilities = model(images)
+    assert np.all(np.isfinite(probabilities))
+    assert gap(model.predict(images, verbose=0), probabilities) < 1e-6
+
+
+@every_architecture
+def test_images_known_at_run_time_agree_with_a_fixed_size(images, randomize, architecture):
+    fixed = randomize(small(architecture, (8, 8, 3)))
+    free = small(architecture, (None, None, 3))
+    free.set_weights(fixed.get_weights())
+    compiled = tf.function(free, input_signature=[tf.TensorSpec((None, None, None, 3))])
+    assert gap(compiled(images), fixed(images)) < 1e-5
+
+
+@every_architecture
+def test_no_example_and_one_example(images, architecture):
+    model = small(architecture)
+    assert model(images[:0]).shape == (0, 3)
+    assert gap(model(images[:1]), model(images)[:1]) < 1e-5
+
+
+def test_package_is_channels_last_whatever_the_global_format(images, randomize):
+    expected = {}
+    for image_format in ("channels_last", "channels_first"):
+        keras.config.set_image_data_format(image_format)
+        for pooling in ("avg", "max"):
+            keras.utils.set_random_seed(5)
+            out = small(include_top=False, pooling=pooling)(images)
+            assert out.shape == (4, 6)
+            assert gap(out, expected.setdefault(pooling, out)) == 0
+
+
+def test_network_of_width_one(rng):
+    model = models.ParabolicCNN((4, 4, 1), classes=2, widths=(1,), steps=1)
+    assert model(rng.normal(size=(2, 4, 4, 1))).shape == (2, 2)
+
+
+def test_summary(capsys):
+    small().summary()
+    assert "HamiltonianBlock" in capsys.readouterr().out
+
+
+# Regularisation.
+
+
+def smoothness(theta, alpha, h):
+    slope = np.diff(theta.numpy().astype("float64"), axis=0) / h
+    return alpha * h * np.sum(np.sqrt(slope**2 + 1e-3))
+
+
+def decay(weight, alpha, factor=1.0):
+    return alpha / 2 * factor * np.sum(weight.numpy().astype("float64") ** 2)
+
+
+@pytest.mark.parametrize(("alpha1", "alpha2"), [(3e-3, 0.0), (0.0, 2e-2), (3e-3, 2e-2)])
+@every_architecture
+def test_losses_are_the_regulariser(randomize, architecture, alpha1, alpha2):
+    model = randomize(small(architecture, time_smoothness=alpha1, weight_decay=alpha2, step_size=(0.5, 0.25)))
+    expected = 0.0
+    for block in model.blocks:
+        expected += decay(block.kernel, alpha2, block.step_size)
+        expected += sum(smoothness(weight, alpha1, block.step_size) for weight in block.weights)
+    for name in ("opening", "connector_1", "connector_2"):
+        expected += decay(model.get_layer(name).kernel, alpha2)
+    classifier = model.get_layer("classifier")
+    expected += decay(classifier.kernel, alpha2) + decay(classifier.bias, alpha2)
+    assert abs(np.sum(model.losses) - expected) <= 1e-5 * expected
+
+
+def test_no_regularisation_by_default():
+    assert small().losses == []
+
+
+def test_losses_are_part_of_training(images, labels):
+    model = small(weight_decay=10.0)
+    penalty = np.sum(model.losses)
+    assert fit(model, images, labels, run_eagerly=True)[0] > penalty > 1.0
+
+
+def test_frozen_block_has_no_loss_and_no_update(images, labels):
+    model = small(weight_decay=1e-3)
+    count = len(model.losses)
+    model.blocks[0].trainable = False
+    before = model.blocks[0].get_weights()
+    fit(model, images, labels, run_eagerly=True)
+    assert len(model.losses) == count - 1
+    for old, new in zip(before, model.blocks[0].get_weights(), strict=True):
+        np.testing.assert_array_equal(old, new)
+
+
+@every_architecture
+def test_box_holds_after_training(images, labels, architecture):
+    model = small(architecture, box=0.05)
+    fit(model, images, labels, run_eagerly=True)
+    assert all(np.max(np.abs(block.kernel)) == np.float32(0.05) for block in model.blocks)
+
+
+# Training.
+
+
+@every_architecture
+def test_training_lowers_the_loss(images, labels, architecture):
+    losses = fit(small(architecture), images, labels, epochs=6)
+    assert losses[-1] < 0.9 * losses[0]
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("settings", [{"run_eagerly": True}, {"jit_compile": True}], ids=str)
+@every_architecture
+def test_training_is_the_same_however_it_is_compiled(images, labels, architecture, settings):
+    graph, other = small(architecture, time_smoothness=1e-3), small(architecture, time_smoothness=1e-3)
+    other.set_weights(graph.get_weights())
+    fit(graph, images, labels, jit_compile=False)
+    fit(other, images, labels, **settings)
+    for a, b in zip(graph.get_weights(), other.get_weights(), strict=True):
+        assert np.linalg.norm(a - b) <= 1e-4 * np.linalg.norm(a)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("settings", [{"jit_compile": False}, {"jit_compile": True}], ids=str)
+def test_training_on_images_of_unknown_size(images, labels, settings):
+    losses = fit(small(input_shape=(None, None, 3)), images, labels, epochs=6, **settings)
+    assert losses[-1] < 0.9 * losses[0]
+
+
+@pytest.mark.parametrize("policy", ["mixed_bfloat16", pytest.param("mixed_float16", marks=pytest.mark.slow)])
+@pytest.mark.parametrize("architecture", ["hamiltonian", pytest.param("residual", marks=pytest.mark.slow)])
+def test_training_under_a_mixed_policy(images, labels, policy, architecture):
+    keras.config.set_dtype_policy(policy)
+    model = small(architecture)
+    losses = fit(model, images, labels, epochs=6)
+    assert losses[-1] < 0.9 * losses[0]
+    assert {weight.dtype for weight in model.trainable_weights} == {"float32"}
+    assert model(images).dtype == "float32"
+    assert model.get_layer("average").output.dtype == "float32"
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("space", [(9,), (4, 6, 5)], ids=["1D", "3D"])
+@pytest.mark.parametrize("policy", ["float32", "mixed_bfloat16", "mixed_float16"])
+def test_training_on_signals_and_video(rng, labels, space, policy):
+    keras.config.set_dtype_policy(policy)
+    model = small(input_shape=(*space, 2))
+    losses = fit(model, rng.normal(size=(4, *space, 2)), labels, epochs=6)
+    assert losses[-1] < 0.9 * losses[0]
+
+
+@every_space
+def test_network_in_float64(rng, labels, space):
+    keras.config.set_floatx("float64")
+    keras.config.set_dtype_policy("float64")
+    model, x = small(input_shape=(*space, 2), weight_decay=1e-3), rng.normal(size=(4, *space, 2))
+    assert {weight.dtype for weight in model.weights} == {"float64"}
+    fit(model, x, labels, run_eagerly=True)
+    assert model(x).dtype == "float64"
+
+
+# Save, load, clone, export, nest.
+
+
+def everything(architecture="hamiltonian", space=(8, 8), **settings):
+    """A model with every setting that has to survive."""
+    return small(
+        architecture,
+        (*space, 3),
+        steps=(1, 2),
+        step_size=(1.0, 0.5),
+        time_smoothness=1e-3,
+        weight_decay=1e-3,
+        box=1.0,
+        activation="tanh",
+        kernel_initializer=keras.initializers.HeNormal(seed=1),
+        **settings,
+    )
+
+
+CASES = [
+    *((architecture, (8, 8), "float32") for architecture in ARCHITECTURES),
+    ("hamiltonian", (9,), "float32"),
+    ("second_order", (4, 6, 5), "float32"),
+    ("hamiltonian", (8, 8), "mixed_bfloat16"),
+    ("parabolic", (9,), "mixed_bfloat16"),
+    ("second_order", (4, 6, 5), "mixed_bfloat16"),
+    ("residual", (None, None), "float32"),
+]
+
+
+@pytest.fixture
+def case(request, rng, randomize):
+    architecture, space, policy = request.param
+    keras.config.set_dtype_policy(policy)
+    model = randomize(everything(architecture, space))
+    keras.config.set_dtype_policy("float32")
+    return model, rng.uniform(0, 255, size=(2, *(n or 7 for n in space), 3)).astype("float32")
+
+
+every_case = pytest.mark.parametrize("case", CASES, indirect=True, ids=str)
+
+
+@every_case
+def test_save_and_load(tmp_path, case):
+    model, x = case
+    model.save(tmp_path / "model.keras")
+    loaded = keras.models.load_model(tmp_path / "model.keras")
+    assert isinstance(loaded, models.PDEModel)
+    assert gap(loaded(x), model(x)) == 0
+    assert gap(loaded.losses, model.losses) == 0
+    assert [w.path for w in loaded.weights] == [w.path for w in model.weights]
+    assert all(block.kernel_constraint.maximum == 1 for block in loaded.blocks)
+
+
+@every_case
+def test_clone(case):
+    model, x = case
+    clone = keras.models.clone_model(model)
+    assert isinstance(clone, models.PDEModel)
+    assert [layer.get_config() for layer in clone.layers] == [layer.get_config() for layer in model.layers]
+    assert len(clone.losses) == len(model.losses)
+    clone.set_weights(model.get_weights())
+    assert gap(clone(x), model(x)) == 0
+
+
+@pytest.mark.slow
+@every_case
+def test_export(tmp_path, case):
+    model, x = case
+    model.export(tmp_path / "model", verbose=False)
+    served = tf.saved_model.load(tmp_path / "model").serve(x)
+    tolerance = 1e-5 if model.blocks[0].compute_dtype == "float32" else 1e-2
+    assert gap(served, model(x)) < tolerance
+
+
+@pytest.mark.slow
+def test_exported_model_takes_other_batches_and_sizes(tmp_path, images):
+    model = small(input_shape=(None, None, 3))
+    model.export(tmp_path / "model", verbose=False)
+    serve = tf.saved_model.load(tmp_path / "model").serve
+    for x in (images[:1], images[:, :5, :3], images[:, :1, :1]):
+        assert gap(serve(x), model(x)) < 1e-5
+
+
+@pytest.mark.slow
+def test_load_in_a_fresh_process(tmp_path, images):
+    model = everything()
+    model.save(tmp_path / "model.keras")
+    np.save(tmp_path / "images.npy", images)
+    program = (
+        "import keras, keras_pdecnn, numpy as np\n"
+        "model = keras.models.load_model('model.keras')\n"
+        "assert isinstance(model, keras_pdecnn.models.PDEModel)\n"
+        "np.save('out.npy', model(np.load('images.npy')))\n"
+    )
+    subprocess.run([sys.executable, "-c", program], cwd=tmp_path, check=True, capture_output=True)
+    assert gap(np.load(tmp_path / "out.npy"), model(images)) < 1e-5
+
+
+@pytest.mark.slow
+def test_training_goes_on_after_loading(tmp_path, images, labels):
+    model = everything()
+    fit(model, images, labels)
+    model.save(tmp_path / "model.keras")
+    loaded = keras.models.load_model(tmp_path / "model.keras")
+    for continued in (model, loaded):
+        continued.fit(images, labels, shuffle=False, verbose=0)
+    for a, b in zip(model.get_weights(), loaded.get_weights(), strict=True):
+        assert np.linalg.norm(a - b) <= 1e-5 * np.linalg.norm(a)
+
+
+def test_weights_file(tmp_path, images, randomize):
+    model, other = randomize(small()), small()
+    model.save_weights(tmp_path / "model.weights.h5")
+    other.load_weights(tmp_path / "model.weights.h5")
+    assert gap(other(images), model(images)) == 0
+
+
+def test_network_as_part_of_another(tmp_path, images):
+    inputs = keras.Input((8, 8, 3))
+    outputs = keras.layers.Dense(2)(small(include_top=False, pooling="avg")(inputs))
+    model = keras.Model(inputs, outputs)
+    model.save(tmp_path / "model.keras")
+    loaded = keras.models.load_model(tmp_path / "model.keras")
+    assert isinstance(loaded.layers[1], models.PDEModel)
+    assert gap(loaded(images), model(images)) == 0
+
+
+def test_features_of_an_inner_layer(images):
+    model = small()
+    features = keras.Model(model.input, model.blocks[0].output)(images)
+    opening = keras.Model(model.input, model.get_layer("opening").output)(images)
+    assert gap(features, model.blocks[0](opening)) < 1e-6
+
+
+def test_model_may_be_subclassed(images):
+    class Model(models.PDEModel):
+        pass
+
+    network = small()
+    assert gap(Model(network.input, network.output)(images), network(images)) == 0
+
+
+# What is refused.
+
+
+@pytest.mark.parametrize(
+    "settings",
+    [
+        *({"widths": value} for value in ((), 4, None, (0, 4), (4.0,), "ab")),
+        *({"steps": value} for value in ((1, 2, 3), (1,), (1, 0), 0, 2.0, None)),
+        *({"step_size": value} for value in ((1.0,), (1.0, 0.0), -1.0, float("nan"), None)),
+        *({"head_width": value} for value in (0, 2.5)),
+        *({"classes": value} for value in (None, 0, 2.5)),
+        *({"time_smoothness": value} for value in (-1.0, float("nan"), None)),
+        *({"weight_decay": value} for value in (-1.0, float("inf"))),
+        *({"box": value} for value in (0.0, -1.0, "one")),
+        *({"include_top": value} for value in ("yes", None)),
+        {"include_preprocessing": "no"},
+        {"pooling": "min"},
+        {"synchronized": "yes"},
+        {"classifier_activation": "unknown"},
+        *({"input_shape": value} for value in ((8,), (8, 8, None), (8, 0, 3), (8, 8, 8, 8, 3), (8.0, 8, 3), None, 8)),
+        {"kernel_size": 4},
+        {"activation": "unknown"},
+        {"backprop": "unknown"},
+    ],
+    ids=str,
+)
+def test_builder_refuses(settings):
+    with pytest.raises(ValueError, match=r"Received: " + next(iter(settings))):
+        small(**settings)
+
+
+@pytest.mark.parametrize("architecture", ["parabolic", "residual"])
+def test_builder_refuses_a_reversible_gradient_where_there_is_none(architecture):
+    with pytest.raises(ValueError, match=r"Received: backprop='reversible'"):
+        small(architecture, backprop="reversible")
+
+
+def test_builder_refuses_an_odd_width_of_a_hamiltonian_network():
+    with pytest.raises(ValueError, match=r"2 equal parts. Received: input_shape=\(None, 8, 8, 5\)"):
+        small(widths=(5, 6))
+
+
+@pytest.mark.parametrize("input_shape", [(3, 8, 3), (8, 1, 3), (None, 2, 3)])
+def test_builder_refuses_to_pool_an_axis_away(input_shape):
+    with pytest.raises(ValueError, match=r"nothing of an axis.*Received: input_shape="):
+        small(input_shape=input_shape, widths=(4, 6, 8))
+
+
+@pytest.mark.parametrize("shape", [(2, 8, 8, 4), (2, 8, 8), (2, 4, 4, 3)])
+def test_model_refuses_other_images(shape):
+    with pytest.raises(ValueError, match=r"incompatible|expected"):
+        small()(np.ones(shape))
+
+
+def test_unknown_argument_is_named():
+    with pytest.raises(ValueError, match="momentumm"):
+        small(momentumm=0.9)
+
+
+def test_blocks_of_each_architecture():
+    expected = {
+        "parabolic": layers.ParabolicBlock,
+        "hamiltonian": layers.HamiltonianBlock,
+        "second_order": layers.SecondOrderBlock,
+        "residual": layers.ResidualBlock,
+    }
+    assert {name: type(small(name).blocks[0]) for name in ARCHITECTURES} == expected
