@@ -8,9 +8,7 @@ from keras_pdecnn import arguments
 from keras_pdecnn.initializers import ConstantInTime
 from keras_pdecnn.layers.field import FieldLayer
 from keras_pdecnn.ops.integrators import Integrator
-from keras_pdecnn.ops.propagation import propagate, trajectory, undo
-
-BACKPROPS = ("reversible", "checkpointed", "stored")
+from keras_pdecnn.ops.propagation import BACKPROPS, propagate, trajectory, undo
 
 
 class PDEBlock(FieldLayer):
@@ -27,7 +25,10 @@ class PDEBlock(FieldLayer):
         steps: Number N of steps, at least 1.
         step_size: h, positive; default 1.
         kernel_size, filters, activation, normalization, epsilon, use_bias, padding: See `FieldLayer`.
-        backprop: How the gradient is taken: "reversible", "checkpointed" or "stored".
+        backprop: How the gradient is taken: "reversible" (the default where the integrator allows it), "checkpointed"
+            or "stored"; see `ops.propagate`.
+        checkpoint_every: Number of steps between two states that "checkpointed" (default ceil(sqrt(steps))) or
+            "reversible" (default None: the last state only) keeps. It bounds the digits that undoing steps loses.
         kernel_initializer: Initializer of one kernel, drawn once and repeated over the steps; default "he_normal".
         kernel_regularizer, scale_regularizer, bias_regularizer: Regularisers, time on axis 0; default None.
         kernel_constraint: Constraint of the kernel; default None.
@@ -52,6 +53,7 @@ class PDEBlock(FieldLayer):
         use_bias=True,
         padding="same",
         backprop=None,
+        checkpoint_every=None,
         kernel_initializer="he_normal",
         kernel_regularizer=None,
         scale_regularizer=None,
@@ -77,6 +79,11 @@ class PDEBlock(FieldLayer):
         self.steps = arguments.check_positive_integer("steps", steps)
         self.step_size = arguments.check_positive("step_size", step_size)
         self.backprop = self._check_backprop(backprop)
+        self.checkpoint_every = (
+            None
+            if checkpoint_every is None
+            else arguments.check_positive_integer("checkpoint_every", checkpoint_every)
+        )
 
     def _check_backprop(self, backprop):
         reversible = self.integrator.is_reversible
@@ -119,7 +126,15 @@ class PDEBlock(FieldLayer):
 
     def _propagate(self, y) -> tuple:
         """Return the state at time N h, from features at time 0."""
-        return propagate(self.integrator, self.field, self.theta(), self.step_size, self.integrator.start(y))
+        return propagate(
+            self.integrator,
+            self.field,
+            self.theta(),
+            self.step_size,
+            self.integrator.start(y),
+            self.backprop,
+            self.checkpoint_every,
+        )
 
     def _undo(self, state: tuple):
         """Return the features at time 0, from the state at time N h."""
@@ -144,4 +159,5 @@ class PDEBlock(FieldLayer):
             "steps": self.steps,
             "step_size": self.step_size,
             "backprop": self.backprop,
+            "checkpoint_every": self.checkpoint_every,
         }

@@ -24,8 +24,7 @@ def convolve(y, kernel, padding: str = "same"):
     """
     if padding == "same":
         return ops.conv(y, kernel, padding="same", data_format="channels_last")
-    for axis, size in enumerate(kernel.shape[:-2], start=1):
-        y = _wrap(y, size // 2, axis)
+    y = wrap(y, kernel.shape[:-2])
     return ops.conv(y, kernel, padding="valid", data_format="channels_last")
 
 
@@ -58,7 +57,14 @@ def adjoint_convolve(x, kernel, padding: str = "same"):
     return convolve(x, adjoint_kernel(kernel), padding)
 
 
-def _wrap(y, width: int, axis: int):
+def wrap(y, kernel_size):
+    """Continue y periodically by half a kernel on both sides of every space axis."""
+    for axis, size in enumerate(kernel_size, start=1):
+        y = _wrap_axis(y, size // 2, axis)
+    return y
+
+
+def _wrap_axis(y, width: int, axis: int):
     """Continue y periodically by `width` entries on both sides of one axis."""
     if width == 0:
         return y

@@ -7,8 +7,8 @@ from dataclasses import dataclass
 
 from keras import backend, ops
 
-from keras_pdecnn.ops.convolution import adjoint_kernel, convolve
-from keras_pdecnn.ops.normalization import tv_normalize
+from keras_pdecnn.ops.convolution import adjoint_kernel
+from keras_pdecnn.ops.gradients import convolve, tv_normalize
 
 NORMALIZATIONS = ("tv", None)
 
@@ -97,6 +97,10 @@ class Field:
             inner = theta["kernel"][index]
             return inner, -adjoint_kernel(inner)
         return theta["kernel"][0], adjoint_kernel(theta["kernel"][1])
+
+    def bind(self, theta: dict) -> Callable:
+        """Return F(index, y, factor=1.0), which is factor * F(theta_index, y), for the weights of one time."""
+        return lambda index, y, factor=1.0: self(theta, index, y, factor)
 
     def __call__(self, theta, index: int, y, factor=1.0):
         """Return factor * F(theta, y) in the type of y, for the field with this index."""

@@ -17,8 +17,13 @@ def tv_normalize(u, epsilon: float = 1e-3):
     Returns:
         Tensor of the shape and type of u; the vector of each pixel is shorter than 1.
     """
+    return u * inverse_length(u, epsilon)
+
+
+def inverse_length(u, epsilon: float):
+    """Return 1 / sqrt(sum_c u_c^2 + epsilon), of shape (batch, *space, 1) and the type of u."""
     dtype = backend.standardize_dtype(u.dtype)
     # Squares of half-precision features overflow beyond 255, so their sum is taken in float32.
     wide = ops.cast(u, "float32") if dtype in ("float16", "bfloat16") else u
     length = ops.sum(ops.square(wide), axis=-1, keepdims=True)
-    return u * ops.cast(ops.rsqrt(length + epsilon), dtype)
+    return ops.cast(ops.rsqrt(length + epsilon), dtype)

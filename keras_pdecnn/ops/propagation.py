@@ -1,27 +1,24 @@
-"""Propagation of a state over all steps of a block, forwards and backwards."""
+"""Propagation of a state over all steps of a block, forwards and backwards, with a choice of gradient."""
 
 from __future__ import annotations
 
+from keras_pdecnn.ops.backprop import checkpointed, reversible, stored
+from keras_pdecnn.ops.backprop.loops import at, repeat
 from keras_pdecnn.ops.fields import Field
 from keras_pdecnn.ops.integrators import Integrator
 
-
-def number_of_steps(theta: dict) -> int:
-    """Return N, the length of the time axis of the weights."""
-    return theta["kernel"].shape[0]
+BACKPROPS = ("reversible", "checkpointed", "stored")
 
 
-def at(theta: dict, j) -> dict:
-    """Return the weights at time t_j."""
-    return {name: weight[j] for name, weight in theta.items()}
-
-
-def right_hand_side(field: Field, theta: dict):
-    """Return F(index, x, factor) for the weights of one time."""
-    return lambda index, x, factor=1.0: field(theta, index, x, factor)
-
-
-def propagate(integrator: Integrator, field: Field, theta: dict, h, state: tuple) -> tuple:
+def propagate(
+    integrator: Integrator,
+    field: Field,
+    theta: dict,
+    h,
+    state: tuple,
+    backprop: str = "stored",
+    checkpoint_every: int | None = None,
+) -> tuple:
     """Advance a state by N steps, N the length of the time axis of theta.
 
     Args:
@@ -31,25 +28,32 @@ def propagate(integrator: Integrator, field: Field, theta: dict, h, state: tuple
             (N, fields, filters) where they exist.
         h: Step size.
         state: Tuple of tensors, the state at time 0.
+        backprop: How the gradient is taken. "stored" keeps the activations of every step; "checkpointed" keeps a state
+            every so many steps and computes the others again; "reversible" keeps the last state and undoes the steps,
+            for integrators that consist of shears.
+        checkpoint_every: Steps between two kept states; by default ceil(sqrt(N)) for "checkpointed", and none but the
+            last for "reversible".
 
     Returns:
         The state at time N h.
     """
-    for j in range(number_of_steps(theta)):
-        state = integrator.step(right_hand_side(field, at(theta, j)), h, state)
-    return state
+    if backprop == "stored":
+        return stored.propagate(integrator, field, theta, h, state)
+    mode = {"checkpointed": checkpointed, "reversible": reversible}[backprop]
+    return mode.propagate(integrator, field, theta, h, state, checkpoint_every)
 
 
 def undo(integrator: Integrator, field: Field, theta: dict, h, state: tuple) -> tuple:
     """Go back from the state at time N h to the state at time 0; the integrator must be reversible."""
-    for j in reversed(range(number_of_steps(theta))):
-        state = integrator.undo(right_hand_side(field, at(theta, j)), h, state)
-    return state
+    steps = theta["kernel"].shape[0]
+    return repeat(
+        steps, lambda i, state: integrator.undo(field.bind(at(theta, steps - 1 - i)), h, state), tuple(state)
+    )
 
 
 def trajectory(integrator: Integrator, field: Field, theta: dict, h, state: tuple) -> list[tuple]:
     """Return the states at the times 0, h, …, N h."""
     states = [state]
-    for j in range(number_of_steps(theta)):
-        states.append(integrator.step(right_hand_side(field, at(theta, j)), h, states[-1]))
+    for j in range(theta["kernel"].shape[0]):
+        states.append(integrator.step(field.bind(at(theta, j)), h, states[-1]))
     return states

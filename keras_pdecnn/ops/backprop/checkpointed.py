@@ -1,0 +1,30 @@
+"""Checkpointing: the first state of each segment is kept, its steps are computed again when their gradient is due."""
+
+from __future__ import annotations
+
+import math
+
+import tensorflow as tf
+
+from keras_pdecnn.ops.backprop import stored
+from keras_pdecnn.ops.backprop.segments import SegmentGradient, propagate as propagate_segments
+
+
+def _pull_back(integrator, field, theta, h, state, cotangent):
+    with tf.GradientTape() as tape:
+        tape.watch((state, theta))
+        last = stored.propagate(integrator, field, theta, h, state)
+    return tape.gradient(last, (state, theta), output_gradients=cotangent, unconnected_gradients="zero")
+
+
+def propagate(integrator, field, theta: dict, h, state: tuple, every: int | None = None) -> tuple:
+    """Advance the state over all N steps of theta, keeping one state every so many steps.
+
+    Args:
+        integrator, field, theta, h, state: See `ops.propagate`.
+        every: Number of steps between two kept states; default ceil(sqrt(N)), for which kept states and the activations
+            of one segment together grow like sqrt(N).
+    """
+    every = every or math.isqrt(theta["kernel"].shape[0] - 1) + 1
+    rule = SegmentGradient("first", _pull_back)
+    return propagate_segments(integrator, field, theta, h, state, every, rule)

@@ -1,0 +1,49 @@
+"""Reversible backpropagation: steps are undone when their gradient is due, so that one state is kept for all of them."""
+
+from __future__ import annotations
+
+import tensorflow as tf
+
+from keras_pdecnn.ops.backprop.loops import at, put, repeat
+from keras_pdecnn.ops.backprop.segments import SegmentGradient, propagate as propagate_segments
+
+
+def _pull_back(integrator, field, theta, h, state, cotangent):
+    steps = theta["kernel"].shape[0]
+
+    def undo(i, carry):
+        """Undo the step from t_j to t_{j+1}, and take its gradient, with one evaluation of F per shear."""
+        state, cotangent, gradients = carry
+        j = steps - 1 - i
+        theta_j = at(theta, j)
+        state, cotangent, of_step = list(state), list(cotangent), {}
+        for update in reversed(integrator.updates):
+            source = state[update.source]
+            with tf.GradientTape() as tape:
+                tape.watch((source, theta_j))
+                increment = update.increment(field.bind(theta_j), h, source)
+            of_source, of_theta = tape.gradient(
+                increment, (source, theta_j), output_gradients=cotangent[update.target]
+            )
+            state[update.target] -= increment
+            cotangent[update.source] += of_source
+            for name, value in of_theta.items():
+                if value is not None:
+                    of_step[name] = of_step[name] + value if name in of_step else value
+        return tuple(state), tuple(cotangent), put(gradients, j, of_step)
+
+    gradients = {name: tf.zeros_like(weight) for name, weight in theta.items()}
+    _, cotangent, gradients = repeat(steps, undo, (tuple(state), tuple(cotangent), gradients))
+    return cotangent, gradients
+
+
+def propagate(integrator, field, theta: dict, h, state: tuple, every: int | None = None) -> tuple:
+    """Advance the state over all N steps of theta, keeping the last state alone.
+
+    Args:
+        integrator, field, theta, h, state: See `ops.propagate`; the integrator must consist of shears.
+        every: Number of steps after which a state is kept all the same, which bounds the loss of digits by that of so
+            many steps; default None, never.
+    """
+    every = every or theta["kernel"].shape[0]
+    return propagate_segments(integrator, field, theta, h, state, every, SegmentGradient("last", _pull_back))
