@@ -46,9 +46,7 @@ def propagate(
 def undo(integrator: Integrator, field: Field, theta: dict, h, state: tuple) -> tuple:
     """Go back from the state at time N h to the state at time 0; the integrator must be reversible."""
     steps = theta["kernel"].shape[0]
-    return repeat(
-        steps, lambda i, state: integrator.undo(field.bind(at(theta, steps - 1 - i)), h, state), tuple(state)
-    )
+    return repeat(steps, lambda i, state: integrator.undo(field.bind(at(theta, steps - 1 - i)), h, state), tuple(state))
 
 
 def trajectory(integrator: Integrator, field: Field, theta: dict, h, state: tuple) -> list[tuple]:

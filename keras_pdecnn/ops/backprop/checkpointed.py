@@ -1,4 +1,4 @@
-"""Checkpointing: the first state of each segment is kept, its steps are computed again when their gradient is due."""
+"""Checkpointing: the first state of each segment is kept, its steps are computed again for their gradient."""
 
 from __future__ import annotations
 
@@ -7,7 +7,8 @@ import math
 import tensorflow as tf
 
 from keras_pdecnn.ops.backprop import stored
-from keras_pdecnn.ops.backprop.segments import SegmentGradient, propagate as propagate_segments
+from keras_pdecnn.ops.backprop.segments import SegmentGradient
+from keras_pdecnn.ops.backprop.segments import propagate as propagate_segments
 
 
 def _pull_back(integrator, field, theta, h, state, cotangent):
@@ -21,7 +22,11 @@ def propagate(integrator, field, theta: dict, h, state: tuple, every: int | None
     """Advance the state over all N steps of theta, keeping one state every so many steps.
 
     Args:
-        integrator, field, theta, h, state: See `ops.propagate`.
+        integrator: The one-step method.
+        field: The right-hand side.
+        theta: Weights stacked in time.
+        h: Step size.
+        state: Tuple of tensors, the state at time 0.
         every: Number of steps between two kept states; default ceil(sqrt(N)), for which kept states and the activations
             of one segment together grow like sqrt(N).
     """

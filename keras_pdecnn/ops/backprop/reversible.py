@@ -1,11 +1,12 @@
-"""Reversible backpropagation: steps are undone when their gradient is due, so that one state is kept for all of them."""
+"""Reversible backpropagation: steps are undone when their gradient is due, so one state is kept for all."""
 
 from __future__ import annotations
 
 import tensorflow as tf
 
 from keras_pdecnn.ops.backprop.loops import at, put, repeat
-from keras_pdecnn.ops.backprop.segments import SegmentGradient, propagate as propagate_segments
+from keras_pdecnn.ops.backprop.segments import SegmentGradient
+from keras_pdecnn.ops.backprop.segments import propagate as propagate_segments
 
 
 def _pull_back(integrator, field, theta, h, state, cotangent):
@@ -22,9 +23,7 @@ def _pull_back(integrator, field, theta, h, state, cotangent):
             with tf.GradientTape() as tape:
                 tape.watch((source, theta_j))
                 increment = update.increment(field.bind(theta_j), h, source)
-            of_source, of_theta = tape.gradient(
-                increment, (source, theta_j), output_gradients=cotangent[update.target]
-            )
+            of_source, of_theta = tape.gradient(increment, (source, theta_j), output_gradients=cotangent[update.target])
             state[update.target] -= increment
             cotangent[update.source] += of_source
             for name, value in of_theta.items():
@@ -41,7 +40,11 @@ def propagate(integrator, field, theta: dict, h, state: tuple, every: int | None
     """Advance the state over all N steps of theta, keeping the last state alone.
 
     Args:
-        integrator, field, theta, h, state: See `ops.propagate`; the integrator must consist of shears.
+        integrator: The one-step method, of shears only.
+        field: The right-hand side.
+        theta: Weights stacked in time.
+        h: Step size.
+        state: Tuple of tensors, the state at time 0.
         every: Number of steps after which a state is kept all the same, which bounds the loss of digits by that of so
             many steps; default None, never.
     """

@@ -1,0 +1,199 @@
+"""Every way of taking the gradient gives the gradient of plain automatic differentiation."""
+
+import keras
+import numpy as np
+import pytest
+import tensorflow as tf
+
+from keras_pdecnn import layers
+
+HYPERBOLIC = ["HamiltonianBlock", "SecondOrderBlock"]
+BLOCKS = [*HYPERBOLIC, "ParabolicBlock", "ResidualBlock"]
+# (backprop, checkpoint_every) of every mode; 3 does not divide the 4 steps taken below.
+MODES = [("stored", None), ("checkpointed", None), ("checkpointed", 3)]
+REVERSIBLE = [("reversible", None), ("reversible", 3)]
+CASES = [(block, *mode) for block in BLOCKS for mode in MODES] + [
+    (block, *mode) for block in HYPERBOLIC for mode in REVERSIBLE
+]
+
+
+def make(block, backprop, every, dtype="float64", rank=2, steps=4, **settings):
+    """Return a block with weights that change in time, features, and a cotangent."""
+    settings = {"activation": "tanh", "step_size": 0.5, **settings}
+    layer = getattr(layers, block)(steps, backprop=backprop, checkpoint_every=every, dtype=dtype, **settings)
+    shape = (2, *(5, 4, 3)[:rank], 4)
+    layer.build(shape)
+    rng = np.random.default_rng(7)
+    for weight in layer.weights:
+        weight.assign(0.4 * rng.normal(size=weight.shape))
+    state_dtype = layer.variable_dtype
+    return layer, tf.constant(rng.normal(size=shape), state_dtype), tf.constant(rng.normal(size=shape), state_dtype)
+
+
+def by_plain_differentiation(layer, y, w):
+    """Differentiate sum(w * block(y)) through an unrolled loop without any gradient of ours around the steps."""
+    with tf.GradientTape() as tape:
+        tape.watch(y)
+        theta = layer.theta()
+        state = layer.integrator.start(y)
+        for j in range(layer.steps):
+            F = layer.field.bind({name: weight[j] for name, weight in theta.items()})
+            state = layer.integrator.step(F, layer.step_size, state)
+        loss = tf.reduce_sum(layer.integrator.finish(state) * w)
+    return tape.gradient(loss, [y, *(weight.value for weight in layer.weights)])
+
+
+def by_layer(layer, y, w):
+    with tf.GradientTape() as tape:
+        tape.watch(y)
+        loss = tf.reduce_sum(layer(y) * w)
+    return tape.gradient(loss, [y, *(weight.value for weight in layer.weights)])
+
+
+def error(found, expected):
+    """Return the largest relative difference in the 2-norm."""
+    return max(np.linalg.norm(a - b) / np.linalg.norm(b) for a, b in zip(found, expected, strict=True))
+
+
+@pytest.mark.parametrize(("block", "backprop", "every"), CASES)
+@pytest.mark.parametrize(("dtype", "tolerance"), [("float64", 1e-10), ("float32", 1e-5)])
+def test_gradient_in_a_graph(block, backprop, every, dtype, tolerance):
+    layer, y, w = make(block, backprop, every, dtype)
+    found = tf.function(lambda y: by_layer(layer, y, w))(y)
+    assert error(found, by_plain_differentiation(layer, y, w)) < tolerance
+
+
+@pytest.mark.parametrize(("block", "backprop", "every"), CASES)
+def test_gradient_eagerly(block, backprop, every):
+    layer, y, w = make(block, backprop, every)
+    assert error(by_layer(layer, y, w), by_plain_differentiation(layer, y, w)) < 1e-10
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(("block", "backprop", "every"), CASES)
+def test_gradient_under_xla(block, backprop, every):
+    layer, y, w = make(block, backprop, every)
+    found = tf.function(lambda y: by_layer(layer, y, w), jit_compile=True)(y)
+    assert error(found, by_plain_differentiation(layer, y, w)) < 1e-10
+
+
+@pytest.mark.parametrize("rank", [1, 3])
+@pytest.mark.parametrize("padding", ["same", "periodic"])
+@pytest.mark.parametrize(("block", "backprop"), [(b, "reversible") for b in HYPERBOLIC] + [("ResidualBlock", "stored")])
+def test_gradient_on_other_ranks(block, backprop, padding, rank):
+    layer, y, w = make(block, backprop, None, rank=rank, padding=padding)
+    found = tf.function(lambda y: by_layer(layer, y, w))(y)
+    assert error(found, by_plain_differentiation(layer, y, w)) < 1e-10
+
+
+@pytest.mark.parametrize("settings", [{"normalization": None}, {"use_bias": False}, {"filters": 3}, {"kernel_size": 5}])
+@pytest.mark.parametrize("block", HYPERBOLIC)
+def test_gradient_with_other_settings(block, settings):
+    layer, y, w = make(block, "reversible", None, **settings)
+    assert error(by_layer(layer, y, w), by_plain_differentiation(layer, y, w)) < 1e-10
+
+
+@pytest.mark.parametrize("block", HYPERBOLIC)
+def test_sixteen_steps_in_float32(block):
+    layer, y, w = make(block, "reversible", None, "float32", steps=16, step_size=0.25)
+    found = tf.function(lambda y: by_layer(layer, y, w))(y)
+    assert error(found, by_plain_differentiation(layer, y, w)) < 1e-5
+
+
+@pytest.mark.parametrize("backprop", ["reversible", "checkpointed", "stored"])
+def test_two_backward_passes_through_one_tape(backprop):
+    layer, y, w = make("HamiltonianBlock", backprop, None)
+    variables = [weight.value for weight in layer.weights]
+    with tf.GradientTape(persistent=True) as tape:
+        loss = tf.reduce_sum(layer(y) * w)
+    first, second = tape.gradient(loss, variables), tape.gradient(loss, variables)
+    assert error(second, first) == 0
+    assert error(first, by_plain_differentiation(layer, y, w)[1:]) < 1e-10
+
+
+@pytest.mark.parametrize("backprop", ["reversible", "checkpointed"])
+def test_second_derivative(backprop):
+    def hessian_product(layer, y, w, d):
+        with tf.GradientTape() as outer:
+            outer.watch(y)
+            with tf.GradientTape() as inner:
+                inner.watch(y)
+                loss = tf.reduce_sum(layer(y) * w)
+            slope = tf.reduce_sum(inner.gradient(loss, y) * d)
+        return outer.gradient(slope, y)
+
+    layer, y, w = make("SecondOrderBlock", backprop, None)
+    plain, _, _ = make("SecondOrderBlock", "stored", None)
+    direction = tf.ones_like(y)
+    expected = hessian_product(plain, y, w, direction)
+    assert error([hessian_product(layer, y, w, direction)], [expected]) < 1e-10
+
+
+@pytest.mark.parametrize("backprop", ["reversible", "checkpointed", "stored"])
+def test_frozen_layer_passes_the_gradient_on(backprop):
+    layer, y, w = make("SecondOrderBlock", backprop, None)
+    expected = by_plain_differentiation(layer, y, w)[0]
+    layer.trainable = False
+    model = keras.Sequential([keras.Input(y.shape[1:], dtype="float64"), layer])
+    assert model.trainable_variables == []
+    with tf.GradientTape() as tape:
+        tape.watch(y)
+        loss = tf.reduce_sum(model(y) * w)
+    assert error([tape.gradient(loss, y)], [expected]) < 1e-10
+
+
+@pytest.mark.parametrize("backprop", ["reversible", "checkpointed", "stored"])
+def test_gradient_accumulates_as_it_does_in_one_batch(backprop):
+    layer, y, w = make("HamiltonianBlock", backprop, None)
+    whole = by_layer(layer, y, w)[1:]
+    halves = [by_layer(layer, y[i : i + 1], w[i : i + 1])[1:] for i in range(2)]
+    assert error([a + b for a, b in zip(*halves, strict=True)], whole) < 1e-12
+
+
+@pytest.mark.parametrize("backprop", ["reversible", "checkpointed", "stored"])
+def test_nested_models(backprop):
+    layer, y, w = make("HamiltonianBlock", backprop, None)
+    inner = keras.Sequential([keras.Input(y.shape[1:], dtype="float64"), layer])
+    outer = keras.Sequential([keras.Input(y.shape[1:], dtype="float64"), inner])
+    with tf.GradientTape() as tape:
+        loss = tf.reduce_sum(outer(y, training=True) * w)
+    found = tape.gradient(loss, [weight.value for weight in layer.weights])
+    assert error(found, by_plain_differentiation(layer, y, w)[1:]) < 1e-10
+
+
+def test_dropout_and_batch_statistics_between_blocks_are_applied_once():
+    calls = []
+
+    class Counting(keras.layers.Layer):
+        def call(self, y):
+            tf.py_function(lambda: calls.append(1), [], [])
+            return y
+
+    normalization = keras.layers.BatchNormalization(momentum=0.0)
+    model = keras.Sequential(
+        [
+            keras.Input((6, 6, 4)),
+            layers.HamiltonianBlock(5, backprop="reversible"),
+            Counting(),
+            keras.layers.Dropout(0.5, seed=1),
+            normalization,
+            layers.HamiltonianBlock(5, backprop="reversible"),
+            keras.layers.GlobalAveragePooling2D(),
+        ]
+    )
+    model.compile("sgd", "mse")
+    x = np.random.default_rng(0).normal(size=(8, 6, 6, 4)).astype("float32")
+    model.train_on_batch(x, np.zeros((8, 4)))
+    calls.clear()
+    model.train_on_batch(x, np.zeros((8, 4)))
+    assert len(calls) == 1
+
+
+@pytest.mark.parametrize("policy", ["mixed_bfloat16", "mixed_float16"])
+@pytest.mark.parametrize(("block", "backprop", "every"), CASES)
+def test_mixed_precision(block, backprop, every, policy):
+    layer, y, w = make(block, backprop, every, policy)
+    reference, _, _ = make(block, "stored", None, "float32")
+    found = by_layer(layer, y, w)
+    assert all(gradient.dtype == tf.float32 for gradient in found)
+    assert error(found, by_layer(reference, y, w)) < (0.1 if policy == "mixed_bfloat16" else 0.015)
