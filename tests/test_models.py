@@ -256,7 +256,7 @@ def test_training_lowers_the_loss(images, labels, architecture):
 @pytest.mark.parametrize("settings", [{"run_eagerly": True}, {"jit_compile": True}], ids=str)
 @every_architecture
 def test_training_is_the_same_however_it_is_compiled(images, labels, architecture, settings):
-    graph, other = small(architecture, time_smoothness=1e-3), small(architecture, time_smoothness=1e-3)
+    graph, other = (small(architecture, widths=(4,), time_smoothness=1e-3) for _ in range(2))
     other.set_weights(graph.get_weights())
     fit(graph, images, labels, jit_compile=False)
     fit(other, images, labels, **settings)
@@ -267,8 +267,8 @@ def test_training_is_the_same_however_it_is_compiled(images, labels, architectur
 @pytest.mark.slow
 @pytest.mark.parametrize("settings", [{"jit_compile": False}, {"jit_compile": True}], ids=str)
 def test_training_on_images_of_unknown_size(images, labels, settings):
-    losses = fit(small(input_shape=(None, None, 3)), images, labels, epochs=6, **settings)
-    assert losses[-1] < 0.9 * losses[0]
+    losses = fit(small(input_shape=(None, None, 3), widths=(4,)), images, labels, epochs=6, **settings)
+    assert losses[-1] < 0.95 * losses[0]
 
 
 @pytest.mark.parametrize("policy", ["mixed_bfloat16", pytest.param("mixed_float16", marks=pytest.mark.slow)])
@@ -373,18 +373,18 @@ def test_clone(case):
 def test_export(tmp_path, case):
     model, x = case
     model.export(tmp_path / "model", verbose=False)
-    served = tf.saved_model.load(tmp_path / "model").serve(x)
+    exported = tf.saved_model.load(tmp_path / "model")
     tolerance = 1e-5 if model.blocks[0].compute_dtype == "float32" else 1e-2
-    assert gap(served, model(x)) < tolerance
+    assert gap(exported.serve(x), model(x)) < tolerance
 
 
 @pytest.mark.slow
 def test_exported_model_takes_other_batches_and_sizes(tmp_path, images):
     model = small(input_shape=(None, None, 3))
     model.export(tmp_path / "model", verbose=False)
-    serve = tf.saved_model.load(tmp_path / "model").serve
+    exported = tf.saved_model.load(tmp_path / "model")
     for x in (images[:1], images[:, :5, :3], images[:, :1, :1]):
-        assert gap(serve(x), model(x)) < 1e-5
+        assert gap(exported.serve(x), model(x)) < 1e-5
 
 
 @pytest.mark.slow
