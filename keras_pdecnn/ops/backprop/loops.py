@@ -41,6 +41,7 @@ def window(theta: dict, first, steps: int) -> dict:
     return {name: tf.slice(weight, begin[name], [steps, *weight.shape[1:]]) for name, weight in theta.items()}
 
 
-def put(stacked: dict, j, values: dict) -> dict:
-    """Return stacked with its entries at time index j replaced; in place where the runtime can."""
-    return {name: tf.tensor_scatter_nd_update(stacked[name], [[j]], [value]) for name, value in values.items()}
+def put(stacked: dict, first, values: dict, steps: int = 1) -> dict:
+    """Return stacked with its entries from time index first on replaced; in place where the runtime can."""
+    rows = first + tf.range(steps)[:, None]
+    return {name: tf.tensor_scatter_nd_update(stacked[name], rows, value) for name, value in values.items()}

@@ -9,13 +9,11 @@ from keras_pdecnn.ops.backprop.segments import SegmentGradient
 from keras_pdecnn.ops.backprop.segments import propagate as propagate_segments
 
 
-def _pull_back(integrator, field, theta, h, state, cotangent):
-    steps = theta["kernel"].shape[0]
-
+def _pull_back(integrator, field, theta, h, first, steps, state, cotangent, gradients):
     def undo(i, carry):
         """Undo the step from t_j to t_{j+1}, and take its gradient, with one evaluation of F per shear."""
         state, cotangent, gradients = carry
-        j = steps - 1 - i
+        j = first + steps - 1 - i
         theta_j = at(theta, j)
         state, cotangent, of_step = list(state), list(cotangent), {}
         for update in reversed(integrator.updates):
@@ -29,9 +27,8 @@ def _pull_back(integrator, field, theta, h, state, cotangent):
             for name, value in of_theta.items():
                 if value is not None:
                     of_step[name] = of_step[name] + value if name in of_step else value
-        return tuple(state), tuple(cotangent), put(gradients, j, of_step)
+        return tuple(state), tuple(cotangent), put(gradients, j, {name: value[None] for name, value in of_step.items()})
 
-    gradients = {name: tf.zeros_like(weight) for name, weight in theta.items()}
     _, cotangent, gradients = repeat(steps, undo, (tuple(state), tuple(cotangent), gradients))
     return cotangent, gradients
 

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 import tensorflow as tf
 
-from keras_pdecnn.ops.backprop.loops import at, put, repeat, window
+from keras_pdecnn.ops.backprop.loops import at, put, repeat
 
 
 @dataclass(frozen=True)
@@ -16,9 +16,9 @@ class SegmentGradient:
 
     Attributes:
         keeps: Which state of the segment is kept: its "first" or its "last".
-        pull_back: Function (integrator, field, theta, h, state, cotangent) -> (cotangent, gradients) of the weights of
-            the segment, the kept state and the cotangent of its last state; it returns the cotangent of its first
-            state and the gradients of the weights.
+        pull_back: Function (integrator, field, theta, h, first, steps, state, cotangent, gradients) -> (cotangent,
+            gradients) for the segment of the steps from t_first. It takes the kept state and the cotangent of the last
+            state, and returns the cotangent of the first, and the gradients with the entries of the segment written.
     """
 
     keeps: str
@@ -56,35 +56,38 @@ def propagate(integrator, field, theta: dict, h, state: tuple, length: int, rule
         # Weights arrive as explicit tensors: a variable read in here would have no gradient.
         state, theta = tensors[:parts], dict(zip(names, tensors[parts:], strict=True))
 
-        def segment(i, carry):
-            state, kept = carry
-            after = advance(theta, i * length, length, state)
-            return after, put(kept, i, dict(enumerate(state if rule.keeps == "first" else after)))
+        def keep(first, after):
+            return first if rule.keeps == "first" else after
 
-        kept = {k: tf.zeros(tf.concat([[count], tf.shape(part)], 0), part.dtype) for k, part in enumerate(state)}
-        between, kept = repeat(count, segment, (state, kept))
+        if count == 1:
+            between = advance(theta, 0, length, state)
+            kept = {k: part[None] for k, part in enumerate(keep(state, between))}
+        else:
+
+            def segment(i, carry):
+                state, kept = carry
+                after = advance(theta, i * length, length, state)
+                return after, put(kept, i, {k: part[None] for k, part in enumerate(keep(state, after))})
+
+            kept = {k: tf.zeros(tf.concat([[count], tf.shape(part)], 0), part.dtype) for k, part in enumerate(state)}
+            between, kept = repeat(count, segment, (state, kept))
         last = advance(theta, count * length, rest, between) if rest else between
 
-        def pull_back(first, steps, state, cotangent, gradients):
-            """Go through one segment; what it finds is written into the gradients of all steps."""
-            cotangent, found = rule.pull_back(integrator, field, window(theta, first, steps), h, state, cotangent)
-            rows = (first + tf.range(steps))[:, None]
-            return cotangent, {
-                name: tf.tensor_scatter_nd_update(gradients[name], rows, gradient) for name, gradient in found.items()
-            }
+        def pull_back(first, steps, state, carry):
+            return rule.pull_back(integrator, field, theta, h, first, steps, state, *carry)
 
         def gradient(*cotangent):
+            # One array for the gradients of all steps, written entry by entry: copies of it would grow with depth.
             carry = cotangent, {name: tf.zeros_like(weight) for name, weight in theta.items()}
             if rest:
-                carry = pull_back(count * length, rest, between if rule.keeps == "first" else last, *carry)
-            carry = repeat(
-                count,
-                lambda i, carry: pull_back(
-                    (count - 1 - i) * length, length, tuple(at(kept, count - 1 - i).values()), *carry
-                ),
-                carry,
-            )
-            return *carry[0], *carry[1].values()
+                carry = pull_back(count * length, rest, keep(between, last), carry)
+
+            def segment(i, carry):
+                k = count - 1 - i
+                return pull_back(k * length, length, tuple(at(kept, k).values()), carry)
+
+            cotangent, gradients = repeat(count, segment, carry)
+            return *cotangent, *gradients.values()
 
         return last, gradient
 
