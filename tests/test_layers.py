@@ -14,6 +14,13 @@ MODES = [(block, mode) for block in BLOCKS for mode in layers.block.BACKPROPS if
 MODES += [(block, "reversible") for block in REVERSIBLE]
 
 every_block = pytest.mark.parametrize("block", BLOCKS, ids=lambda b: b.__name__)
+every_mode_default_fast = pytest.mark.parametrize(
+    ("block", "backprop"),
+    [
+        (block, mode) if block(1).backprop == mode else pytest.param(block, mode, marks=pytest.mark.slow)
+        for block, mode in MODES
+    ],
+)
 every_mode = pytest.mark.parametrize(("block", "backprop"), MODES)
 every_way = pytest.mark.parametrize("how", ["eager", "graph", pytest.param("xla", marks=pytest.mark.slow)])
 every_space = pytest.mark.parametrize("space", SPACES, ids=lambda s: f"{len(s)}D")
@@ -255,7 +262,7 @@ def test_methods_outside_call_are_differentiable(float64, rng, randomize):
 
 
 @pytest.mark.parametrize("normalization", ["tv", None])
-@every_mode
+@every_mode_default_fast
 def test_taylor_remainder_is_of_second_order(float64, rng, randomize, block, backprop, normalization):
     y = tf.constant(rng.normal(size=(2, 4, 3, 4)))
     layer = make(block, y, randomize, step_size=0.5, activation="tanh", normalization=normalization, backprop=backprop)
@@ -281,37 +288,6 @@ def test_taylor_remainder_is_of_second_order(float64, rng, randomize, block, bac
         assert np.all((orders > 1.9) & (orders < 2.1)), (part, orders)
         for variable, at in zip(variables, points[1:], strict=True):
             variable.assign(at)
-
-
-@pytest.mark.parametrize("how", ["graph", pytest.param("xla", marks=pytest.mark.slow)])
-@every_mode
-def test_gradient_in_a_compiled_function(float64, rng, randomize, block, backprop, how):
-    y = tf.constant(rng.normal(size=(2, 4, 3, 4)))
-    layer = make(block, y, randomize, backprop=backprop)
-
-    def gradients(y):
-        with tf.GradientTape() as tape:
-            tape.watch(y)
-            total = tf.reduce_sum(tf.sin(layer(y)))
-        return tape.gradient(total, [y, *(weight.value for weight in layer.weights)])
-
-    for compiled, eager in zip(run_as(gradients, how)(y), gradients(y), strict=True):
-        assert gap(compiled, eager) <= 1e-11 * np.max(np.abs(eager))
-
-
-@every_mode
-def test_modes_agree_with_the_stored_gradient(float64, rng, randomize, block, backprop):
-    y = tf.constant(rng.normal(size=(2, 4, 3, 4)))
-    stored, other = make(block, y, randomize, backprop="stored"), make(block, y, backprop=backprop)
-    copy_weights(stored, other)
-    results = []
-    for layer in (stored, other):
-        with tf.GradientTape() as tape:
-            tape.watch(y)
-            total = tf.reduce_sum(tf.sin(layer(y)))
-        results.append(tape.gradient(total, [y, *(weight.value for weight in layer.weights)]))
-    for a, b in zip(*results, strict=True):
-        assert gap(a, b) <= 1e-11 * np.max(np.abs(a))
 
 
 @every_block

@@ -246,7 +246,10 @@ def test_box_holds_after_training(images, labels, architecture):
 # Training.
 
 
-@every_architecture
+@pytest.mark.parametrize(
+    "architecture",
+    ["hamiltonian", *(pytest.param(a, marks=pytest.mark.slow) for a in ARCHITECTURES if a != "hamiltonian")],
+)
 def test_training_lowers_the_loss(images, labels, architecture):
     losses = fit(small(architecture), images, labels, epochs=6)
     assert losses[-1] < 0.9 * losses[0]
@@ -271,8 +274,9 @@ def test_training_on_images_of_unknown_size(images, labels, settings):
     assert losses[-1] < 0.95 * losses[0]
 
 
-@pytest.mark.parametrize("policy", ["mixed_bfloat16", pytest.param("mixed_float16", marks=pytest.mark.slow)])
-@pytest.mark.parametrize("architecture", ["hamiltonian", pytest.param("residual", marks=pytest.mark.slow)])
+@pytest.mark.slow
+@pytest.mark.parametrize("policy", ["mixed_bfloat16", "mixed_float16"])
+@pytest.mark.parametrize("architecture", ["hamiltonian", "residual"])
 def test_training_under_a_mixed_policy(images, labels, policy, architecture):
     keras.config.set_dtype_policy(policy)
     model = small(architecture)
