@@ -134,10 +134,9 @@ def _versions() -> dict[str, str]:
 
 
 def _write_json(path: pathlib.Path, content: dict):
-    text = json.dumps(_finite(content), indent=2, allow_nan=False)
     # Replaced in one go: an interruption leaves the old file or the new one.
     part = path.with_name(path.name + ".part")
-    part.write_text(text + "\n")
+    part.write_text(_to_json(content) + "\n")
     part.replace(path)
 
 
@@ -150,12 +149,17 @@ def _read_json(path: pathlib.Path) -> dict:
         raise ValueError(f"Not a readable JSON file ({error}). Received: {str(path)!r}") from error
 
 
-def _finite(value):
+def _to_json(value, indent="") -> str:
+    """Return JSON with one line for each entry of a dict and for each row of a matrix."""
+    inner = indent + "  "
     if isinstance(value, dict):
-        return {name: _finite(entry) for name, entry in value.items()}
-    if isinstance(value, list | tuple):
-        return [_finite(entry) for entry in value]
-    return None if isinstance(value, float) and not math.isfinite(value) else value
+        brackets, entries = "{}", [f"{json.dumps(name)}: {_to_json(entry, inner)}" for name, entry in value.items()]
+    elif isinstance(value, list | tuple) and any(isinstance(entry, list | tuple) for entry in value):
+        brackets, entries = "[]", [_to_json(entry, inner) for entry in value]
+    else:
+        return json.dumps(None if isinstance(value, float) and not math.isfinite(value) else value, allow_nan=False)
+    lines = ",".join(f"\n{inner}{entry}" for entry in entries)
+    return f"{brackets[0]}{lines}\n{indent}{brackets[1]}"
 
 
 def _number(text) -> float:

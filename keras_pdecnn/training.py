@@ -76,7 +76,8 @@ def load_like(recipe: Recipe, info: data.Info, source: str | None = None) -> dat
     """
     if source is not None and source != recipe.data:
         size = info.input_shape[:-1] if os.path.isdir(os.path.expanduser(source)) else None
-        recipe = dataclasses.replace(recipe, data=source, size=size)
+        # What is wanted is the test part; there may be too few examples for a validation part.
+        recipe = dataclasses.replace(recipe, data=source, size=size, validation=0.0)
     found = load_data(recipe)
     expected, received = ((i.input_shape, i.classes) for i in (info, found.info))
     if expected != received:
