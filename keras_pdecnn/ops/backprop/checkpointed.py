@@ -7,18 +7,15 @@ import math
 import tensorflow as tf
 
 from keras_pdecnn.ops.backprop import stored
-from keras_pdecnn.ops.backprop.loops import put, window
 from keras_pdecnn.ops.backprop.segments import SegmentGradient
 from keras_pdecnn.ops.backprop.segments import propagate as propagate_segments
 
 
-def _pull_back(integrator, field, theta, h, first, steps, state, cotangent, gradients):
-    segment = window(theta, first, steps)
+def _pull_back(integrator, field, theta, h, state, cotangent):
     with tf.GradientTape() as tape:
-        tape.watch((state, segment))
-        last = stored.propagate(integrator, field, segment, h, state)
-    cotangent, found = tape.gradient(last, (state, segment), output_gradients=cotangent, unconnected_gradients="zero")
-    return cotangent, put(gradients, first, found, steps)
+        tape.watch((state, theta))
+        last = stored.propagate(integrator, field, theta, h, state)
+    return tape.gradient(last, (state, theta), output_gradients=cotangent, unconnected_gradients="zero")
 
 
 def propagate(integrator, field, theta: dict, h, state: tuple, every: int | None = None) -> tuple:

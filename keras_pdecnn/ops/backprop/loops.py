@@ -41,7 +41,14 @@ def window(theta: dict, first, steps: int) -> dict:
     return {name: tf.slice(weight, begin[name], [steps, *weight.shape[1:]]) for name, weight in theta.items()}
 
 
-def put(stacked: dict, first, values: dict, steps: int = 1) -> dict:
-    """Return stacked with its entries from time index first on replaced; in place where the runtime can."""
-    rows = first + tf.range(steps)[:, None]
-    return {name: tf.tensor_scatter_nd_update(stacked[name], rows, value) for name, value in values.items()}
+def arrays(count: int, likes: dict) -> dict:
+    """Return empty arrays of `count` entries, each of the shape and type of a tensor; writing one copies nothing."""
+    return {
+        name: tf.TensorArray(like.dtype, count, element_shape=like.shape, clear_after_read=False)
+        for name, like in likes.items()
+    }
+
+
+def write(into: dict, j, values: dict) -> dict:
+    """Return the arrays with entry j written."""
+    return {name: into[name].write(j, value) for name, value in values.items()}

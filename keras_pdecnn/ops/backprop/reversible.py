@@ -2,34 +2,58 @@
 
 from __future__ import annotations
 
+import itertools
+
 import tensorflow as tf
 
-from keras_pdecnn.ops.backprop.loops import at, put, repeat
+from keras_pdecnn.ops.backprop.loops import arrays, at, repeat, write
 from keras_pdecnn.ops.backprop.segments import SegmentGradient
 from keras_pdecnn.ops.backprop.segments import propagate as propagate_segments
 
+# The gradients of all steps are collected in so many parts: joining them needs room for one part more, and the graph
+# does not grow with depth.
+_PARTS = 4
 
-def _pull_back(integrator, field, theta, h, first, steps, state, cotangent, gradients):
-    def undo(i, carry):
-        """Undo the step from t_j to t_{j+1}, and take its gradient, with one evaluation of F per shear."""
-        state, cotangent, gradients = carry
-        j = first + steps - 1 - i
-        theta_j = at(theta, j)
-        state, cotangent, of_step = list(state), list(cotangent), {}
-        for update in reversed(integrator.updates):
-            source = state[update.source]
-            with tf.GradientTape() as tape:
-                tape.watch((source, theta_j))
-                increment = update.increment(field.bind(theta_j), h, source)
-            of_source, of_theta = tape.gradient(increment, (source, theta_j), output_gradients=cotangent[update.target])
-            state[update.target] -= increment
-            cotangent[update.source] += of_source
-            for name, value in of_theta.items():
-                if value is not None:
-                    of_step[name] = of_step[name] + value if name in of_step else value
-        return tuple(state), tuple(cotangent), put(gradients, j, {name: value[None] for name, value in of_step.items()})
 
-    _, cotangent, gradients = repeat(steps, undo, (tuple(state), tuple(cotangent), gradients))
+def _undo(integrator, field, theta_j, h, state, cotangent):
+    """Undo one step and take its gradient, with one evaluation of F per shear."""
+    state, cotangent, gradients = list(state), list(cotangent), {}
+    for update in reversed(integrator.updates):
+        source = state[update.source]
+        with tf.GradientTape() as tape:
+            tape.watch((source, theta_j))
+            increment = update.increment(field.bind(theta_j), h, source)
+        of_source, of_theta = tape.gradient(increment, (source, theta_j), output_gradients=cotangent[update.target])
+        state[update.target] -= increment
+        cotangent[update.source] += of_source
+        for name, value in of_theta.items():
+            if value is not None:
+                gradients[name] = gradients[name] + value if name in gradients else value
+    return tuple(state), tuple(cotangent), gradients
+
+
+def _pull_back(integrator, field, theta, h, state, cotangent):
+    steps = theta["kernel"].shape[0]
+    gradients = {name: tf.zeros_like(weight) for name, weight in theta.items()}
+    bounds = [steps * part // _PARTS for part in range(_PARTS + 1)]
+    for first, end in reversed(list(itertools.pairwise(bounds))):
+        if first == end:
+            continue
+
+        def undo(i, carry, first=first, end=end):
+            state, cotangent, found = carry
+            j = end - 1 - i
+            state, cotangent, of_step = _undo(integrator, field, at(theta, j), h, state, cotangent)
+            return state, cotangent, write(found, j - first, of_step)
+
+        empty = arrays(end - first, at(theta, 0))
+        state, cotangent, found = repeat(end - first, undo, (tuple(state), tuple(cotangent), empty))
+        gradients = {
+            name: tf.raw_ops.TensorStridedSliceUpdate(
+                input=gradient, begin=[first], end=[end], strides=[1], value=found[name].stack()
+            )
+            for name, gradient in gradients.items()
+        }
     return cotangent, gradients
 
 

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 import tensorflow as tf
 
-from keras_pdecnn.ops.backprop.loops import at, put, repeat
+from keras_pdecnn.ops.backprop.loops import arrays, at, repeat, window, write
 
 
 @dataclass(frozen=True)
@@ -16,9 +16,9 @@ class SegmentGradient:
 
     Attributes:
         keeps: Which state of the segment is kept: its "first" or its "last".
-        pull_back: Function (integrator, field, theta, h, first, steps, state, cotangent, gradients) -> (cotangent,
-            gradients) for the segment of the steps from t_first. It takes the kept state and the cotangent of the last
-            state, and returns the cotangent of the first, and the gradients with the entries of the segment written.
+        pull_back: Function (integrator, field, theta, h, state, cotangent) -> (cotangent, gradients) of the weights of
+            the segment, the kept state and the cotangent of its last state; it returns the cotangent of its first
+            state and the gradients of the weights.
     """
 
     keeps: str
@@ -57,37 +57,42 @@ def propagate(integrator, field, theta: dict, h, state: tuple, length: int, rule
         state, theta = tensors[:parts], dict(zip(names, tensors[parts:], strict=True))
 
         def keep(first, after):
-            return first if rule.keeps == "first" else after
+            return dict(enumerate(first if rule.keeps == "first" else after))
 
+        def forward(i, carry):
+            state, kept = carry
+            after = advance(theta, i * length, length, state)
+            return after, write(kept, i, keep(state, after))
+
+        kept = None
         if count == 1:
             between = advance(theta, 0, length, state)
-            kept = {k: part[None] for k, part in enumerate(keep(state, between))}
         else:
-
-            def segment(i, carry):
-                state, kept = carry
-                after = advance(theta, i * length, length, state)
-                return after, put(kept, i, {k: part[None] for k, part in enumerate(keep(state, after))})
-
-            kept = {k: tf.zeros(tf.concat([[count], tf.shape(part)], 0), part.dtype) for k, part in enumerate(state)}
-            between, kept = repeat(count, segment, (state, kept))
+            between, kept = repeat(count, forward, (state, arrays(count, dict(enumerate(state)))))
         last = advance(theta, count * length, rest, between) if rest else between
 
-        def pull_back(first, steps, state, carry):
-            return rule.pull_back(integrator, field, theta, h, first, steps, state, *carry)
+        def pull_back(first, steps, kept, cotangent):
+            return rule.pull_back(integrator, field, window(theta, first, steps), h, tuple(kept.values()), cotangent)
 
         def gradient(*cotangent):
-            # One array for the gradients of all steps, written entry by entry: copies of it would grow with depth.
-            carry = cotangent, {name: tf.zeros_like(weight) for name, weight in theta.items()}
             if rest:
-                carry = pull_back(count * length, rest, keep(between, last), carry)
+                cotangent, of_rest = pull_back(count * length, rest, keep(between, last), cotangent)
 
-            def segment(i, carry):
+            def backward(i, carry):
+                cotangent, gradients = carry
                 k = count - 1 - i
-                return pull_back(k * length, length, tuple(at(kept, k).values()), carry)
+                states = {part: array.read(k) for part, array in kept.items()}
+                cotangent, found = pull_back(k * length, length, states, cotangent)
+                return cotangent, write(gradients, k, found)
 
-            cotangent, gradients = repeat(count, segment, carry)
-            return *cotangent, *gradients.values()
+            if count == 1:
+                cotangent, gradients = pull_back(0, length, keep(state, between), cotangent)
+            else:
+                cotangent, found = repeat(count, backward, (cotangent, arrays(count, window(theta, 0, length))))
+                gradients = {name: array.concat() for name, array in found.items()}
+            if rest:
+                gradients = {name: tf.concat([gradients[name], of_rest[name]], 0) for name in names}
+            return *cotangent, *(gradients[name] for name in names)
 
         return last, gradient
 

@@ -1,0 +1,73 @@
+"""One block: memory and time of a training step. `python -m keras_pdecnn.benchmarks.block '{"steps": 16, …}'`."""
+
+from __future__ import annotations
+
+import json
+import statistics
+import sys
+import time
+
+import tensorflow as tf
+
+from keras_pdecnn import layers
+from keras_pdecnn.benchmarks.memory import PeakMemory
+
+
+class BlockRun:
+    """A block with its training step: the gradient of a linear functional with respect to input and weights.
+
+    Args:
+        block: Name of the layer, for example "HamiltonianBlock".
+        backprop: "reversible", "checkpointed" or "stored".
+        steps: Number of time steps.
+        batch: Number of examples; default 8.
+        size: Height and width; default 64.
+        channels: Number of channels; default 32.
+        jit_compile: Whether the step is compiled by XLA; default False.
+    """
+
+    def __init__(self, block, backprop, steps, batch=8, size=64, channels=32, jit_compile=False):
+        tf.random.set_seed(0)
+        shape = (batch, size, size, channels)
+        self.layer = getattr(layers, block)(steps, step_size=1.0 / steps, backprop=backprop)
+        self.layer.build(shape)
+        self.variables = [weight.value for weight in self.layer.weights]
+        self.gradient_bytes = sum(variable.shape.num_elements() * variable.dtype.size for variable in self.variables)
+        self.y = tf.random.stateless_normal(shape, [0, 1])
+        self.w = tf.random.stateless_normal(shape, [0, 2])
+        self._gradient = tf.function(self._differentiate, jit_compile=jit_compile)
+
+    def _differentiate(self, y, w):
+        with tf.GradientTape() as tape:
+            tape.watch(y)
+            loss = tf.reduce_sum(self.layer(y) * w)
+        return tape.gradient(loss, [y, *self.variables])
+
+    def step(self) -> float:
+        """Take one gradient and return its seconds."""
+        start = time.perf_counter()
+        gradient = self._gradient(self.y, self.w)
+        gradient[0].numpy()
+        return time.perf_counter() - start
+
+
+def measure(repetitions=5, **settings) -> dict:
+    """Return first_s (tracing and first step), step_s (median), peak_bytes and gradient_bytes of a training step."""
+    run = BlockRun(**settings)
+    # The resting level: weights created, one convolution run.
+    kernel = run.layer.kernel.value[0, 0]
+    tf.nn.conv2d(run.y[..., : kernel.shape[-2]], kernel, 1, "SAME")
+    peak = PeakMemory()
+    first = run.step()
+    times = [run.step() for _ in range(repetitions)]
+    return {
+        **settings,
+        "first_s": first,
+        "step_s": statistics.median(times) if times else None,
+        "peak_bytes": peak.read(),
+        "gradient_bytes": run.gradient_bytes,
+    }
+
+
+if __name__ == "__main__":
+    print(json.dumps(measure(**json.loads(sys.argv[1]))))

@@ -1,0 +1,41 @@
+"""Peak memory of the process or of the GPU."""
+
+from __future__ import annotations
+
+import pathlib
+import resource
+
+import tensorflow as tf
+
+
+class PeakMemory:
+    """The high-water mark of memory above the level at which it was started, in bytes.
+
+    On a GPU the counter is the device's. On the CPU it is the resident memory of the process: Linux lets the
+    high-water mark be set back to the present level; elsewhere it counts from the start of the process.
+    """
+
+    def __init__(self):
+        self.device = "GPU:0" if tf.config.list_physical_devices("GPU") else None
+        if self.device:
+            tf.config.experimental.reset_memory_stats(self.device)
+            self.start = tf.config.experimental.get_memory_info(self.device)["current"]
+            return
+        try:
+            pathlib.Path("/proc/self/clear_refs").write_text("5")
+        except OSError:
+            pass
+        self.start = self._process_peak()
+
+    def _process_peak(self) -> int:
+        status = pathlib.Path("/proc/self/status")
+        if status.exists():
+            line = next(line for line in status.read_text().splitlines() if line.startswith("VmHWM"))
+            return int(line.split()[1]) * 1024
+        return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024
+
+    def read(self) -> int:
+        """Return the peak above the starting level."""
+        if self.device:
+            return tf.config.experimental.get_memory_info(self.device)["peak"] - self.start
+        return self._process_peak() - self.start
