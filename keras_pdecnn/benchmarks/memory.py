@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import pathlib
 import resource
 
@@ -21,10 +22,8 @@ class PeakMemory:
             tf.config.experimental.reset_memory_stats(self.device)
             self.start = tf.config.experimental.get_memory_info(self.device)["current"]
             return
-        try:
+        with contextlib.suppress(OSError):
             pathlib.Path("/proc/self/clear_refs").write_text("5")
-        except OSError:
-            pass
         self.start = self._process_peak()
 
     def _process_peak(self) -> int:
