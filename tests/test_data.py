@@ -37,9 +37,7 @@ def assert_equal_batches(first, second):
 
 def numbered(examples, space=(4,), channels=1, classes=4, dtype=np.int32):
     """Examples that carry their own number, so that batches show which examples they hold."""
-    x = np.broadcast_to(
-        np.arange(examples).reshape(-1, *[1] * (len(space) + 1)), (examples, *space, channels)
-    )
+    x = np.broadcast_to(np.arange(examples).reshape(-1, *[1] * (len(space) + 1)), (examples, *space, channels))
     return x.astype(dtype), np.arange(examples) % classes
 
 
@@ -51,9 +49,7 @@ def archive(folder, name="set.npz", compressed=False, **changes):
     x, y = numbered(120)
     parts = {"x_train": x[:80], "y_train": y[:80], "x_test": x[80:], "y_test": y[80:]} | changes
     path = str(folder / name)
-    (np.savez_compressed if compressed else np.savez)(
-        path, **{k: v for k, v in parts.items() if v is not None}
-    )
+    (np.savez_compressed if compressed else np.savez)(path, **{k: v for k, v in parts.items() if v is not None})
     return path
 
 
@@ -107,9 +103,7 @@ def test_digits_are_the_real_ones_and_parts_do_not_overlap():
         for x, label in zip(*arrays(part), strict=True)
     )
     digits = load_digits()
-    assert found == sorted(
-        (*map(int, x), int(label)) for x, label in zip(digits.data, digits.target, strict=True)
-    )
+    assert found == sorted((*map(int, x), int(label)) for x, label in zip(digits.data, digits.target, strict=True))
 
 
 def test_test_and_validation_do_not_depend_on_the_seed_and_keep_their_order():
@@ -231,9 +225,7 @@ def test_crops_are_windows_of_the_padded_example(space, dtype, flip, pad):
     choices = []
     for before, after in zip(x, result, strict=True):
         margin = augmentation.margin(space)
-        matches = [
-            k for k, window in enumerate(windows(before, margin, flip)) if np.array_equal(window, after)
-        ]
+        matches = [k for k, window in enumerate(windows(before, margin, flip)) if np.array_equal(window, after)]
         assert len(matches) == 1
         choices += matches
     assert len(set(choices)) > 1  # each example has its own draw
@@ -271,9 +263,7 @@ def test_margin():
     assert data.Augmentation(pad=1 / 16).margin((32, 40, 96, 8, 3)) == (2, 3, 6, 1, 1)
 
 
-@pytest.mark.parametrize(
-    "arguments", [{"flip": 1}, {"pad": -0.1}, {"pad": 1}, {"pad": "a"}, {"pad": float("nan")}]
-)
+@pytest.mark.parametrize("arguments", [{"flip": 1}, {"pad": -0.1}, {"pad": 1}, {"pad": "a"}, {"pad": float("nan")}])
 def test_wrong_augmentation(arguments):
     ((name, value),) = arguments.items()
     with pytest.raises(ValueError, match=f"Received: {name}={value!r}$"):
@@ -295,9 +285,7 @@ def test_stratified_split():
 
 @pytest.mark.parametrize("validation", [0.001, 0.99])
 def test_too_few_examples_to_split(tmp_path, validation):
-    with pytest.raises(
-        ValueError, match=r"set\.npz, validation=.*too few.*Received: 80 examples of 4 classes"
-    ):
+    with pytest.raises(ValueError, match=r"set\.npz, validation=.*too few.*Received: 80 examples of 4 classes"):
         data.load(archive(tmp_path), validation=validation)
 
 
@@ -460,15 +448,11 @@ def test_wrong_arguments(arguments):
 
 
 def test_drop_remainder_must_leave_a_batch():
-    with pytest.raises(
-        ValueError, match=r"1293 training examples. Received: drop_remainder=True, batch_size=2000"
-    ):
+    with pytest.raises(ValueError, match=r"1293 training examples. Received: drop_remainder=True, batch_size=2000"):
         data.load("digits", 2000, drop_remainder=True)
 
 
-@pytest.mark.parametrize(
-    "source", ["", None, 3, "./nowhere", "/nowhere/at/all", "no such name", "nosuchdataset"]
-)
+@pytest.mark.parametrize("source", ["", None, 3, "./nowhere", "/nowhere/at/all", "no such name", "nosuchdataset"])
 def test_unknown_source(source):
     with pytest.raises(ValueError, match=r'`source` must be "digits", the path of an .npz') as caught:
         data.load(source)
@@ -809,6 +793,4 @@ def test_tfds_that_cannot_be_downloaded(tmp_path):
         ValueError, match=r"not prepared in data_dir and could not be downloaded.*no route to host"
     ) as e:
         data.load("pde_unreachable", data_dir=str(tmp_path))
-    assert "Received: source='pde_unreachable', data_dir=" in str(e.value) and os.fspath(tmp_path) in str(
-        e.value
-    )
+    assert "Received: source='pde_unreachable', data_dir=" in str(e.value) and os.fspath(tmp_path) in str(e.value)

@@ -42,9 +42,7 @@ def check_examples(x, what):
             finite = np.isfinite(rows).reshape(len(rows), -1).all(axis=1)
             if not finite.all():
                 index = first + int(np.argmin(finite))
-                raise ValueError(
-                    f"{what} must be finite. Received: NaN or infinite values in example {index}"
-                )
+                raise ValueError(f"{what} must be finite. Received: NaN or infinite values in example {index}")
     return x
 
 
@@ -58,9 +56,7 @@ def check_labels(y, examples, what):
     if y.dtype.kind not in "ui":
         raise ValueError(f"{what} must be integers. Received: dtype={y.dtype}")
     if len(y) != examples:
-        raise ValueError(
-            f"{what} must have one label per example. Received: {len(y)} labels, {examples} examples"
-        )
+        raise ValueError(f"{what} must have one label per example. Received: {len(y)} labels, {examples} examples")
     if y.min() < 0:
         raise ValueError(f"{what} must not be negative. Received: label {y.min()} at example {np.argmin(y)}")
     if y.max() >= 2**31:

@@ -122,13 +122,9 @@ def _check_arguments(validation, augmentation, drop_remainder):
     if not (number and 0 <= validation < 1):
         raise ValueError(f"`validation` must be a number in [0, 1). Received: validation={validation!r}")
     if not (augmentation is None or isinstance(augmentation, Augmentation)):
-        raise ValueError(
-            f"`augmentation` must be None or an Augmentation. Received: augmentation={augmentation!r}"
-        )
+        raise ValueError(f"`augmentation` must be None or an Augmentation. Received: augmentation={augmentation!r}")
     if not isinstance(drop_remainder, bool):
-        raise ValueError(
-            f"`drop_remainder` must be True or False. Received: drop_remainder={drop_remainder!r}"
-        )
+        raise ValueError(f"`drop_remainder` must be True or False. Received: drop_remainder={drop_remainder!r}")
 
 
 def _check_seed(seed):

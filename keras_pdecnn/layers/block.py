@@ -80,9 +80,7 @@ class PDEBlock(FieldLayer):
         self.step_size = arguments.check_positive("step_size", step_size)
         self.backprop = self._check_backprop(backprop)
         self.checkpoint_every = (
-            None
-            if checkpoint_every is None
-            else arguments.check_positive_integer("checkpoint_every", checkpoint_every)
+            None if checkpoint_every is None else arguments.check_positive_integer("checkpoint_every", checkpoint_every)
         )
 
     def _check_backprop(self, backprop):

@@ -23,9 +23,7 @@ def read(name, data_dir=None, size=None):
         _prepare(builder, name)
     keys = builder.info.supervised_keys
     if not keys or len(keys) != 2 or not all(isinstance(key, str) for key in keys):
-        raise ValueError(
-            f"The data set must have supervised keys (example, label). Received: {name!r} with {keys}"
-        )
+        raise ValueError(f"The data set must have supervised keys (example, label). Received: {name!r} with {keys}")
     splits = [split for split in ("train", "test", "validation") if _count(builder, split)]
     if "train" not in splits:
         raise ValueError(
@@ -53,9 +51,7 @@ def _builder(name, data_dir):
         raise ValueError(f"{ACCEPTED}{hint} Received: source={name!r}") from error
     except Exception as error:  # a malformed name, an unknown configuration or version
         reason = str(error).strip().partition("\n")[0]
-        raise ValueError(
-            f"{ACCEPTED} TensorFlow Datasets says: {reason} Received: source={name!r}"
-        ) from error
+        raise ValueError(f"{ACCEPTED} TensorFlow Datasets says: {reason} Received: source={name!r}") from error
 
 
 def _prepare(builder, name):
@@ -85,9 +81,7 @@ def _read_split(builder, split, size):
             raise ValueError(f"Examples and labels must be arrays of numbers. Received: {where} with {spec}")
     if size is not None:
         fit = _fit(dataset.element_spec[0].shape, size, where)
-        dataset = dataset.map(
-            lambda x, y: (fit(x), y), num_parallel_calls=tf.data.AUTOTUNE, deterministic=True
-        )
+        dataset = dataset.map(lambda x, y: (fit(x), y), num_parallel_calls=tf.data.AUTOTUNE, deterministic=True)
     count, x_all, y_all = _count(builder, split), None, []
     for index, (x, y) in enumerate(tfds.as_numpy(dataset)):
         if x.ndim == 1:  # a signal of one channel

@@ -20,9 +20,7 @@ def read(path, size=None):
     A fifth of each class, at least one image, is the test part: those whose names hash lowest. It depends on
     the file names alone.
     """
-    names = sorted(
-        entry.name for entry in os.scandir(path) if entry.is_dir() and not entry.name.startswith(".")
-    )
+    names = sorted(entry.name for entry in os.scandir(path) if entry.is_dir() and not entry.name.startswith("."))
     if not names:
         raise ValueError(f"A folder of images must have one sub-folder per class. Received: source={path!r}")
     train, test = [], []
@@ -43,9 +41,7 @@ def read(path, size=None):
 def _files(path, name):
     """Returns the image files of a class, ordered by a hash of their names."""
     folder = os.path.join(path, name)
-    files = [
-        file for file in os.listdir(folder) if file.lower().endswith(SUFFIXES) and not file.startswith(".")
-    ]
+    files = [file for file in os.listdir(folder) if file.lower().endswith(SUFFIXES) and not file.startswith(".")]
     if len(files) < 2:
         raise ValueError(
             f"Every class folder must hold at least two images ({', '.join(SUFFIXES)}), one to train and one to "

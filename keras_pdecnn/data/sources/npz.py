@@ -32,9 +32,7 @@ def read(path):
     keys = [key for key in (*_KEYS, "class_names") if key in headers]
     for key in keys:
         if headers[key][1].hasobject:
-            raise ValueError(
-                f"{key} must not hold Python objects. Received: source={path!r}, {key} of type object"
-            )
+            raise ValueError(f"{key} must not hold Python objects. Received: source={path!r}, {key} of type object")
     needed = sum(math.prod(headers[key][0]) * headers[key][1].itemsize for key in keys)
     check_memory(needed, path)
     try:
