@@ -4,6 +4,9 @@ from __future__ import annotations
 
 import tensorflow as tf
 
+# Few steps are written out: a loop costs more time than it saves memory.
+_UNROLLED = 4
+
 
 def repeat(count: int, body, carry):
     """Return carry after body(j, carry) for j = 0 … count - 1.
@@ -16,8 +19,10 @@ def repeat(count: int, body, carry):
     Returns:
         A structure like carry.
     """
-    if count == 1:
-        return body(tf.constant(0), carry)
+    if count <= _UNROLLED:
+        for j in range(count):
+            carry = body(tf.constant(j), carry)
+        return carry
     _, carry = tf.while_loop(
         lambda j, _: j < count,
         lambda j, carry: (j + 1, body(j, carry)),

@@ -35,10 +35,9 @@ def _undo(integrator, field, theta_j, h, state, cotangent):
 def _pull_back(integrator, field, theta, h, state, cotangent):
     steps = theta["kernel"].shape[0]
     gradients = {name: tf.zeros_like(weight) for name, weight in theta.items()}
-    bounds = [steps * part // _PARTS for part in range(_PARTS + 1)]
+    parts = _PARTS if steps >= 8 * _PARTS else 1
+    bounds = [steps * part // parts for part in range(parts + 1)]
     for first, end in reversed(list(itertools.pairwise(bounds))):
-        if first == end:
-            continue
 
         def undo(i, carry, first=first, end=end):
             state, cotangent, found = carry
