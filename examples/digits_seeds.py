@@ -9,7 +9,8 @@ import time
 import numpy as np
 
 from keras_pdecnn import training
-from keras_pdecnn.recipes import ARCHITECTURES, Recipe
+from keras_pdecnn.models import ARCHITECTURES
+from keras_pdecnn.recipes import Recipe
 
 seeds = range(int(sys.argv[1]) if len(sys.argv) > 1 else 5)
 print("| network | " + " | ".join(f"seed {seed}" for seed in seeds) + " | mean | seconds |")

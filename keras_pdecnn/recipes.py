@@ -109,7 +109,7 @@ class Recipe:
         None, _optional(_one_or_more(_whole)), "Resize images to a side or height,width; cut signals to a length."
     )
     validation: float = _setting(0.05, _fraction, "Fraction of the training part set aside for validation.")
-    batch_size: int = _setting(64, _whole, "Examples per batch.")
+    batch_size: int = _setting(32, _whole, "Examples per batch.")
     drop_remainder: bool = _setting(False, _flag, "Leave out a last, smaller batch.")
     flip: bool = _setting(False, _flag, "Mirror training examples at random.")
     pad: float = _setting(0.125, _fraction, "Shift training examples at random by up to this fraction of their size.")
@@ -137,8 +137,8 @@ class Recipe:
     synchronized: bool = _setting(False, _flag, "Take batch statistics over all replicas.")
     dtype: str = _setting("float32", _one_of(*DTYPES), f"Policy of the types: {', '.join(DTYPES)}.")
 
-    learning_rates: tuple[float, ...] = _setting((0.1, 0.02, 0.004), _each(_positive), "Learning rate of each phase.")
-    epochs: tuple[int, ...] = _setting((24, 8, 8), _each(_whole), "Number of epochs of each phase.")
+    learning_rates: tuple[float, ...] = _setting((0.05, 0.01, 0.002), _each(_positive), "Learning rate of each phase.")
+    epochs: tuple[int, ...] = _setting((20, 6, 6), _each(_whole), "Number of epochs of each phase.")
     momentum: float = _setting(0.9, _fraction, "Momentum of stochastic gradient descent.")
 
     def __post_init__(self):
