@@ -24,3 +24,7 @@ def main():
     with _silent_stderr():
         from keras_pdecnn.cli import main as command
     command(prog_name="keras-pdecnn")
+
+
+if __name__ == "__main__":
+    main()

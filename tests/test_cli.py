@@ -265,13 +265,14 @@ def test_predict_reports_what_it_cannot_read(run, tmp_path):
 
 def test_as_a_program(run, tmp_path):
     def call(*arguments):
-        command = [sys.executable, "-m", "keras_pdecnn", *map(str, arguments)]
+        command = [sys.executable, "-m", "keras_pdecnn_command", *map(str, arguments)]
         return subprocess.run(command, capture_output=True, text=True, cwd=tmp_path, check=False)
 
     wrong = call("train", "nowhere.npz")
     assert wrong.returncode == 2
     assert "Traceback" not in wrong.stderr
-    assert wrong.stderr.strip().splitlines()[-1].startswith("Error: ")
+    assert wrong.stderr.startswith("Error: ")
+    assert wrong.stderr.count("\n") == 1
     assert list(tmp_path.iterdir()) == []
     right = call("evaluate", run)
     assert right.returncode == 0
