@@ -43,6 +43,7 @@ def recipe(archive):
         widths=(4,),
         steps=1,
         batch_size=12,
+        validation=0.1,  # leaves three batches
         pad=0.0,
         learning_rates=(0.05, 0.01),
         epochs=(2, 1),
