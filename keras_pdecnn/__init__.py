@@ -7,7 +7,7 @@ After Ruthotto & Haber, *Deep Neural Networks Motivated by Partial Differential 
 import os as _os
 
 # TensorFlow reads this when it is first imported. Without it, its convolutions on processors without AVX-512 take
-# several times the time in training and twice the memory. A setting of the user's, or an earlier import, prevails.
+# more time in training and about twice the memory. A setting of the user's, or an earlier import, prevails.
 _os.environ.setdefault("TF_ENABLE_ONEDNN_OPTS", "1")
 
 import keras as _keras
