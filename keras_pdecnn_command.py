@@ -5,8 +5,10 @@ import os
 
 
 @contextlib.contextmanager
-def _silent_stderr():
-    """Drop what native code writes to the standard error; TensorFlow's first lines heed no setting."""
+def quiet():
+    """Drop what TensorFlow says when it is first imported, and later all but errors that end the program."""
+    os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
+    # Its first lines heed no setting, so the standard error of native code is closed meanwhile.
     kept = os.dup(2)
     nowhere = os.open(os.devnull, os.O_WRONLY)
     os.dup2(nowhere, 2)
@@ -20,8 +22,7 @@ def _silent_stderr():
 
 def main():
     """Run the command line."""
-    os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
-    with _silent_stderr():
+    with quiet():
         from keras_pdecnn.cli import main as command
     command(prog_name="keras-pdecnn")
 

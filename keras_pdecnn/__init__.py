@@ -5,10 +5,18 @@ After Ruthotto & Haber, *Deep Neural Networks Motivated by Partial Differential 
 """
 
 import os as _os
+import sys as _sys
 
 # TensorFlow reads this when it is first imported. Without it, its convolutions on processors without AVX-512 take
 # more time in training and about twice the memory. A setting of the user's, or an earlier import, prevails.
 _os.environ.setdefault("TF_ENABLE_ONEDNN_OPTS", "1")
+
+if _sys.orig_argv[1:3] == ["-m", "keras_pdecnn"]:
+    # The package is imported before the first line of its __main__ runs, too late to quieten TensorFlow there.
+    from keras_pdecnn_command import quiet as _quiet
+
+    with _quiet():
+        import tensorflow as _  # noqa: F401
 
 import keras as _keras
 

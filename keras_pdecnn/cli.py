@@ -1,10 +1,11 @@
-"""The command `keras-pdecnn`: train, evaluate, predict."""
+"""The command `keras-pdecnn`: train, evaluate, predict, benchmark."""
 
 from __future__ import annotations
 
 import dataclasses
 import os
 import pathlib
+import sys
 import types
 import typing
 
@@ -12,9 +13,6 @@ import click
 
 from keras_pdecnn.recipes import RECIPES, Recipe, for_source
 from keras_pdecnn.version import __version__
-
-# TensorFlow reads it when it is first imported.
-os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
 
 
 class WrongInput(click.ClickException):
@@ -157,6 +155,49 @@ def predict(run, files):
         _print_table(rows)
     if failed:
         raise click.exceptions.Exit(1 if rows else 2)
+
+
+@main.command()
+@click.option("--quick", is_flag=True, help="A few small figures, in minutes; without it, about an hour on two cores.")
+@click.option(
+    "--table",
+    "tables",
+    type=click.Choice(("depth", "network", "precision")),
+    multiple=True,
+    help="Only this table; may be given more than once. Default: all.",
+)
+@click.option(
+    "--output",
+    type=click.Path(path_type=pathlib.Path),
+    default=pathlib.Path("benchmark"),
+    show_default=True,
+    help="Folder of the report; it must not exist yet.",
+)
+def benchmark(quick, tables, output):
+    """Measure memory, time and precision of training on this machine.
+
+    Every figure comes from a fresh process. The folder gets report.md with the tables and a description of the
+    machine, the figures as benchmark.json, and pictures of memory, time and precision over depth.
+    """
+    from keras_pdecnn.benchmarks import report, suite
+
+    if os.path.lexists(output):
+        raise WrongInput(f"The folder of a report must not exist yet. Received: {str(output)!r}")
+    wanted = [m for m in suite.measurements("quick" if quick else "full") if not tables or m.table in tables]
+    output.mkdir(parents=True)
+
+    def progress(items):
+        with click.progressbar(items, item_show_func=lambda item: item and item.title, file=sys.stderr) as bar:
+            yield from bar
+
+    try:
+        result = suite.run(wanted, progress)
+    except RuntimeError as error:
+        output.rmdir()
+        raise click.ClickException(_one_line(error)) from error
+    path = report.write(result, output)
+    click.echo(path.read_text(encoding="utf-8"))
+    click.echo(f"Report: {path}")
 
 
 def _report(metrics: dict):

@@ -56,6 +56,12 @@ def _check_seed(name: str, value) -> int:
     return int(value)
 
 
+def _check_angle(name: str, value) -> float:
+    if arguments.check_non_negative(name, value) > 180:
+        raise ValueError(f"{name} must be a number in [0, 180]. Received: {name}={value!r}")
+    return float(value)
+
+
 def _check_architecture(name: str, value) -> str:
     known = value.replace("-", "_") if isinstance(value, str) else value
     return known if known in ARCHITECTURES else arguments.check_choice(name, value, ARCHITECTURES)
@@ -86,7 +92,8 @@ class Recipe:
 
     Args:
         data: Source of the data, see `data.load`.
-        data_dir, size, validation, batch_size, drop_remainder, flip, pad: See `data.load` and `data.Augmentation`.
+        data_dir, size, validation, batch_size, drop_remainder: See `data.load`.
+        flip, pad, rotate, zoom: See `data.Augmentation`.
         seed: Determines the initial weights, the order of the examples and their augmentation.
         architecture: "hamiltonian", "parabolic", "second_order" or "residual".
         widths, head_width, steps, step_size, time_smoothness, weight_decay, box, synchronized: See `models`.
@@ -113,6 +120,8 @@ class Recipe:
     drop_remainder: bool = _setting(False, _flag, "Leave out a last, smaller batch.")
     flip: bool = _setting(False, _flag, "Mirror training examples at random.")
     pad: float = _setting(0.125, _fraction, "Shift training examples at random by up to this fraction of their size.")
+    rotate: float = _setting(12.0, _check_angle, "Turn training images at random by up to this angle in degrees.")
+    zoom: float = _setting(0.1, _fraction, "Enlarge or shrink training images at random by up to this fraction.")
     seed: int = _setting(0, _check_seed, "Seed of the weights, the order of the examples and their augmentation.")
 
     architecture: str = _setting("hamiltonian", _check_architecture, f"One of {', '.join(ARCHITECTURES)}.")
@@ -181,6 +190,8 @@ _CIFAR10 = Recipe(
     batch_size=125,
     flip=True,
     pad=1 / 16,
+    rotate=0.0,
+    zoom=0.0,
     widths=(32, 64, 112),
     head_width=112,
     time_smoothness=2e-4,

@@ -50,12 +50,12 @@ class Result:
 
 def load_data(recipe: Recipe) -> data.Data:
     """Load the data set of a recipe, with its split and its augmentation."""
-    augmented = recipe.flip or recipe.pad
+    augmentation = data.Augmentation(recipe.flip, recipe.pad, recipe.rotate, recipe.zoom)
     return data.load(
         recipe.data,
         recipe.batch_size,
         validation=recipe.validation,
-        augmentation=data.Augmentation(recipe.flip, recipe.pad) if augmented else None,
+        augmentation=None if augmentation == data.Augmentation() else augmentation,
         seed=recipe.seed,
         data_dir=recipe.data_dir,
         size=recipe.size,

@@ -263,9 +263,10 @@ def test_predict_reports_what_it_cannot_read(run, tmp_path):
     assert invoke("predict", run, *bad).exit_code == 2
 
 
-def test_as_a_program(run, tmp_path):
+@pytest.mark.parametrize("module", ["keras_pdecnn", "keras_pdecnn_command"])
+def test_as_a_program(run, tmp_path, module):
     def call(*arguments):
-        command = [sys.executable, "-m", "keras_pdecnn_command", *map(str, arguments)]
+        command = [sys.executable, "-m", module, *map(str, arguments)]
         return subprocess.run(command, capture_output=True, text=True, cwd=tmp_path, check=False)
 
     wrong = call("train", "nowhere.npz")

@@ -263,7 +263,45 @@ def test_margin():
     assert data.Augmentation(pad=1 / 16).margin((32, 40, 96, 8, 3)) == (2, 3, 6, 1, 1)
 
 
-@pytest.mark.parametrize("arguments", [{"flip": 1}, {"pad": -0.1}, {"pad": 1}, {"pad": "a"}, {"pad": float("nan")}])
+def test_turning_and_zooming_move_a_point_as_they_should():
+    x = np.zeros((200, 41, 41, 1), np.float32)
+    x[:, 20, 34] = 1  # 14 pixels to the right of the centre
+    result = data.Augmentation(rotate=30, zoom=0.25)(tf.constant(x), tf.constant([3, 1], tf.int64)).numpy()[..., 0]
+    row, column = np.mgrid[:41, :41] - 20
+    mass = result.sum((1, 2))
+    row, column = (result * row).sum((1, 2)) / mass, (result * column).sum((1, 2)) / mass
+    angle, factor = np.degrees(np.arctan2(row, column)), np.hypot(row, column) / 14
+    # A single pixel, interpolated, is found again to a fraction of a pixel.
+    assert 25 < angle.max() < 33 and -33 < angle.min() < -25
+    assert 1.18 < factor.max() < np.exp(0.25) + 0.05 and np.exp(-0.25) - 0.05 < factor.min() < 0.84
+
+
+@pytest.mark.parametrize("dtype", [np.uint8, np.float32])
+def test_turning_keeps_type_range_and_what_is_not_asked_for(dtype):
+    x = np.random.RandomState(0).randint(0, 255, (16, 8, 6, 3)).astype(dtype)
+    key = tf.constant([1, 2], tf.int64)
+    turned = data.Augmentation(rotate=90, zoom=0.5)(tf.constant(x), key).numpy()
+    assert turned.dtype == dtype and turned.shape == x.shape
+    assert turned.min() >= 0 and turned.max() <= 255
+    barely = data.Augmentation(rotate=1e-6)(tf.constant(x), key).numpy()
+    np.testing.assert_allclose(barely, x, atol=0.01)
+
+
+def test_only_images_are_turned(tmp_path):
+    signals = {name: np.zeros((20, 9, 1), np.float32) for name in ("x_train", "x_test")}
+    labels = {name: np.arange(20) % 2 for name in ("y_train", "y_test")}
+    np.savez(tmp_path / "signals.npz", **signals, **labels)
+    with pytest.raises(ValueError, match=r"are for images, .* Received: \(9, 1\), rotate=10"):
+        data.load(tmp_path / "signals.npz", augmentation=data.Augmentation(rotate=10))
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        *({"flip": 1}, {"pad": -0.1}, {"pad": 1}, {"pad": "a"}, {"pad": float("nan")}),
+        *({"rotate": -1}, {"rotate": 181}, {"rotate": True}, {"zoom": 1}, {"zoom": None}),
+    ],
+)
 def test_wrong_augmentation(arguments):
     ((name, value),) = arguments.items()
     with pytest.raises(ValueError, match=f"Received: {name}={value!r}$"):

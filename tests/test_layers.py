@@ -498,6 +498,13 @@ def test_one_channel(block):
     assert block(2)(np.ones((1, 4, 4, 1))).shape == (1, 4, 4, 1)
 
 
+def test_activation_may_be_a_layer_but_has_no_weights():
+    y = np.ones((1, 4, 4, 2))
+    assert layers.HamiltonianBlock(2, activation=keras.layers.LeakyReLU(0.1))(y).shape == y.shape
+    with pytest.raises(ValueError, match=r"without weights of its own\. Received: <PReLU"):
+        layers.HamiltonianBlock(2, activation=keras.layers.PReLU())(y)
+
+
 def test_one_block_takes_images_of_any_size(rng):
     layer = layers.HamiltonianBlock(2)
     shapes = [(1, 5, 6, 4), (3, 9, 2, 4)]

@@ -4,6 +4,7 @@ import pytest
 import tensorflow as tf
 
 from keras_pdecnn import ops
+from keras_pdecnn.ops import gradients
 
 # Space axes and kernel sizes; in the last two the periodic stencil is longer than an axis.
 GRIDS = [
@@ -88,6 +89,28 @@ def test_convolution_ignores_the_global_image_format(rng):
     y, kernel = rng.normal(size=(1, 6, 5, 2)), rng.normal(size=(3, 3, 2, 2))
     keras.config.set_image_data_format("channels_first")
     assert relative_error(ops.convolve(y, kernel), convolve_by_hand(y, kernel, "same")) < 1e-13
+
+
+@pytest.mark.parametrize(("dtype", "tolerance"), [("float64", 1e-13), ("bfloat16", 0.02)])
+@pytest.mark.parametrize("padding", PADDINGS)
+@pytest.mark.parametrize("grid", [*GRIDS, ((2, 3, 2), (3, 3, 3))])
+def test_gradient_of_the_convolution(operands, padding, dtype, tolerance):
+    y, x, kernel = operands
+
+    def gradient(convolve, dtype):
+        inputs = [tf.cast(y, dtype), tf.cast(kernel, dtype)]
+        with tf.GradientTape() as tape:
+            tape.watch(inputs)
+            out = convolve(*inputs, padding)
+        return tape.gradient(out, inputs, output_gradients=tf.cast(x, dtype))
+
+    for found, expected in zip(gradient(gradients.convolve, dtype), gradient(ops.convolve, "float64"), strict=True):
+        assert found.dtype == dtype
+        assert relative_error(tf.cast(found, "float64"), expected) < tolerance
+
+
+def test_convolution_of_no_examples_has_its_shape(rng):
+    assert ops.convolve(np.zeros((0, 5, 6, 3), "float32"), np.ones((3, 3, 3, 4), "float32")).shape == (0, 5, 6, 4)
 
 
 def test_tv_normalization_formula(rng):

@@ -70,6 +70,8 @@ WRONG = {
     "drop_remainder": [2, "yes", None],
     "flip": [-1, "no"],
     "pad": [-0.1, 1, float("inf")],
+    "rotate": [-1, 181, float("nan"), "10"],
+    "zoom": [-0.1, 1, None],
     "seed": [-1, 2**32, 0.5, True, None],
     "architecture": ["transformer", None, 3],
     "widths": [(), 0, (16, 0), (16, 1.5), "16", None],

@@ -24,12 +24,13 @@ class BlockRun:
         size: Height and width; default 64.
         channels: Number of channels; default 32.
         jit_compile: Whether the step is compiled by XLA; default False.
+        **settings: Further arguments of the layer.
     """
 
-    def __init__(self, block, backprop, steps, batch=8, size=64, channels=32, jit_compile=False):
+    def __init__(self, block, backprop, steps, batch=8, size=64, channels=32, jit_compile=False, **settings):
         tf.random.set_seed(0)
         shape = (batch, size, size, channels)
-        self.layer = getattr(layers, block)(steps, step_size=1.0 / steps, backprop=backprop)
+        self.layer = getattr(layers, block)(steps, step_size=1.0 / steps, backprop=backprop, **settings)
         self.layer.build(shape)
         self.variables = [weight.value for weight in self.layer.weights]
         self.gradient_bytes = sum(variable.shape.num_elements() * variable.dtype.size for variable in self.variables)

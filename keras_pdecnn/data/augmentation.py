@@ -1,4 +1,4 @@
-"""Random mirroring and shifting of a batch."""
+"""Random mirroring, shifting, turning and zooming of a batch."""
 
 import dataclasses
 import math
@@ -9,15 +9,18 @@ import tensorflow as tf
 
 @dataclasses.dataclass(frozen=True)
 class Augmentation:
-    """Mirrors and shifts each example at random: zero padding, then a random crop back to size.
+    """Mirrors and shifts each example at random: zero padding, then a random crop back to size; turns and zooms images.
 
-    Works on one, two or three space axes, keeps the type, and draws for each example anew. Ruthotto and Haber
-    use `Augmentation(flip=True, pad=1/16)`.
+    Mirroring and shifting work on one, two or three space axes. The type is kept, and each example has its own draw.
+    Ruthotto and Haber use `Augmentation(flip=True, pad=1/16)`.
 
     Args:
         flip: Whether to mirror along the last space axis with probability 1/2. Default False.
         pad: Zeros to add on each side of every space axis, as a fraction of its size, in [0, 1); rounded to
             the nearest pixel, at least one if positive. Default 0.
+        rotate: Largest angle, in degrees, by which images are turned about their centre, in [0, 180]; bilinear
+            interpolation, zeros beyond the border, integers rounded. Default 0.
+        zoom: Images are enlarged or shrunk by a factor between exp(-zoom) and exp(zoom), in [0, 1). Default 0.
 
     Raises:
         ValueError: for anything else.
@@ -25,13 +28,26 @@ class Augmentation:
 
     flip: bool = False
     pad: float = 0.0
+    rotate: float = 0.0
+    zoom: float = 0.0
 
     def __post_init__(self):
         if not isinstance(self.flip, bool):
             raise ValueError(f"`flip` must be True or False. Received: flip={self.flip!r}")
-        number = isinstance(self.pad, numbers.Real) and not isinstance(self.pad, bool)
-        if not (number and 0 <= self.pad < 1):
-            raise ValueError(f"`pad` must be a number in [0, 1). Received: pad={self.pad!r}")
+        for name in ("pad", "zoom"):
+            value = getattr(self, name)
+            if not (_is_number(value) and 0 <= value < 1):
+                raise ValueError(f"`{name}` must be a number in [0, 1). Received: {name}={value!r}")
+        if not (_is_number(self.rotate) and 0 <= self.rotate <= 180):
+            raise ValueError(f"`rotate` must be a number in [0, 180]. Received: rotate={self.rotate!r}")
+
+    def check_shape(self, shape):
+        """Raises ValueError if examples of this shape, `(*space, channels)`, cannot be augmented so."""
+        if (self.rotate or self.zoom) and len(shape) != 3:
+            raise ValueError(
+                "`rotate` and `zoom` are for images, of shape (height, width, channels). "
+                f"Received: {tuple(shape)}, rotate={self.rotate}, zoom={self.zoom}"
+            )
 
     def margin(self, space):
         """Returns the zeros added on each side, one number per space axis of sizes `space`."""
@@ -64,8 +80,40 @@ class Augmentation:
                 here += _uniform((batch, 1), keys[1 + axis], 2 * zeros + 1)
             here = tf.reshape(here, (-1, *[1] * axis, size))
             index = index[..., tf.newaxis] * (size + 2 * zeros) + here
-        return tf.gather(tf.reshape(x, (-1, channels)), index)
+        x = tf.gather(tf.reshape(x, (-1, channels)), index)
+        return self._transform(x, key) if self.rotate or self.zoom else x
+
+    def _transform(self, x, key):
+        """Turn and zoom images about their centre."""
+        self.check_shape(x.shape[1:])
+        # Seeds that mirroring and shifting, at most four, have not used.
+        keys = tf.random.experimental.stateless_split(key, 8, alg="philox")[-2:]
+        batch, (height, width) = tf.shape(x)[0], x.shape[1:3]
+        angle = _between((batch,), keys[0], self.rotate * math.pi / 180)
+        factor = tf.exp(_between((batch,), keys[1], self.zoom))
+        cos, sin, zero = factor * tf.cos(angle), factor * tf.sin(angle), tf.zeros_like(angle)
+        # Column and row that a pixel of the result is read from, the centre fixed.
+        column, row = (width - 1) / 2, (height - 1) / 2
+        shift_column = column - cos * column + sin * row
+        shift_row = row - sin * column - cos * row
+        result = tf.raw_ops.ImageProjectiveTransformV3(
+            images=tf.cast(x, tf.float32),
+            transforms=tf.stack([cos, -sin, shift_column, sin, cos, shift_row, zero, zero], -1),
+            output_shape=[height, width],
+            fill_value=0.0,
+            interpolation="BILINEAR",
+            fill_mode="CONSTANT",
+        )
+        return tf.cast(tf.round(result) if x.dtype.is_integer else result, x.dtype)
+
+
+def _is_number(value):
+    return isinstance(value, numbers.Real) and not isinstance(value, bool)
 
 
 def _uniform(shape, key, count):
     return tf.random.stateless_uniform(shape, key, 0, count, tf.int64, alg="philox")
+
+
+def _between(shape, key, bound):
+    return tf.random.stateless_uniform(shape, key, -bound, bound, alg="philox")

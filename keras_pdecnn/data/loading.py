@@ -77,6 +77,8 @@ def load(
             f"{raw.where}: training and test examples must have one shape and type. Received: "
             f"{x_train.shape[1:]} {x_train.dtype} and {x_test.shape[1:]} {x_test.dtype}"
         )
+    if augmentation is not None:
+        augmentation.check_shape(x_train.shape[1:])
     check_memory(x_train.nbytes + x_test.nbytes, raw.where)
     y_train = checks.check_labels(raw.y_train, len(x_train), f"{raw.where}: y_train")
     y_test = checks.check_labels(raw.y_test, len(x_test), f"{raw.where}: y_test")

@@ -6,6 +6,7 @@ import keras
 from keras import ops
 
 from keras_pdecnn import arguments
+from keras_pdecnn.ops.gradients import convolve
 
 
 @keras.saving.register_keras_serializable(package="keras_pdecnn")
@@ -83,7 +84,7 @@ class Connector(keras.layers.Layer):
         self.input_spec = keras.layers.InputSpec(ndim=rank + 2, axes={-1: input_shape[-1]})
 
     def call(self, y, training=None):
-        y = ops.conv(y, self.kernel, padding="same", data_format="channels_last")
+        y = convolve(y, self.kernel)
         y = ops.relu(self.normalization(y, training=training))
         return average_pool(y, self.pool_size)
 

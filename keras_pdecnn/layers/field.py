@@ -16,7 +16,7 @@ class FieldLayer(keras.layers.Layer):
     Args:
         kernel_size: Odd integer or one per space axis; default 3.
         filters: Inner width of F; default the number of channels that F acts on.
-        activation: Pointwise function sigma; default "relu".
+        activation: Pointwise function sigma without weights of its own; default "relu".
         normalization: "tv" (eq. 9, default) or None.
         epsilon: Smoothing of "tv", positive; default 1e-3.
         use_bias: Whether a trainable bias is added before the activation; default True.
@@ -85,6 +85,7 @@ class FieldLayer(keras.layers.Layer):
         size = arguments.per_entry("kernel_size", self.kernel_size, rank, "space axis")
         width = channels // parts
         filters = self.filters or width
+        self._check_activation((*input_shape[:-1], filters))
         self.kernel = self.add_weight(
             name="kernel",
             shape=(*kernel_axes, *size, width, filters),
@@ -112,6 +113,17 @@ class FieldLayer(keras.layers.Layer):
             )
         # The spatial size is free, so it is no part of the specification.
         self.input_spec = keras.layers.InputSpec(ndim=rank + 2, axes={-1: channels})
+
+    def _check_activation(self, input_shape):
+        """Refuse a layer with weights: they would be no part of theta, and have no gradient."""
+        if not isinstance(self.activation, keras.layers.Layer):
+            return
+        if not self.activation.built:
+            self.activation.build(input_shape)
+        if self.activation.weights:
+            raise ValueError(
+                f"activation must be a pointwise function without weights of its own. Received: {self.activation!r}"
+            )
 
     @property
     def field(self) -> Field:

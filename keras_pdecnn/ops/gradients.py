@@ -22,7 +22,8 @@ def convolve(y, kernel, padding: str = "same"):
 
         return convolution.convolve(y, kernel, padding), gradient
 
-    return run(y, kernel)
+    # A variable has no gradient inside a custom gradient, a tensor read from it has.
+    return run(y, tf.convert_to_tensor(kernel))
 
 
 def kernel_gradient(y, g, kernel_shape, padding: str = "same"):
@@ -37,15 +38,18 @@ def kernel_gradient(y, g, kernel_shape, padding: str = "same"):
     Returns:
         Tensor of shape `kernel_shape`.
     """
-    shape = list(kernel_shape)
-    mode = "SAME"
+    shape, dtype = list(kernel_shape), y.dtype
+    rank, mode = len(shape) - 2, "SAME"
+    if rank == 3 and dtype.size == 2:
+        # On axes shorter than the kernel, oneDNN's operation for bfloat16 returns what it finds in memory.
+        y, g = tf.cast(y, "float32"), tf.cast(g, "float32")
     if padding == "periodic":
         y, mode = convolution.wrap(y, shape[:-2]), "VALID"
-    rank = len(shape) - 2
     if rank == 3:
-        return tf.raw_ops.Conv3DBackpropFilterV2(
+        found = tf.raw_ops.Conv3DBackpropFilterV2(
             input=y, filter_sizes=shape, out_backprop=g, strides=[1] * 5, padding=mode
         )
+        return tf.cast(found, dtype)
     if rank == 1:
         y, g = y[:, None], g[:, None]
     found = tf.raw_ops.Conv2DBackpropFilter(

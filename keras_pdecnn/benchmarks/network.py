@@ -1,0 +1,55 @@
+"""A whole network: time and memory of a training step. `python -m keras_pdecnn.benchmarks.network '{…}'`."""
+
+from __future__ import annotations
+
+import json
+import statistics
+import sys
+import time
+
+import keras
+import numpy as np
+
+from keras_pdecnn import models
+from keras_pdecnn.benchmarks.memory import PeakMemory
+
+
+def measure(
+    architecture="HamiltonianCNN", backprop="reversible", batch=125, size=32, repetitions=8, warmup=3, **settings
+) -> dict:
+    """Return step_s (median), peak_bytes and weights of training a network with SGD and momentum.
+
+    Args:
+        architecture: Name of the builder; default "HamiltonianCNN".
+        backprop: How the gradient is taken; default "reversible".
+        batch: Number of examples; default 125, the paper's.
+        size: Height and width of the images, of three channels; default 32.
+        repetitions: Number of steps that are timed; default 8.
+        warmup: Number of steps before them; default 3.
+        **settings: Further arguments of the builder.
+    """
+    keras.utils.set_random_seed(0)
+    settings = {"classes": 10, "include_preprocessing": False, **settings}
+    model = getattr(models, architecture)((size, size, 3), backprop=backprop, **settings)
+    model.compile(keras.optimizers.SGD(0.01, momentum=0.9), "sparse_categorical_crossentropy")
+    generator = np.random.default_rng(0)
+    x = generator.standard_normal((batch, size, size, 3), "float32")
+    y = generator.integers(0, settings["classes"], batch)
+    peak = PeakMemory()
+    times = []
+    for i in range(warmup + repetitions):
+        start = time.perf_counter()
+        model.train_on_batch(x, y)
+        if i >= warmup:
+            times.append(time.perf_counter() - start)
+    return {
+        "architecture": architecture,
+        "backprop": backprop,
+        "step_s": statistics.median(times),
+        "peak_bytes": peak.read(),
+        "weights": sum(weight.shape.num_elements() for weight in model.trainable_variables),
+    }
+
+
+if __name__ == "__main__":
+    print(json.dumps(measure(**json.loads(sys.argv[1]))))

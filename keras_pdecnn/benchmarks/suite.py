@@ -1,0 +1,133 @@
+"""The package's own tables: what is measured, each figure in a fresh process."""
+
+from __future__ import annotations
+
+import json
+import os
+import platform
+import subprocess
+import sys
+from collections.abc import Callable
+from dataclasses import dataclass
+
+REVERSIBLE_BLOCKS = ("HamiltonianBlock", "SecondOrderBlock")
+# Beyond so many steps stored activations are extrapolated: they take 17 to 19 MB a step at the sizes measured here.
+_STORED_STEPS = {"quick": 16, "full": 256}
+_DEPTHS = {"quick": (4, 16), "full": (4, 16, 64, 256, 1024)}
+_PRECISION_DEPTHS = {"quick": (4, 16), "full": (4, 16, 64, 256, 1024)}
+_MODES = ("stored", "checkpointed", "reversible")
+_EVERY = 16
+
+
+@dataclass(frozen=True)
+class Measurement:
+    """One process: a module of this package with its settings, which prints a row or a list of rows as JSON."""
+
+    table: str
+    module: str
+    settings: dict
+
+    @property
+    def title(self) -> str:
+        return f"{self.table}: " + ", ".join(str(value) for value in self.settings.values())
+
+    @property
+    def command(self) -> list[str]:
+        return ["-m", f"keras_pdecnn.benchmarks.{self.module}", json.dumps(self.settings)]
+
+
+def measurements(extent: str = "full") -> list[Measurement]:
+    """Return what the tables "depth", "network" and "precision" are made of.
+
+    Args:
+        extent: "full" (an hour on two cores, default) or "quick" (a few minutes).
+    """
+    found = []
+    for block in REVERSIBLE_BLOCKS:
+        for steps in _DEPTHS[extent]:
+            # Modes take turns, so that a change of the machine's load falls on all of them.
+            for backprop in _MODES:
+                if backprop == "stored" and steps > _STORED_STEPS[extent]:
+                    continue
+                repetitions = 5 if steps <= 64 else 1
+                settings = {"block": block, "backprop": backprop, "steps": steps, "repetitions": repetitions}
+                found.append(Measurement("depth", "block", settings))
+    repetitions = {"quick": 3, "full": 8}[extent]
+    for _ in range({"quick": 1, "full": 5}[extent]):
+        for architecture in ("HamiltonianCNN", "SecondOrderCNN"):
+            for backprop in ("stored", "reversible"):
+                settings = {"architecture": architecture, "backprop": backprop, "repetitions": repetitions}
+                found.append(Measurement("network", "network", settings))
+    modes = [(mode, None) for mode in _MODES] + [("reversible", _EVERY)]
+    for block in REVERSIBLE_BLOCKS:
+        for steps in _PRECISION_DEPTHS[extent]:
+            settings = {"block": block, "depths": [steps], "modes": modes}
+            found.append(Measurement("precision", "precision", settings))
+    return found
+
+
+def run(wanted: list[Measurement], progress: Callable = iter) -> dict:
+    """Take the measurements one after the other.
+
+    Args:
+        wanted: Measurements, see `measurements`.
+        progress: Function that passes the measurements on, for a progress bar.
+
+    Returns:
+        machine (a description) and rows: a list per table.
+
+    Raises:
+        RuntimeError: If a process fails; the message ends with what it said last.
+    """
+    rows = {measurement.table: [] for measurement in wanted}
+    for measurement in progress(wanted):
+        done = subprocess.run(
+            [sys.executable, *measurement.command],
+            env={**os.environ, "TF_CPP_MIN_LOG_LEVEL": "3"},
+            capture_output=True,
+            text=True,
+            check=False,
+        )
+        if done.returncode:
+            last = (done.stderr.strip().splitlines() or [f"exit code {done.returncode}"])[-1]
+            raise RuntimeError(f"The benchmark {measurement.title} failed: {last}")
+        found = json.loads(done.stdout.splitlines()[-1])
+        rows[measurement.table] += found if isinstance(found, list) else [found]
+    return {"machine": machine(), "rows": rows}
+
+
+def machine() -> dict:
+    """Describe the machine and the software: processor, cores, memory, GPUs, versions."""
+    import keras
+    import tensorflow as tf
+
+    from keras_pdecnn.version import __version__
+
+    gpus = tf.config.list_physical_devices("GPU")
+    return {
+        "processor": _processor(),
+        "cores": os.cpu_count(),
+        "memory_GB": round(_memory() / 1e9, 1),
+        "GPUs": [tf.config.experimental.get_device_details(gpu).get("device_name", gpu.name) for gpu in gpus],
+        "system": f"{platform.system()} {platform.machine()}",
+        "Python": platform.python_version(),
+        "TensorFlow": tf.__version__,
+        "Keras": keras.__version__,
+        "keras_pdecnn": __version__,
+        "oneDNN": os.environ.get("TF_ENABLE_ONEDNN_OPTS", "default"),
+    }
+
+
+def _processor() -> str:
+    try:
+        with open("/proc/cpuinfo") as file:
+            return next(line.split(":", 1)[1].strip() for line in file if line.startswith("model name"))
+    except (OSError, StopIteration):
+        return platform.processor() or platform.machine()
+
+
+def _memory() -> int:
+    try:
+        return os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
+    except (AttributeError, ValueError):
+        return 0
