@@ -521,7 +521,7 @@ def test_a_new_scheme_is_an_integrator_and_a_class(float64, rng, randomize):
         name="damped leapfrog",
         fields=1,
         updates=(
-            ops.Update(target=1, source=1, increment=lambda F, h, v: -0.5 * h * v),
+            ops.Update(target=1, source=1, factor=lambda h: -0.5 * h),
             *ops.leapfrog.updates,
         ),
         start=ops.leapfrog.start,

@@ -6,6 +6,7 @@ import keras
 from keras import ops
 
 from keras_pdecnn import arguments
+from keras_pdecnn.layers.batch_normalization import BatchNormalization
 from keras_pdecnn.ops.gradients import convolve
 
 
@@ -74,7 +75,7 @@ class Connector(keras.layers.Layer):
             initializer=self.kernel_initializer,
             regularizer=self.kernel_regularizer,
         )
-        self.normalization = keras.layers.BatchNormalization(
+        self.normalization = BatchNormalization(
             momentum=self.momentum,
             synchronized=self.synchronized,
             dtype=self.dtype_policy,

@@ -43,11 +43,10 @@ def general_layer(
     """
     u = convolve(y, inner, padding)
     if normalization == "tv":
-        u = tv_normalize(u, epsilon)
-    if scale is not None:
-        u = u * scale
-    if bias is not None:
-        u = u + bias
+        u = tv_normalize(u, scale, bias, epsilon)
+    else:
+        u = u if scale is None else u * scale
+        u = u if bias is None else u + bias
     return convolve(activation(u), outer, padding)
 
 
@@ -92,14 +91,19 @@ class Field:
     compute_dtype: str | None = None
 
     def kernels(self, theta, index: int):
-        """Return the kernels of K1 and K2 of the field with this index."""
+        """Return the kernels of K1 and K2^T of the field with this index."""
         if self.symmetric:
-            inner = theta["kernel"][index]
-            return inner, -adjoint_kernel(inner)
-        return theta["kernel"][0], adjoint_kernel(theta["kernel"][1])
+            return theta["kernel"][index], theta["kernel"][index]
+        return theta["kernel"][0], theta["kernel"][1]
+
+    @property
+    def sign(self) -> int:
+        """Sign of K2 in F: -1 for F_sym = -K^T sigma(N(K y))."""
+        return -1 if self.symmetric else 1
 
     def bind(self, theta: dict) -> Callable:
         """Return F(index, y, factor=1.0), which is factor * F(theta_index, y), for the weights of one time."""
+        theta = {name: ops.unstack(weight) for name, weight in theta.items()}
         return lambda index, y, factor=1.0: self(theta, index, y, factor)
 
     def __call__(self, theta, index: int, y, factor=1.0):
@@ -107,6 +111,7 @@ class Field:
         state_dtype = backend.standardize_dtype(y.dtype)
         dtype = self.compute_dtype or state_dtype
         inner, outer = self.kernels(theta, index)
+        outer = self.sign * adjoint_kernel(outer)
         if dtype == state_dtype:
             # Scaling the small kernel saves a pass over the features.
             outer, factor = outer * factor, None

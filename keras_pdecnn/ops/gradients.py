@@ -40,9 +40,9 @@ def kernel_gradient(y, g, kernel_shape, padding: str = "same"):
     """
     shape, dtype = list(kernel_shape), y.dtype
     rank, mode = len(shape) - 2, "SAME"
-    if rank == 3 and dtype.size == 2:
+    if rank == 3:
         # On axes shorter than the kernel, oneDNN's operation for bfloat16 returns what it finds in memory.
-        y, g = tf.cast(y, "float32"), tf.cast(g, "float32")
+        y, g = tf.cast(y, _wide(dtype)), tf.cast(g, _wide(dtype))
     if padding == "periodic":
         y, mode = convolution.wrap(y, shape[:-2]), "VALID"
     if rank == 3:
@@ -58,19 +58,76 @@ def kernel_gradient(y, g, kernel_shape, padding: str = "same"):
     return tf.reshape(found, shape)
 
 
-def tv_normalize(u, epsilon: float = 1e-3):
-    """Normalise as `ops.normalization.tv_normalize` does; of the forward pass only u is kept.
+def tv_normalize(u, scale=None, bias=None, epsilon: float = 1e-3):
+    """Normalise as `ops.normalization.tv_normalize` does, then scale and shift; of the forward pass only u is kept.
 
-    With r = 1 / sqrt(sum_c u_c^2 + epsilon) and n = r u, the gradient is r (g - n sum_c n_c g_c).
+    With r = 1 / sqrt(sum_c u_c^2 + epsilon), the gradient of scale * r u + bias is, with respect to u,
+    r (scale g - u r^2 sum_c scale_c g_c u_c). The product g u is read twice as a matrix, (pixels, channels): times
+    scale it is that sum, and times r the gradient with respect to scale.
+
+    Args:
+        u: Tensor of shape (batch, *space, channels).
+        scale: Tensor of shape (channels,), or None for 1.
+        bias: Tensor of shape (channels,), or None for 0.
+        epsilon: Smoothing of the normalisation.
+
+    Returns:
+        Tensor of the shape and type of u.
     """
+    given = [weight is not None for weight in (scale, bias)]
 
     @tf.custom_gradient
-    def run(u):
+    def run(u, *weights):
+        weights = iter(weights)
+        scale, bias = (next(weights) if present else None for present in given)
+
         def gradient(g):
-            r = normalization.inverse_length(u, epsilon)
-            n = u * r
-            return r * (g - n * tf.reduce_sum(n * g, -1, keepdims=True))
+            found = tv_pull_back(u, g, inverse_length(u, epsilon), scale, bias)
+            return [tf.cast(t, u.dtype) for t in found if t is not None]
 
-        return u * normalization.inverse_length(u, epsilon), gradient
+        p = normalization.tv_normalize(u, epsilon)
+        if scale is not None:
+            p = p * scale
+        if bias is not None:
+            p = p + bias
+        return p, gradient
 
-    return run(u)
+    return run(u, *(weight for weight in (scale, bias) if weight is not None))
+
+
+def inverse_length(u, epsilon: float):
+    """Return r = 1 / sqrt(sum_c u_c^2 + epsilon), of shape (batch, *space, 1), in float32 where u is half precision."""
+    return normalization.inverse_length(tf.cast(u, _wide(u.dtype)), epsilon)
+
+
+def tv_pull_back(u, g, r, scale=None, bias=None):
+    """Return the gradients of <scale * r u + bias, g> with respect to u, scale and bias, r = r(u) as in `tv_normalize`.
+
+    Args:
+        u: Tensor of shape (batch, *space, channels).
+        g: Tensor of the shape of u.
+        r: Tensor of shape (batch, *space, 1), at least float32.
+        scale: Tensor of shape (channels,), or None.
+        bias: Tensor of shape (channels,), or None; only whether it is there counts.
+
+    Returns:
+        Three tensors of the type of r; None for a weight that is not there.
+    """
+    # In half precision the product of features and cotangent would overflow.
+    u, g = tf.cast(u, r.dtype), tf.cast(g, r.dtype)
+    product = tf.reshape(g * u, [-1, u.shape[-1]])
+    of_scale = None
+    of_bias = None if bias is None else tf.reduce_sum(g, axis=list(range(u.shape.rank - 1)))
+    if scale is None:
+        along = tf.reduce_sum(product, axis=-1)
+    else:
+        scale = tf.cast(scale, r.dtype)
+        along = tf.matmul(product, scale[:, tf.newaxis])
+        of_scale = tf.reshape(tf.matmul(product, tf.reshape(r, [-1, 1]), transpose_a=True), [-1])
+        g = g * scale
+    return r * (g - u * (r * r * tf.reshape(along, tf.shape(r)))), of_scale, of_bias
+
+
+def _wide(dtype):
+    """Return float32 for half precision, whose sums and products overflow."""
+    return tf.float32 if dtype.size == 2 else dtype

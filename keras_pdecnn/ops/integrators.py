@@ -1,8 +1,8 @@
 """Time integrators, written as updates of a state.
 
-A state is a tuple of tensors. One step is a sequence of updates; each adds to one part of the state, its target, an
-increment computed from one part, its source. An update whose source is another part than its target is a shear: it is
-undone by subtracting the same increment. An integrator that consists of shears is reversible.
+A state is a tuple of tensors. One step is a sequence of updates; each adds to one part of the state, its target, a
+multiple of F or of the identity applied to one part, its source. An update whose source is another part than its target
+is a shear: it is undone by subtracting the same increment. An integrator that consists of shears is reversible.
 """
 
 from __future__ import annotations
@@ -13,25 +13,37 @@ from dataclasses import dataclass
 from keras import ops
 
 
+def _once(h):
+    return h
+
+
 @dataclass(frozen=True)
 class Update:
-    """The update state[target] += increment(F, h, state[source]).
+    """The update state[target] += factor(h) F(theta_field, state[source]), or without F if `field` is None.
 
     Attributes:
         target: Index of the part of the state that is changed.
         source: Index of the part that the increment is computed from.
-        increment: Function (F, h, x) -> tensor, where F(index, x, factor) is factor * F(theta_index, x) at the current
-            time and h the step size. The factor costs less inside F than outside.
+        field: Index of the right-hand side F, or None for the identity.
+        factor: Function h -> number; default h itself.
     """
 
     target: int
     source: int
-    increment: Callable
+    field: int | None = None
+    factor: Callable = _once
 
     @property
     def is_shear(self) -> bool:
         """Whether the update can be undone by subtracting its increment."""
         return self.target != self.source
+
+    def increment(self, F: Callable, h, x):
+        """Return what is added; F(field, x, factor) is factor * F(theta_field, x), cheaper than scaling afterwards."""
+        factor = self.factor(h)
+        if self.field is None:
+            return x if factor == 1 else factor * x
+        return F(self.field, x, factor)
 
 
 @dataclass(frozen=True)
@@ -78,7 +90,7 @@ forward_euler = Integrator(
     # y += h F(theta, y) (eq. 5). No shear: it cannot be undone.
     name="forward Euler",
     fields=1,
-    updates=(Update(target=0, source=0, increment=lambda F, h, y: F(0, y, h)),),
+    updates=(Update(target=0, source=0, field=0),),
     start=lambda y: (y,),
     finish=lambda state: state[0],
 )
@@ -88,8 +100,8 @@ verlet = Integrator(
     name="Verlet",
     fields=2,
     updates=(
-        Update(target=0, source=1, increment=lambda F, h, z: F(0, z, h)),
-        Update(target=1, source=0, increment=lambda F, h, y: F(1, y, -h)),
+        Update(target=0, source=1, field=0),
+        Update(target=1, source=0, field=1, factor=lambda h: -h),
     ),
     start=lambda y: tuple(ops.split(y, 2, axis=-1)),
     finish=lambda state: ops.concatenate(state, axis=-1),
@@ -102,8 +114,8 @@ leapfrog = Integrator(
     name="leapfrog",
     fields=1,
     updates=(
-        Update(target=1, source=0, increment=lambda F, h, y: F(0, y, h * h)),
-        Update(target=0, source=1, increment=lambda F, h, v: v),
+        Update(target=1, source=0, field=0, factor=lambda h: h * h),
+        Update(target=0, source=1, factor=lambda h: 1),
     ),
     start=lambda y: (y, ops.zeros_like(y)),
     finish=lambda state: state[0],

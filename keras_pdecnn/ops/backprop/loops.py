@@ -13,7 +13,7 @@ def repeat(count: int, body, carry):
 
     Args:
         count: Static number of iterations.
-        body: Function (j, carry) -> carry, j a scalar int32 tensor.
+        body: Function (j, carry) -> carry, j a scalar int32 tensor, or an int where the loop is written out.
         carry: Nested structure of tensors.
 
     Returns:
@@ -21,7 +21,7 @@ def repeat(count: int, body, carry):
     """
     if count <= _UNROLLED:
         for j in range(count):
-            carry = body(tf.constant(j), carry)
+            carry = body(j, carry)
         return carry
     _, carry = tf.while_loop(
         lambda j, _: j < count,
@@ -38,6 +38,22 @@ def repeat(count: int, body, carry):
 def at(theta: dict, j) -> dict:
     """Return the weights at time t_j."""
     return {name: weight[j] for name, weight in theta.items()}
+
+
+def series(theta: dict):
+    """Return a function j -> weights at time t_j, for use in `repeat`, whose gradient touches that entry alone.
+
+    The gradient of a slice is as long as theta.
+    """
+    count = theta["kernel"].shape[0]
+    if count <= _UNROLLED:
+        entries = {name: tf.unstack(weight) for name, weight in theta.items()}
+        return lambda j: {name: times[j] for name, times in entries.items()}
+    entries = {
+        name: tf.TensorArray(weight.dtype, count, element_shape=weight.shape[1:]).unstack(weight)
+        for name, weight in theta.items()
+    }
+    return lambda j: {name: array.read(j) for name, array in entries.items()}
 
 
 def window(theta: dict, first, steps: int) -> dict:

@@ -1,4 +1,8 @@
-"""Reversible backpropagation: steps are undone when their gradient is due, so one state is kept for all."""
+"""Reversible backpropagation: steps are undone when their gradient is due, so one state is kept for all.
+
+The shear x1 += f F(x0) is undone by x1 -= f F(x0), and its gradient is w0 += f F'(x0)^T w1, w the cotangent of the
+state: one evaluation of F serves both.
+"""
 
 from __future__ import annotations
 
@@ -6,43 +10,60 @@ import itertools
 
 import tensorflow as tf
 
+from keras_pdecnn.ops.backprop.evaluation import evaluate
 from keras_pdecnn.ops.backprop.loops import arrays, at, repeat, write
 from keras_pdecnn.ops.backprop.segments import SegmentGradient
 from keras_pdecnn.ops.backprop.segments import propagate as propagate_segments
 
-# The gradients of all steps are collected in so many parts: joining them needs room for one part more, and the graph
+# The gradients of all steps are collected in so many parts: joining them needs room for two parts more, and the graph
 # does not grow with depth.
-_PARTS = 4
+_PARTS = 8
 
 
 def _undo(integrator, field, theta_j, h, state, cotangent):
-    """Undo one step and take its gradient, with one evaluation of F per shear."""
-    state, cotangent, gradients = list(state), list(cotangent), {}
+    """Undo one step; return the state and the cotangent before it, and the gradients of the weights of the step."""
+    state, cotangent = list(state), list(cotangent)
+    theta = {name: tf.unstack(weight) for name, weight in theta_j.items()}
+    gradients = {}
     for update in reversed(integrator.updates):
-        source = state[update.source]
-        with tf.GradientTape() as tape:
-            tape.watch((source, theta_j))
-            increment = update.increment(field.bind(theta_j), h, source)
-        of_source, of_theta = tape.gradient(increment, (source, theta_j), output_gradients=cotangent[update.target])
-        state[update.target] -= increment
-        cotangent[update.source] += of_source
-        for name, value in of_theta.items():
-            if value is not None:
-                gradients[name] = gradients[name] + value if name in gradients else value
+        x, w = state[update.source], cotangent[update.target]
+        if update.field is None:
+            increment, of_x = (update.increment(None, h, part) for part in (x, w))
+        else:
+            increment, of_x, found = evaluate(field, theta, update.field, x, w, update.factor(h))
+            gradients |= {key: gradients.get(key, 0) + value for key, value in found.items()}
+        # The state waits for the cotangent: undone ahead of it, all its temporaries would be there at the same time.
+        with tf.control_dependencies([of_x]):
+            state[update.target] -= increment
+        cotangent[update.source] += of_x
+    gradients = {
+        name: tf.stack([gradients.get((name, i), tf.zeros_like(weight)) for i, weight in enumerate(weights)])
+        for name, weights in theta.items()
+    }
     return tuple(state), tuple(cotangent), gradients
 
 
 def _pull_back(integrator, field, theta, h, state, cotangent):
     steps = theta["kernel"].shape[0]
-    gradients = {name: tf.zeros_like(weight) for name, weight in theta.items()}
+    # Zeros would become a constant of the graph, which stays in memory beside the copy that is written to.
+    gradients = {
+        name: tf.raw_ops.Empty(shape=weight.shape.as_list(), dtype=weight.dtype, init=True)
+        for name, weight in theta.items()
+    }
     parts = _PARTS if steps >= 8 * _PARTS else 1
     bounds = [steps * part // parts for part in range(parts + 1)]
+
+    # One function for the loops of all parts: written into each of them, it would take memory that grows with them.
+    @tf.function(autograph=False, experimental_attributes={"_noinline": True})
+    def undo_step(j, state, cotangent, theta):
+        return _undo(integrator, field, at(theta, j), h, state, cotangent)
+
     for first, end in reversed(list(itertools.pairwise(bounds))):
 
         def undo(i, carry, first=first, end=end):
             state, cotangent, found = carry
             j = end - 1 - i
-            state, cotangent, of_step = _undo(integrator, field, at(theta, j), h, state, cotangent)
+            state, cotangent, of_step = undo_step(j, state, cotangent, theta)
             return state, cotangent, write(found, j - first, of_step)
 
         empty = arrays(end - first, at(theta, 0))
