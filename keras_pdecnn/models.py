@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import operator
 
 import keras
@@ -19,6 +20,13 @@ class PDEModel(keras.Model):
     def blocks(self) -> list[layers.PDEBlock]:
         """The blocks of the network, in order."""
         return [layer for layer in self.layers if isinstance(layer, layers.PDEBlock)]
+
+    def export(self, filepath, *args, **kwargs):
+        """Export as `keras.Model.export` does, the same for every `backprop`; the gradients are exported too."""
+        with contextlib.ExitStack() as stack:
+            for block in self.blocks:
+                stack.enter_context(block.plain_operations())
+            super().export(filepath, *args, **kwargs)
 
 
 def _builder(block: type[layers.PDEBlock], function_name: str, default_name: str, summary: str):

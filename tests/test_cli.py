@@ -91,6 +91,8 @@ def test_every_field_is_an_option(chosen):
         drop_remainder=True,
         flip=True,
         pad=0.3,
+        rotate=45.0,
+        zoom=0.2,
         seed=7,
         architecture="second_order",
         widths=(4, 8, 16),

@@ -6,6 +6,7 @@ import pytest
 import tensorflow as tf
 
 from keras_pdecnn import constraints, initializers, layers, ops, regularizers
+from keras_pdecnn.layers.batch_normalization import BatchNormalization
 
 BLOCKS = [layers.ParabolicBlock, layers.HamiltonianBlock, layers.SecondOrderBlock, layers.ResidualBlock]
 REVERSIBLE = [layers.HamiltonianBlock, layers.SecondOrderBlock]
@@ -673,3 +674,24 @@ def test_pooling_keeps_a_pixel_of_an_axis_of_unknown_size(rng, size):
 def test_tv_normalization_refuses(settings):
     with pytest.raises(ValueError, match=r"Received: " + next(iter(settings))):
         layers.TVNormalization(**settings)
+
+
+# Batch normalisation.
+
+
+@pytest.mark.parametrize("shape", [(6, 7, 4), (6, 5, 3, 4), (2, 3, 4, 3, 4)])
+def test_fused_batch_normalization_is_that_of_keras(rng, shape):
+    x, w = (tf.constant(rng.normal(3.0, 2.0, size=shape).astype("float32")) for _ in range(2))
+    results = []
+    for kind in (keras.layers.BatchNormalization, BatchNormalization):
+        layer = kind(momentum=0.7)
+        layer.build(shape)
+        layer.gamma.assign([1.0, 2.0, 0.5, -1.0])
+        layer.beta.assign([0.0, 1.0, -1.0, 2.0])
+        with tf.GradientTape() as tape:
+            tape.watch(x)
+            y = layer(x, training=True)
+        gradient = tape.gradient(y, [x, layer.gamma.value, layer.beta.value], output_gradients=w)
+        results.append([y, *gradient, layer.moving_mean, layer.moving_variance, layer(x, training=False)])
+    for ours, theirs in zip(*results, strict=True):
+        assert gap(ours, theirs) < 2e-5 * max(1.0, float(np.max(np.abs(theirs))))

@@ -517,3 +517,36 @@ def test_blocks_of_each_architecture():
         "residual": layers.ResidualBlock,
     }
     assert {name: type(small(name).blocks[0]) for name in ARCHITECTURES} == expected
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("architecture", ["hamiltonian", "parabolic"])
+def test_every_backprop_exports_the_same_with_its_gradient(images, architecture, tmp_path):
+    modes = ["stored", "checkpointed", *(["reversible"] if architecture == "hamiltonian" else [])]
+    sizes, outputs, gradients = [], [], []
+    for mode in modes:
+        keras.utils.set_random_seed(3)
+        model = small(architecture, steps=6, backprop=mode, activation="tanh")
+        model.export(tmp_path / mode, verbose=False)
+        sizes.append(sum(path.stat().st_size for path in (tmp_path / mode).rglob("*") if path.is_file()))
+        reloaded = tf.saved_model.load(tmp_path / mode)
+        for call in (model, reloaded.serve):
+            x = tf.constant(images)
+            with tf.GradientTape() as tape:
+                tape.watch(x)
+                probabilities = call(x)
+                second = probabilities[:, 1]
+            outputs.append(probabilities)
+            gradients.append(tape.gradient(second, x))
+    assert max(sizes) < 1.02 * min(sizes)
+    assert all(gap(output, outputs[0]) < 1e-5 for output in outputs)
+    assert all(tf.norm(g - gradients[0]) < 1e-3 * tf.norm(gradients[0]) for g in gradients)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("backprop", ["stored", "checkpointed", "reversible"])
+def test_a_block_in_a_model_of_ones_own_is_exported(images, backprop, tmp_path):
+    block = layers.HamiltonianBlock(6, backprop=backprop, checkpoint_every=2)
+    model = keras.Sequential([keras.Input((8, 8, 3)), keras.layers.Conv2D(4, 1), block])
+    model.export(tmp_path / "model", verbose=False)
+    assert gap(tf.saved_model.load(tmp_path / "model").serve(images), model(images)) < 1e-3 * np.std(model(images))

@@ -275,7 +275,9 @@ def test_signals_and_volumes(tmp_path, shape):
     rng = np.random.default_rng(0)
     x, y = rng.normal(size=(24, *shape)).astype("float32"), np.arange(24) % 3
     np.savez(tmp_path / "data.npz", x_train=x, y_train=y, x_test=x, y_test=y)
-    recipe = Recipe(data=str(tmp_path / "data.npz"), widths=(4,), steps=1, epochs=1, learning_rates=0.1)
+    recipe = Recipe(
+        data=str(tmp_path / "data.npz"), widths=(4,), steps=1, epochs=1, learning_rates=0.1, rotate=0, zoom=0
+    )
     result = training.run(recipe, tmp_path / "run", verbose=0)
     assert result.folder.predictions.exists()
 

@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+import contextlib
+
 from keras import ops
 
 from keras_pdecnn import arguments
 from keras_pdecnn.initializers import ConstantInTime
 from keras_pdecnn.layers.field import FieldLayer
 from keras_pdecnn.ops.integrators import Integrator
-from keras_pdecnn.ops.propagation import BACKPROPS, propagate, trajectory, undo
+from keras_pdecnn.ops.propagation import BACKPROPS, advance, propagate, trajectory, undo
 
 
 class PDEBlock(FieldLayer):
@@ -76,6 +78,7 @@ class PDEBlock(FieldLayer):
             kernel_constraint=kernel_constraint,
             **layer_kwargs,
         )
+        self._plain = False
         self.steps = arguments.check_positive_integer("steps", steps)
         self.step_size = arguments.check_positive("step_size", step_size)
         self.backprop = self._check_backprop(backprop)
@@ -108,7 +111,20 @@ class PDEBlock(FieldLayer):
 
     def call(self, y):
         """Return the features at time N h, of the shape of y."""
-        return self.integrator.finish(self._propagate(ops.cast(y, self.variable_dtype)))
+        y = ops.cast(y, self.variable_dtype)
+        if not self._plain:
+            return self.integrator.finish(self._propagate(y))
+        state = advance(self.integrator, self.field, self.theta(), self.step_size, self.integrator.start(y))
+        return self.integrator.finish(state)
+
+    @contextlib.contextmanager
+    def plain_operations(self):
+        """Make calls leave the gradient to TensorFlow: a SavedModel cannot hold those written by hand inside a loop."""
+        self._plain = True
+        try:
+            yield
+        finally:
+            self._plain = False
 
     def trajectory(self, y):
         """Return the features at all times t_0 … t_N, stacked: shape (steps + 1, batch, *space, channels).

@@ -7,8 +7,9 @@ from dataclasses import dataclass
 
 from keras import backend, ops
 
+from keras_pdecnn.ops import convolution, gradients
 from keras_pdecnn.ops.convolution import adjoint_kernel
-from keras_pdecnn.ops.gradients import convolve, tv_normalize
+from keras_pdecnn.ops.normalization import tv_normalize
 
 NORMALIZATIONS = ("tv", None)
 
@@ -24,6 +25,7 @@ def general_layer(
     normalization: str | None = "tv",
     epsilon: float = 1e-3,
     padding: str = "same",
+    plain: bool = False,
 ):
     """Evaluate the layer F(theta, y) = K2 sigma(N(K1 y)) (eq. 1).
 
@@ -37,14 +39,17 @@ def general_layer(
         normalization: "tv" (eq. 9) or None for N = identity.
         epsilon: Smoothing of "tv".
         padding: "same" (zeros) or "periodic".
+        plain: Whether the gradient is left to TensorFlow, which can export it; it is slower and takes more memory.
 
     Returns:
         Tensor of the shape of y.
     """
+    convolve = convolution.convolve if plain else gradients.convolve
     u = convolve(y, inner, padding)
-    if normalization == "tv":
-        u = tv_normalize(u, scale, bias, epsilon)
+    if normalization == "tv" and not plain:
+        u = gradients.tv_normalize(u, scale, bias, epsilon)
     else:
+        u = tv_normalize(u, epsilon) if normalization == "tv" else u
         u = u if scale is None else u * scale
         u = u if bias is None else u + bias
     return convolve(activation(u), outer, padding)
@@ -58,7 +63,7 @@ def symmetric_layer(y, kernel, scale=None, bias=None, **settings):
         kernel: Kernel of K, shape (*kernel_size, c, filters).
         scale: Tensor of shape (filters,), or None.
         bias: Tensor of shape (filters,), or None.
-        **settings: activation, normalization, epsilon and padding of `general_layer`.
+        **settings: activation, normalization, epsilon, padding and plain of `general_layer`.
 
     Returns:
         Tensor of the shape of y.
@@ -81,6 +86,7 @@ class Field:
         symmetric: True for F_sym with one kernel per field (eq. 7); False for the general layer (eq. 1) with
             K1 = kernel[0] and K2 = kernel[1]^T.
         compute_dtype: Type that F is evaluated in; None is the type of the state.
+        plain: Whether the gradient is left to TensorFlow, see `general_layer`.
     """
 
     activation: Callable
@@ -89,6 +95,7 @@ class Field:
     padding: str = "same"
     symmetric: bool = True
     compute_dtype: str | None = None
+    plain: bool = False
 
     def kernels(self, theta, index: int):
         """Return the kernels of K1 and K2^T of the field with this index."""
@@ -124,6 +131,7 @@ class Field:
             normalization=self.normalization,
             epsilon=self.epsilon,
             padding=self.padding,
+            plain=self.plain,
         )
         increment = ops.cast(increment, state_dtype)
         return increment if factor is None else increment * factor

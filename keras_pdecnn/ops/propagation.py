@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import dataclasses
+
 from keras_pdecnn.ops.backprop import checkpointed, reversible, stored
 from keras_pdecnn.ops.backprop.loops import at, repeat
 from keras_pdecnn.ops.fields import Field
@@ -41,6 +43,13 @@ def propagate(
         return stored.propagate(integrator, field, theta, h, state)
     mode = {"checkpointed": checkpointed, "reversible": reversible}[backprop]
     return mode.propagate(integrator, field, theta, h, state, checkpoint_every)
+
+
+def advance(integrator: Integrator, field: Field, theta: dict, h, state: tuple) -> tuple:
+    """Advance a state by all steps in plain operations, whose gradient TensorFlow can take and export."""
+    field = dataclasses.replace(field, plain=True)
+    steps = theta["kernel"].shape[0]
+    return repeat(steps, lambda j, state: integrator.step(field.bind(at(theta, j)), h, state), tuple(state))
 
 
 def undo(integrator: Integrator, field: Field, theta: dict, h, state: tuple) -> tuple:

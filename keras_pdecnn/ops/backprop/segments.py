@@ -69,6 +69,8 @@ def propagate(integrator, field, theta: dict, h, state: tuple, length: int, rule
             between = advance(theta, 0, length, state)
         else:
             between, kept = repeat(count, forward, (state, arrays(count, dict(enumerate(state)))))
+            # A SavedModel cannot hold a gradient that refers to an array.
+            kept = {part: array.stack() for part, array in kept.items()}
         last = advance(theta, count * length, rest, between) if rest else between
 
         def pull_back(first, steps, kept, cotangent):
@@ -81,7 +83,7 @@ def propagate(integrator, field, theta: dict, h, state: tuple, length: int, rule
             def backward(i, carry):
                 cotangent, gradients = carry
                 k = count - 1 - i
-                states = {part: array.read(k) for part, array in kept.items()}
+                states = {part: stack[k] for part, stack in kept.items()}
                 cotangent, found = pull_back(k * length, length, states, cotangent)
                 return cotangent, write(gradients, k, found)
 
