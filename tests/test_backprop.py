@@ -52,7 +52,8 @@ def by_layer(layer, y, w):
 
 def error(found, expected):
     """Return the largest relative difference in the 2-norm."""
-    return max(np.linalg.norm(a - b) / np.linalg.norm(b) for a, b in zip(found, expected, strict=True))
+    pairs = ((np.asarray(a, float), np.asarray(b, float)) for a, b in zip(found, expected, strict=True))
+    return max(np.linalg.norm(a - b) / np.linalg.norm(b) for a, b in pairs)
 
 
 @pytest.mark.parametrize(("block", "backprop", "every"), CASES)
@@ -94,18 +95,35 @@ def test_gradient_on_other_ranks(block, backprop, padding, rank):
     assert error(found, by_plain_differentiation(layer, y, w)) < 1e-10
 
 
-@pytest.mark.parametrize("settings", [{"normalization": None}, {"use_bias": False}, {"filters": 3}, {"kernel_size": 5}])
+@pytest.mark.parametrize(
+    "settings",
+    [{"normalization": None}, {"use_bias": False}, {"filters": 3}, {"kernel_size": 5}, {"activation": "relu"}],
+)
 @pytest.mark.parametrize("block", HYPERBOLIC)
 def test_gradient_with_other_settings(block, settings):
     layer, y, w = make(block, "reversible", None, **settings)
     assert error(by_layer(layer, y, w), by_plain_differentiation(layer, y, w)) < 1e-10
 
 
+# With ReLU, rounding while steps are undone may flip entries of its mask.
+@pytest.mark.parametrize(("activation", "tolerance"), [("tanh", 1e-5), ("relu", 1e-3)])
 @pytest.mark.parametrize("block", HYPERBOLIC)
-def test_sixteen_steps_in_float32(block):
-    layer, y, w = make(block, "reversible", None, "float32", steps=16, step_size=0.25)
+def test_sixteen_steps_in_float32(block, activation, tolerance):
+    layer, y, w = make(block, "reversible", None, "float32", steps=16, step_size=0.25, activation=activation)
     found = tf.function(lambda y: by_layer(layer, y, w))(y)
-    assert error(found, by_plain_differentiation(layer, y, w)) < 1e-5
+    assert error(found, by_plain_differentiation(layer, y, w)) < tolerance
+
+
+@pytest.mark.parametrize("block", HYPERBOLIC)
+def test_many_steps_in_float32_lose_few_digits(block):
+    """From 64 steps on the gradients are gathered in parts."""
+    layer, y, w = make(block, "reversible", None, "float32", steps=100, step_size=0.01)
+    exact, _, _ = make(block, "stored", None, "float64", steps=100, step_size=0.01)
+    expected = by_layer(exact, tf.cast(y, "float64"), tf.cast(w, "float64"))
+    stored, _, _ = make(block, "stored", None, "float32", steps=100, step_size=0.01)
+    # The weights are drawn anew for each type from the same seed, so that they agree to rounding.
+    limit = 10 * error(tf.function(lambda y: by_layer(stored, y, w))(y), expected)
+    assert error(tf.function(lambda y: by_layer(layer, y, w))(y), expected) < limit
 
 
 @pytest.mark.parametrize("backprop", ["reversible", "checkpointed", "stored"])

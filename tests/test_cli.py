@@ -280,3 +280,32 @@ def test_as_a_program(run, tmp_path, module):
     right = call("evaluate", run)
     assert right.returncode == 0
     assert "Test accuracy" in right.stdout
+
+
+def test_benchmark_writes_a_report_and_overwrites_none(tmp_path, monkeypatch):
+    from keras_pdecnn.benchmarks import suite
+
+    row = {"block": "HamiltonianBlock", "steps": 4, "backprop": "stored", "checkpoint_every": None}
+    monkeypatch.setattr(
+        suite,
+        "run",
+        lambda wanted, progress: {
+            "machine": {"cores": len(list(progress(wanted)))},
+            "rows": {"precision": [row | {"policy": "float32", "error": 1e-7}]},
+        },
+    )
+    done = invoke("benchmark", "--quick", "--table", "precision", "--output", tmp_path / "report")
+    assert done.exit_code == 0
+    assert "| HamiltonianBlock | float32 | stored | 1.0e-07 |" in (tmp_path / "report" / "report.md").read_text()
+    again = invoke("benchmark", "--output", tmp_path / "report")
+    assert again.exit_code == 2
+    assert "must not exist yet. Received:" in again.stderr
+
+    def fail(wanted, progress):
+        raise RuntimeError("The benchmark depth failed: no memory")
+
+    monkeypatch.setattr(suite, "run", fail)
+    failed = invoke("benchmark", "--output", tmp_path / "other")
+    assert failed.exit_code == 1
+    assert "no memory" in failed.stderr
+    assert not (tmp_path / "other").exists()
