@@ -83,7 +83,9 @@ def propagate(integrator, field, theta: dict, h, state: tuple, length: int, rule
             def backward(i, carry):
                 cotangent, gradients = carry
                 k = count - 1 - i
-                states = {part: stack[k] for part, stack in kept.items()}
+                # A segment waits for the one after it: recomputed ahead, all would be in memory at the same time.
+                with tf.control_dependencies(cotangent):
+                    states = {part: tf.identity(stack[k]) for part, stack in kept.items()}
                 cotangent, found = pull_back(k * length, length, states, cotangent)
                 return cotangent, write(gradients, k, found)
 
