@@ -8,8 +8,17 @@ import numbers
 
 def check_positive_integer(name: str, value) -> int:
     """Return value as an int if it is a whole number of at least 1."""
-    if isinstance(value, bool) or not isinstance(value, numbers.Integral) or value < 1:
-        raise ValueError(f"{name} must be an integer of at least 1. Received: {name}={value!r}")
+    return _check_integer(name, value, 1)
+
+
+def check_non_negative_integer(name: str, value) -> int:
+    """Return value as an int if it is a whole number of at least 0."""
+    return _check_integer(name, value, 0)
+
+
+def _check_integer(name: str, value, minimum: int) -> int:
+    if isinstance(value, bool) or not isinstance(value, numbers.Integral) or value < minimum:
+        raise ValueError(f"{name} must be an integer of at least {minimum}. Received: {name}={value!r}")
     return int(value)
 
 

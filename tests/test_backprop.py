@@ -19,7 +19,7 @@ CASES = [(block, *mode) for block in BLOCKS for mode in MODES] + [
 
 def make(block, backprop, every, dtype="float64", rank=2, steps=4, **settings):
     """Return a block with weights that change in time, features, and a cotangent."""
-    settings = {"activation": "tanh", "step_size": 0.5, **settings}
+    settings = {"activation": "tanh", "step_size": 0.5, "stored_steps": 0, **settings}
     layer = getattr(layers, block)(steps, backprop=backprop, checkpoint_every=every, dtype=dtype, **settings)
     shape = (2, *(5, 4, 3)[:rank], 4)
     layer.build(shape)
@@ -64,6 +64,22 @@ def test_gradient_in_a_graph(block, backprop, every, dtype, tolerance):
     assert error(found, by_plain_differentiation(layer, y, w)) < tolerance
 
 
+@pytest.mark.parametrize("stored_steps", [1, 2, 4, 6, 7, 9])
+@pytest.mark.parametrize(
+    ("block", "backprop", "every"),
+    [
+        ("HamiltonianBlock", "reversible", None),
+        ("SecondOrderBlock", "reversible", 2),
+        ("ResidualBlock", "checkpointed", 2),
+    ],
+)
+def test_gradient_with_stored_last_steps(block, backprop, every, stored_steps):
+    layer, y, w = make(block, backprop, every, steps=7, stored_steps=stored_steps)
+    expected = by_plain_differentiation(layer, y, w)
+    assert error(tf.function(lambda y: by_layer(layer, y, w))(y), expected) < 1e-10
+    assert error(by_layer(layer, y, w), expected) < 1e-10
+
+
 @pytest.mark.parametrize(("block", "backprop", "every"), CASES)
 def test_gradient_eagerly(block, backprop, every):
     layer, y, w = make(block, backprop, every)
@@ -71,6 +87,7 @@ def test_gradient_eagerly(block, backprop, every):
 
 
 @pytest.mark.slow
+@pytest.mark.parametrize("stored_steps", [0, 2])
 @pytest.mark.parametrize(
     ("block", "backprop", "every"),
     [
@@ -80,8 +97,8 @@ def test_gradient_eagerly(block, backprop, every):
         ("ResidualBlock", "stored", None),
     ],
 )
-def test_gradient_under_xla(block, backprop, every):
-    layer, y, w = make(block, backprop, every)
+def test_gradient_under_xla(block, backprop, every, stored_steps):
+    layer, y, w = make(block, backprop, every, stored_steps=stored_steps)
     found = tf.function(lambda y: by_layer(layer, y, w), jit_compile=True)(y)
     assert error(found, by_plain_differentiation(layer, y, w)) < 1e-10
 
@@ -126,9 +143,10 @@ def test_many_steps_in_float32_lose_few_digits(block):
     assert error(tf.function(lambda y: by_layer(layer, y, w))(y), expected) < limit
 
 
+@pytest.mark.parametrize("stored_steps", [0, 2])
 @pytest.mark.parametrize("backprop", ["reversible", "checkpointed", "stored"])
-def test_two_backward_passes_through_one_tape(backprop):
-    layer, y, w = make("HamiltonianBlock", backprop, None)
+def test_two_backward_passes_through_one_tape(backprop, stored_steps):
+    layer, y, w = make("HamiltonianBlock", backprop, None, stored_steps=stored_steps)
     variables = [weight.value for weight in layer.weights]
     with tf.GradientTape(persistent=True) as tape:
         loss = tf.reduce_sum(layer(y) * w)
@@ -137,8 +155,9 @@ def test_two_backward_passes_through_one_tape(backprop):
     assert error(first, by_plain_differentiation(layer, y, w)[1:]) < 1e-10
 
 
+@pytest.mark.parametrize("stored_steps", [0, 2])
 @pytest.mark.parametrize("backprop", ["reversible", "checkpointed"])
-def test_second_derivative(backprop):
+def test_second_derivative(backprop, stored_steps):
     def hessian_product(layer, y, w, d):
         with tf.GradientTape() as outer:
             outer.watch(y)
@@ -148,7 +167,7 @@ def test_second_derivative(backprop):
             slope = tf.reduce_sum(inner.gradient(loss, y) * d)
         return outer.gradient(slope, y)
 
-    layer, y, w = make("SecondOrderBlock", backprop, None)
+    layer, y, w = make("SecondOrderBlock", backprop, None, stored_steps=stored_steps)
     plain, _, _ = make("SecondOrderBlock", "stored", None)
     direction = tf.ones_like(y)
     expected = hessian_product(plain, y, w, direction)

@@ -31,6 +31,8 @@ class PDEBlock(FieldLayer):
             or "stored"; see `ops.propagate`.
         checkpoint_every: Number of steps between two states that "checkpointed" (default ceil(sqrt(steps))) or
             "reversible" (default None: the last state only) keeps. It bounds the digits that undoing steps loses.
+        stored_steps: Number of last steps whose activations are kept in every mode; default 2. Their gradient is due
+            first, so they cost little memory, the same at any depth, and save computing them again.
         kernel_initializer: Initializer of one kernel, drawn once and repeated over the steps; default "he_normal".
         kernel_regularizer, scale_regularizer, bias_regularizer: Regularisers, time on axis 0; default None.
         kernel_constraint: Constraint of the kernel; default None.
@@ -56,6 +58,7 @@ class PDEBlock(FieldLayer):
         padding="same",
         backprop=None,
         checkpoint_every=None,
+        stored_steps=2,
         kernel_initializer="he_normal",
         kernel_regularizer=None,
         scale_regularizer=None,
@@ -85,6 +88,7 @@ class PDEBlock(FieldLayer):
         self.checkpoint_every = (
             None if checkpoint_every is None else arguments.check_positive_integer("checkpoint_every", checkpoint_every)
         )
+        self.stored_steps = arguments.check_non_negative_integer("stored_steps", stored_steps)
 
     def _check_backprop(self, backprop):
         reversible = self.integrator.is_reversible
@@ -148,6 +152,7 @@ class PDEBlock(FieldLayer):
             self.integrator.start(y),
             self.backprop,
             self.checkpoint_every,
+            self.stored_steps,
         )
 
     def _undo(self, state: tuple):
@@ -174,4 +179,5 @@ class PDEBlock(FieldLayer):
             "step_size": self.step_size,
             "backprop": self.backprop,
             "checkpoint_every": self.checkpoint_every,
+            "stored_steps": self.stored_steps,
         }

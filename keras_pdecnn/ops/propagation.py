@@ -20,6 +20,7 @@ def propagate(
     state: tuple,
     backprop: str = "stored",
     checkpoint_every: int | None = None,
+    stored_steps: int = 0,
 ) -> tuple:
     """Advance a state by N steps, N the length of the time axis of theta.
 
@@ -35,14 +36,16 @@ def propagate(
             for integrators that consist of shears.
         checkpoint_every: Steps between two kept states; by default ceil(sqrt(N)) for "checkpointed", and none but the
             last for "reversible".
+        stored_steps: Number of last steps whose activations are kept in every mode.
 
     Returns:
         The state at time N h.
     """
-    if backprop == "stored":
+    steps = theta["kernel"].shape[0]
+    if backprop == "stored" or steps <= stored_steps:
         return stored.propagate(integrator, field, theta, h, state)
     mode = {"checkpointed": checkpointed, "reversible": reversible}[backprop]
-    return mode.propagate(integrator, field, theta, h, state, checkpoint_every)
+    return mode.propagate(integrator, field, theta, h, state, checkpoint_every, stored_steps)
 
 
 def advance(integrator: Integrator, field: Field, theta: dict, h, state: tuple) -> tuple:

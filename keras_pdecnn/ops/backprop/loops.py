@@ -73,3 +73,21 @@ def arrays(count: int, likes: dict) -> dict:
 def write(into: dict, j, values: dict) -> dict:
     """Return the arrays with entry j written."""
     return {name: into[name].write(j, value) for name, value in values.items()}
+
+
+def unset(likes: dict) -> dict:
+    """Return tensors of the shapes and types of others whose entries are still to be set, all of them, by `place`."""
+    # Zeros would become a constant of the graph, which stays in memory beside the copy that is written to.
+    return {
+        name: tf.raw_ops.Empty(shape=like.shape.as_list(), dtype=like.dtype, init=True) for name, like in likes.items()
+    }
+
+
+def place(into: dict, first: int, values: dict) -> dict:
+    """Return the tensors with their entries from `first` on replaced by values; nothing else is copied."""
+    return {
+        name: tf.raw_ops.TensorStridedSliceUpdate(
+            input=tensor, begin=[first], end=[first + values[name].shape[0]], strides=[1], value=values[name]
+        )
+        for name, tensor in into.items()
+    }

@@ -6,8 +6,6 @@ state: one evaluation of F serves both.
 
 from __future__ import annotations
 
-import itertools
-
 import tensorflow as tf
 
 from keras_pdecnn.ops.backprop.evaluation import evaluate
@@ -15,7 +13,7 @@ from keras_pdecnn.ops.backprop.loops import arrays, at, repeat, write
 from keras_pdecnn.ops.backprop.segments import SegmentGradient
 from keras_pdecnn.ops.backprop.segments import propagate as propagate_segments
 
-# The gradients of all steps are collected in so many parts: joining them needs room for two parts more, and the graph
+# The gradients of all steps are collected in so many parts: placing one needs room for two parts more, and the graph
 # does not grow with depth.
 _PARTS = 8
 
@@ -45,39 +43,30 @@ def _undo(integrator, field, theta_j, h, state, cotangent):
 
 def _pull_back(integrator, field, theta, h, state, cotangent):
     steps = theta["kernel"].shape[0]
-    # Zeros would become a constant of the graph, which stays in memory beside the copy that is written to.
-    gradients = {
-        name: tf.raw_ops.Empty(shape=weight.shape.as_list(), dtype=weight.dtype, init=True)
-        for name, weight in theta.items()
-    }
-    parts = _PARTS if steps >= 8 * _PARTS else 1
-    bounds = [steps * part // parts for part in range(parts + 1)]
+    length = -(-steps // _PARTS) if steps >= 8 * _PARTS else steps
 
-    # One function for the loops of all parts: written into each of them, it would take memory that grows with them.
+    # One function for all parts: its graph written into each of them would take memory.
     @tf.function(autograph=False, experimental_attributes={"_noinline": True})
-    def undo_step(j, state, cotangent, theta):
-        return _undo(integrator, field, at(theta, j), h, state, cotangent)
-
-    for first, end in reversed(list(itertools.pairwise(bounds))):
-
-        def undo(i, carry, first=first, end=end):
+    def undo_part(first, count, state, cotangent, theta):
+        def undo(i, carry):
             state, cotangent, found = carry
-            j = end - 1 - i
-            state, cotangent, of_step = undo_step(j, state, cotangent, theta)
-            return state, cotangent, write(found, j - first, of_step)
+            j = count - 1 - i
+            state, cotangent, of_step = _undo(integrator, field, at(theta, first + j), h, state, cotangent)
+            return state, cotangent, write(found, j, of_step)
 
-        empty = arrays(end - first, at(theta, 0))
-        state, cotangent, found = repeat(end - first, undo, (tuple(state), tuple(cotangent), empty))
-        gradients = {
-            name: tf.raw_ops.TensorStridedSliceUpdate(
-                input=gradient, begin=[first], end=[end], strides=[1], value=found[name].stack()
-            )
-            for name, gradient in gradients.items()
-        }
-    return cotangent, gradients
+        empty = arrays(count, at(theta, 0))
+        state, cotangent, found = repeat(count, undo, (state, cotangent, empty))
+        return state, cotangent, {name: array.stack() for name, array in found.items()}
+
+    state, cotangent, pieces = tuple(state), tuple(cotangent), []
+    for end in range(steps, 0, -length):
+        count = min(length, end)
+        state, cotangent, found = undo_part(tf.constant(end - count), count, state, cotangent, theta)
+        pieces.append((end - count, found))
+    return cotangent, pieces
 
 
-def propagate(integrator, field, theta: dict, h, state: tuple, every: int | None = None) -> tuple:
+def propagate(integrator, field, theta: dict, h, state: tuple, every: int | None, stored_steps: int) -> tuple:
     """Advance the state over all N steps of theta, keeping the last state alone.
 
     Args:
@@ -87,7 +76,10 @@ def propagate(integrator, field, theta: dict, h, state: tuple, every: int | None
         h: Step size.
         state: Tuple of tensors, the state at time 0.
         every: Number of steps after which a state is kept all the same, which bounds the loss of digits by that of so
-            many steps; default None, never.
+            many steps; None for never.
+        stored_steps: Number of last steps, fewer than N, whose activations are kept.
     """
     every = every or theta["kernel"].shape[0]
-    return propagate_segments(integrator, field, theta, h, state, every, SegmentGradient("last", _pull_back))
+    return propagate_segments(
+        integrator, field, theta, h, state, every, SegmentGradient("last", _pull_back), stored_steps
+    )

@@ -7,7 +7,8 @@ from dataclasses import dataclass
 
 import tensorflow as tf
 
-from keras_pdecnn.ops.backprop.loops import arrays, at, repeat, window, write
+from keras_pdecnn.ops.backprop import stored
+from keras_pdecnn.ops.backprop.loops import arrays, at, place, repeat, unset, window, write
 
 
 @dataclass(frozen=True)
@@ -16,16 +17,19 @@ class SegmentGradient:
 
     Attributes:
         keeps: Which state of the segment is kept: its "first" or its "last".
-        pull_back: Function (integrator, field, theta, h, state, cotangent) -> (cotangent, gradients) of the weights of
+        pull_back: Function (integrator, field, theta, h, state, cotangent) -> (cotangent, pieces) of the weights of
             the segment, the kept state and the cotangent of its last state; it returns the cotangent of its first
-            state and the gradients of the weights.
+            state and the gradients of the weights, as a list of (first step, gradients from there on) that has all
+            steps of the segment, in any order.
     """
 
     keeps: str
     pull_back: Callable
 
 
-def propagate(integrator, field, theta: dict, h, state: tuple, length: int, rule: SegmentGradient) -> tuple:
+def propagate(
+    integrator, field, theta: dict, h, state: tuple, length: int, rule: SegmentGradient, stored_steps: int
+) -> tuple:
     """Advance the state over all N steps of theta; the gradient needs the memory of N / length states.
 
     The cotangent and the recomputed states travel through one loop together. Recomputation that depended on the
@@ -39,13 +43,14 @@ def propagate(integrator, field, theta: dict, h, state: tuple, length: int, rule
         state: Tuple of tensors, the state at time 0.
         length: Number of steps of a segment; the last one takes what is left.
         rule: How the gradient of a segment is taken.
+        stored_steps: Number of last steps, fewer than N, that are no part of a segment: their activations are kept.
 
     Returns:
         The state at time N h.
     """
-    steps = theta["kernel"].shape[0]
-    count, rest = divmod(steps, min(length, steps))
+    steps = theta["kernel"].shape[0] - stored_steps
     length = min(length, steps)
+    count, rest = divmod(steps, length)
     names, parts = list(theta), len(state)
 
     def advance(theta, first, steps, state):
@@ -71,33 +76,54 @@ def propagate(integrator, field, theta: dict, h, state: tuple, length: int, rule
             between, kept = repeat(count, forward, (state, arrays(count, dict(enumerate(state)))))
             # A SavedModel cannot hold a gradient that refers to an array.
             kept = {part: array.stack() for part, array in kept.items()}
-        last = advance(theta, count * length, rest, between) if rest else between
+        after = advance(theta, count * length, rest, between) if rest else between
+        with tf.GradientTape(persistent=True) as tape:
+            final = window(theta, steps, stored_steps)
+            tape.watch((after, final))
+            last = stored.propagate(integrator, field, final, h, after)
 
         def pull_back(first, steps, kept, cotangent):
             return rule.pull_back(integrator, field, window(theta, first, steps), h, tuple(kept.values()), cotangent)
 
         def gradient(*cotangent):
+            # All gradients are written into one array: joined at the end, they would be in memory twice.
+            gradients = unset(theta)
+            if stored_steps:
+                cotangent, found = tape.gradient(
+                    last, (after, final), output_gradients=cotangent, unconnected_gradients="zero"
+                )
+                gradients = place(gradients, steps, found)
             if rest:
-                cotangent, of_rest = pull_back(count * length, rest, keep(between, last), cotangent)
+                cotangent, pieces = pull_back(count * length, rest, keep(between, after), cotangent)
+                gradients = _place_all(gradients, pieces, count * length)
 
             def backward(i, carry):
-                cotangent, gradients = carry
+                cotangent, found = carry
                 k = count - 1 - i
                 # A segment waits for the one after it: recomputed ahead, all would be in memory at the same time.
                 with tf.control_dependencies(cotangent):
                     states = {part: tf.identity(stack[k]) for part, stack in kept.items()}
-                cotangent, found = pull_back(k * length, length, states, cotangent)
-                return cotangent, write(gradients, k, found)
+                cotangent, pieces = pull_back(k * length, length, states, cotangent)
+                return cotangent, write(found, k, _place_all(unset(window(theta, 0, length)), pieces))
 
             if count == 1:
-                cotangent, gradients = pull_back(0, length, keep(state, between), cotangent)
+                cotangent, pieces = pull_back(0, length, keep(state, between), cotangent)
+                gradients = _place_all(gradients, pieces)
             else:
                 cotangent, found = repeat(count, backward, (cotangent, arrays(count, window(theta, 0, length))))
-                gradients = {name: array.concat() for name, array in found.items()}
-            if rest:
-                gradients = {name: tf.concat([gradients[name], of_rest[name]], 0) for name in names}
+                joined = {
+                    name: tf.ensure_shape(array.concat(), (count * length, *theta[name].shape[1:]))
+                    for name, array in found.items()
+                }
+                gradients = place(gradients, 0, joined)
             return *cotangent, *(gradients[name] for name in names)
 
         return last, gradient
 
     return run(*state, *(tf.convert_to_tensor(weight) for weight in theta.values()))
+
+
+def _place_all(gradients: dict, pieces: list, offset: int = 0) -> dict:
+    for first, found in pieces:
+        gradients = place(gradients, offset + first, found)
+    return gradients
