@@ -7,7 +7,7 @@ import math
 import numpy as np
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
-from matplotlib.ticker import MaxNLocator, PercentFormatter
+from matplotlib.ticker import LogLocator, MaxNLocator, NullLocator, PercentFormatter
 
 _BLUE, _ORANGE, _GREY = "#3465a4", "#e07b00", "#b4b4b4"  # told apart by colour-blind readers too
 _NAMED_CLASSES = 20  # more than that, and neither names nor counts fit into a confusion matrix
@@ -161,6 +161,9 @@ def search(trials: list[dict]) -> Figure:
         axes.set_xlabel(label)
         if key in ("step_size", "weights"):
             axes.set_xscale("log")
+            axes.xaxis.set_major_locator(LogLocator(subs=(1, 2, 5)))
+            axes.xaxis.set_major_formatter("{x:,g}")
+            axes.xaxis.set_minor_locator(NullLocator())
         else:
             axes.xaxis.set_major_locator(MaxNLocator(integer=True, min_n_ticks=1))
         axes.set_ylim(low - 2 * room, high + room)

@@ -9,6 +9,7 @@ import pathlib
 import time
 
 import keras_tuner as kt
+from keras_tuner.engine.trial import TrialStatus
 
 from keras_pdecnn import arguments
 from keras_pdecnn.tuning.hypermodel import PDEHyperModel
@@ -37,6 +38,7 @@ class Search(kt.Hyperband):
         # Past the constructor of Hyperband, which makes an oracle of its own.
         kt.Tuner.__init__(self, oracle, hypermodel, **kwargs)
         self._asked = -_ASK
+        self._failure = None
 
     def pre_create_trial(self):
         time.sleep(max(0.0, self._asked + _ASK - time.monotonic()))
@@ -44,9 +46,16 @@ class Search(kt.Hyperband):
 
     def run_trial(self, trial, *args, **kwargs):
         with pulse(self.oracle, trial.trial_id) if is_worker() else contextlib.nullcontext():
-            return super().run_trial(trial, *args, **kwargs)
+            try:
+                return super().run_trial(trial, *args, **kwargs)
+            except kt.errors.FailedTrialError as error:
+                # Passed on, it would be printed with its traceback, which is for errors that nobody has foreseen.
+                self._failure = str(error)
+                return {OBJECTIVE.name: 0.0}
 
     def on_trial_end(self, trial):
+        if self._failure is not None:
+            trial.status, trial.message, self._failure = TrialStatus.FAILED, self._failure, None
         if trial.message:
             pathlib.Path(self.get_trial_dir(trial.trial_id), REASON).write_text(trial.message, encoding="utf-8")
         super().on_trial_end(trial)
@@ -116,7 +125,7 @@ def search(
         run()
     elif not oracle.finished:
         serve(run, oracle)
-    if not any(trial.status == "COMPLETED" for trial in oracle.trials.values()):
+    if not any(trial.status == TrialStatus.COMPLETED for trial in oracle.trials.values()):
         last = oracle.trials[oracle.end_order[-1]] if oracle.end_order else None
         raise SearchFailedError(
             f"No trial succeeded: {len(oracle.end_order)} failed"
@@ -128,13 +137,14 @@ def search(
 
 def reason(trial) -> str | None:
     """Return in one line why a trial failed, None if it did not."""
-    if trial.status == "COMPLETED" or not trial.message:
+    if trial.status == TrialStatus.COMPLETED or not trial.message:
         return None
-    # The message is a traceback: its last line that does not belong to a frame names the exception.
+    if not trial.message.startswith("Traceback"):
+        return trial.message
+    # The last line that does not belong to a frame names the exception.
     lines = [line for line in trial.message.splitlines() if line[:1].strip() and ": " in line]
-    kind, text = lines[-1].split(": ", 1) if lines else ("", trial.message)
-    kind = kind.rpartition(".")[2]
-    return text if kind in ("", "FailedTrialError") else f"{kind}: {text}"
+    kind, text = lines[-1].split(": ", 1) if lines else ("Error", "unknown")
+    return f"{kind.rpartition('.')[2]}: {text}"
 
 
 def _make_oracle(hypermodel, folder, method, trials, budget, seed, max_failures, patience) -> SearchOracle:
