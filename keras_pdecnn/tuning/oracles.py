@@ -133,6 +133,8 @@ class SearchOracle(kt.Oracle):
             # Workers cannot send it.
             path = self.folder / f"trial_{trial.trial_id}" / REASON
             trial.message = path.read_text(encoding="utf-8") if path.exists() else None
+        if self.verbose and trial.status != TrialStatus.COMPLETED:
+            print(f"\nTrial {trial.trial_id} failed: {reason(trial)}")
         super().end_trial(trial)
 
     @kt.synchronized
@@ -206,6 +208,18 @@ class SearchOracle(kt.Oracle):
                 f"before the last change; the trials have files of their own. Received: {str(path)!r}"
             ) from error
         self.ongoing_trials = {tuner_id: self.trials[trial_id] for tuner_id, trial_id in self._interrupted.items()}
+
+
+def reason(trial) -> str | None:
+    """Return in one line why a trial failed, None if it did not."""
+    if trial.status == TrialStatus.COMPLETED or not trial.message:
+        return None
+    if "Traceback (most recent call last):" not in trial.message:
+        return trial.message
+    # The last line that does not belong to a frame names the exception.
+    lines = [line for line in trial.message.splitlines() if line[:1].strip() and ": " in line]
+    kind, text = lines[-1].split(": ", 1) if lines else ("Error", "unknown")
+    return f"{kind.rpartition('.')[2]}: {text}"
 
 
 def _short(error) -> str:

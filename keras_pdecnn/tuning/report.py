@@ -10,7 +10,8 @@ import statistics
 from keras_pdecnn import plotting, training
 from keras_pdecnn.recipes import Recipe
 from keras_pdecnn.runs import RunFolder
-from keras_pdecnn.tuning.search import Search, reason
+from keras_pdecnn.tuning.oracles import reason
+from keras_pdecnn.tuning.search import Search
 
 _COLUMNS = ("architecture", "blocks", "width", "growth", "steps", "step_size")  # shown always; others where searched
 

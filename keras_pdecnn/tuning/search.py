@@ -13,7 +13,7 @@ from keras_tuner.engine.trial import TrialStatus
 
 from keras_pdecnn import arguments
 from keras_pdecnn.tuning.hypermodel import PDEHyperModel
-from keras_pdecnn.tuning.oracles import METHODS, REASON, SearchOracle
+from keras_pdecnn.tuning.oracles import METHODS, REASON, SearchOracle, reason
 from keras_pdecnn.tuning.roles import is_chief, is_worker, pulse, serve, tuner_id, work
 
 OBJECTIVE = kt.Objective("val_accuracy", "max")
@@ -133,18 +133,6 @@ def search(
             + f". The search is in {str(folder)!r}."
         )
     return tuner
-
-
-def reason(trial) -> str | None:
-    """Return in one line why a trial failed, None if it did not."""
-    if trial.status == TrialStatus.COMPLETED or not trial.message:
-        return None
-    if not trial.message.startswith("Traceback"):
-        return trial.message
-    # The last line that does not belong to a frame names the exception.
-    lines = [line for line in trial.message.splitlines() if line[:1].strip() and ": " in line]
-    kind, text = lines[-1].split(": ", 1) if lines else ("Error", "unknown")
-    return f"{kind.rpartition('.')[2]}: {text}"
 
 
 def _make_oracle(hypermodel, folder, method, trials, budget, seed, max_failures, patience) -> SearchOracle:
