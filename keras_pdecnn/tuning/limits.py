@@ -56,7 +56,7 @@ def training_memory(recipe: Recipe, input_shape, classes: int) -> int:
       ceil(N / k) states and 3 k S_i; a state is S_i, for the second-order network 2 S_i;
     * working room: 16 times the largest S_i.
 
-    For ten networks on a processor it was 1.02 to 1.4 times the measured peak.
+    For ten networks on a processor it was 1.03 to 1.4 times the measured peak.
 
     Args:
         recipe: Settings of the network and its batch size.
