@@ -33,20 +33,17 @@ def set_role(role: str, address: str | None = None, worker_id: str | None = None
     Raises:
         ValueError: If the address is none, or the name of a worker is that of a chief.
     """
+    host, port = os.environ.get(_IP, ""), os.environ.get(_PORT, "")
     if address is not None:
         host, _, port = address.rpartition(":")
-        if not host or not port.isdecimal():
-            raise ValueError(f"The address of a chief must be host:port. Received: address={address!r}")
-        os.environ[_IP], os.environ[_PORT] = host, port
-    if role == "chief":
-        os.environ[_ID] = "chief"
-    else:
-        worker_id = worker_id or f"{socket.gethostname()}-{os.getpid()}".replace("chief", "")
-        if "chief" in worker_id:
+    if not host or not port.isdecimal():
+        raise ValueError(f"A {role} needs the address of the chief, host:port. Received: address={address!r}")
+    name = "chief"
+    if role == "worker":
+        name = worker_id or f"{socket.gethostname()}-{os.getpid()}".replace("chief", "")
+        if "chief" in name:
             raise ValueError(f"Keras Tuner takes this name for the chief's. Received: worker_id={worker_id!r}")
-        os.environ[_ID] = worker_id
-    if not tuner_address():
-        raise ValueError(f"A {role} needs the address of the chief. Received: address={address!r}")
+    os.environ.update({_ID: name, _IP: host, _PORT: port})
 
 
 def tuner_address() -> str | None:
