@@ -26,7 +26,7 @@ if _keras.backend.backend() != "tensorflow":
         f"Received: {_keras.backend.backend()}"
     )
 
-from keras_pdecnn import constraints, data, initializers, layers, models, ops, regularizers
+from keras_pdecnn import constraints, data, initializers, layers, models, ops, regularizers, training, tuning
 from keras_pdecnn.version import __version__
 
 __all__ = [
@@ -38,4 +38,6 @@ __all__ = [
     "models",
     "ops",
     "regularizers",
+    "training",
+    "tuning",
 ]

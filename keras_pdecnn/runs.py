@@ -15,11 +15,15 @@ import re
 from keras_pdecnn.recipes import Recipe
 
 
+def data_name(recipe: Recipe) -> str:
+    """Return the name of the data of a recipe as a part of a file name."""
+    return re.sub(r"[^\w.]+", "-", pathlib.PurePath(recipe.data).name.removesuffix(".npz")).strip("-.") or "data"
+
+
 def default_path(recipe: Recipe, parent="runs") -> pathlib.Path:
     """Return a path that does not exist yet: parent/<data>-<architecture>-<time>."""
-    data = re.sub(r"[^\w.]+", "-", pathlib.PurePath(recipe.data).name.removesuffix(".npz")).strip("-.") or "data"
     time = datetime.datetime.now().strftime("%Y%m%d-%H%M%S")
-    first = path = pathlib.Path(parent, f"{data}-{recipe.architecture}-{time}")
+    first = path = pathlib.Path(parent, f"{data_name(recipe)}-{recipe.architecture}-{time}")
     count = 1
     while os.path.lexists(path):
         count += 1

@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from keras_pdecnn import cli, training
+from keras_pdecnn import cli, training, tuning
 from keras_pdecnn.recipes import RECIPES, Recipe
 from keras_pdecnn.runs import RunFolder
 
@@ -163,6 +163,84 @@ def test_wrong_input_is_one_line_and_exit_code_2(arguments, tmp_path):
     assert len(done.stderr.strip().splitlines()) == 1
     assert "Received" in done.stderr
     assert not (tmp_path / "run").exists()
+
+
+@pytest.fixture
+def searched(monkeypatch):
+    """Return a function that gives the hypermodel and arguments of the search a command line asks for."""
+
+    def choose(*arguments):
+        asked = []
+
+        def stop(*positional, **keywords):
+            asked.extend([positional, keywords])
+            raise ValueError("asked")
+
+        monkeypatch.setattr(tuning, "search", stop)
+        done = invoke("tune", *arguments)
+        assert "asked" in done.stderr, done.output
+        return asked[0]
+
+    return choose
+
+
+def test_tune_searches_around_the_recipe(searched):
+    hypermodel, folder, method, trials, budget, *_ = searched()
+    assert hypermodel.start == Recipe()
+    assert list(hypermodel.space.ranges) == ["architecture", "width", "steps", "step_size"]
+    assert (hypermodel.epochs, hypermodel.validation) == (16, 0.25)
+    assert (str(folder), method, trials, budget) == (os.path.join("searches", "digits-random"), "random", 12, None)
+    assert searched("--method", "hyperband")[3:5] == (None, None)
+    assert searched("--budget", "100")[3:5] == (None, 100)
+
+
+def test_what_is_given_to_tune_is_fixed_unless_it_is_searched(searched):
+    hypermodel = searched(
+        *("--widths", "8,8", "--steps", "2", "--search", "steps=1:4", "--search", "learning-rate", "--seed", "3"),
+        *("--search", "architecture=parabolic,residual", "--search", "batch_size=16,32", "--search", "step-size=0.5:2"),
+        *("--trial-epochs", "7", "--max-weights", "9000", "--max-memory", "300"),
+    )[0]
+    assert hypermodel.start == Recipe(widths=(8, 8), steps=2, seed=3)
+    ranges = dict(hypermodel.space.ranges)
+    assert ranges.pop("learning_rate") == pytest.approx((0.005, 0.15))
+    assert ranges == {
+        "architecture": ["parabolic", "residual"],
+        "steps": (1, 4),
+        "step_size": (0.5, 2.0),
+        "batch_size": [16, 32],
+    }
+    assert (hypermodel.epochs, hypermodel.max_weights, hypermodel.max_memory) == (7, 9000, 3e8)
+    assert searched("--final-time", "6")[0].space.final_time == 6.0
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        ["nowhere.npz"],
+        ["--steps", "0"],
+        ["--search", "depth"],
+        ["--search", "steps=1:2:3"],
+        ["--search", "steps=few"],
+        ["--search", "steps=4:1"],
+        ["--search", "architecture=transformer"],
+        ["--final-time", "-1"],
+        ["--final-time", "1", "--search", "step_size=1:2"],
+        ["--trials", "0"],
+        ["--budget", "-5"],
+        ["--trial-epochs", "0"],
+        ["--trial-validation", "0"],
+        ["--max-weights", "100"],
+        ["--max-failures", "0"],
+        ["--role", "chief"],
+        ["--role", "worker", "--address", "here"],
+    ],
+)
+def test_wrong_input_of_tune_is_one_line_and_exit_code_2(arguments, tmp_path):
+    done = invoke("tune", *arguments, "--output", tmp_path / "search")
+    assert done.exit_code == 2, done.output
+    assert len(done.stderr.strip().splitlines()) == 1
+    assert "Received" in done.stderr
+    assert not (tmp_path / "search").exists()
 
 
 @pytest.mark.parametrize("arguments", [["train", "--stepz", "3"], ["trian"], ["train", "a", "b"], ["predict", "run"]])

@@ -67,3 +67,37 @@ def test_bars_of_many_classes_contain_the_true_one():
 
 def test_probabilities_that_are_not_finite(tmp_path):
     save(plotting.predictions(np.zeros((1, 8, 8, 3)), [0], [[np.nan, np.nan]], "ab"), tmp_path)
+
+
+def trial(accuracy, architecture="parabolic", weights=100):
+    return {
+        "accuracy": accuracy,
+        "architecture": architecture,
+        "steps": 3,
+        "width": 16,
+        "step_size": 0.5,
+        "weights": weights,
+    }
+
+
+def test_search(tmp_path):
+    trials = [trial(0.8), trial(None), trial(0.7, weights=50), trial(0.9, "residual", 400), trial(0.6, weights=200)]
+    over_trials, *_, over_weights, legend = save(plotting.search(trials), tmp_path).axes
+    so_far = next(line for line in over_trials.lines if line.get_label() == "best so far")
+    assert so_far.get_ydata().tolist() == [0.8, 0.8, 0.8, 0.9, 0.9]
+    crosses = [line for line in over_trials.lines if line.get_marker() == "x"]
+    assert [x for line in crosses for x in line.get_xdata()] == [2]
+    front = next(line for line in over_weights.lines if line.get_label() == "Pareto front")
+    assert front.get_xdata().tolist() == [50, 100, 400]
+    labels = [text.get_text() for text in legend.get_legend().get_texts()]
+    assert labels == ["parabolic", "residual", "best so far", "Pareto front", "failed"]
+
+
+@pytest.mark.parametrize("accuracies", [[], [None], [0.5], [0.5, 0.5]])
+def test_small_searches(tmp_path, accuracies):
+    save(plotting.search([trial(accuracy) for accuracy in accuracies]), tmp_path)
+
+
+def test_pareto_front():
+    points = [(3, 0.5), (1, 0.2), (1, 0.3), (2, 0.3), (4, 0.9), (5, 0.9)]
+    assert plotting.pareto_front(points) == [(1, 0.3), (3, 0.5), (4, 0.9)]

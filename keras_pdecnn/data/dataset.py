@@ -5,6 +5,7 @@ import operator
 
 import tensorflow as tf
 
+from keras_pdecnn.data import checks
 from keras_pdecnn.data.pipeline import Training
 
 
@@ -53,6 +54,22 @@ class Data:
     def steps_per_epoch(self):
         """Number of batches of a training epoch."""
         return self.training.examples.steps
+
+    def with_batch_size(self, batch_size):
+        """Returns the same data in training batches of another size, without a copy of the examples.
+
+        The batches of `validation` and `test` stay as they are.
+
+        Args:
+            batch_size: Examples per training batch.
+
+        Raises:
+            ValueError: if `batch_size` is no positive integer.
+        """
+        batch_size = checks.check_positive("batch_size", batch_size)
+        examples = dataclasses.replace(self.training.examples, batch_size=batch_size)
+        training = dataclasses.replace(self.training, examples=examples)
+        return dataclasses.replace(self, train=training.one_by_one(), training=training)
 
     def epochs(self, first=0):
         """Returns an endless training dataset that starts with epoch `first`.

@@ -1,24 +1,24 @@
-"""The command `keras-pdecnn`: train, evaluate, predict, benchmark."""
+"""The command `keras-pdecnn`: train, tune, evaluate, predict, benchmark."""
 
 from __future__ import annotations
 
-import dataclasses
 import os
 import pathlib
 import sys
-import types
-import typing
 
 import click
 
-from keras_pdecnn.recipes import RECIPES, Recipe, for_source
+from keras_pdecnn.cli.settings import (
+    WrongInput,
+    chosen_recipe,
+    given_options,
+    one_line,
+    recipe_options,
+    report_accuracy,
+)
+from keras_pdecnn.cli.tune import tune
+from keras_pdecnn.recipes import RECIPES
 from keras_pdecnn.version import __version__
-
-
-class WrongInput(click.ClickException):
-    """Wrong input: one line on stderr and exit code 2."""
-
-    exit_code = 2
 
 
 class Commands(click.Group):
@@ -28,55 +28,16 @@ class Commands(click.Group):
         try:
             return super().invoke(ctx)
         except ValueError as error:
-            raise WrongInput(_one_line(error)) from error
-
-
-def _one_line(error) -> str:
-    return " ".join(str(error).split())
-
-
-class Setting(click.ParamType):
-    """A field of `Recipe` written as text: a number, a word, a comma list, or none where the field may be None."""
-
-    def __init__(self, field: str, hint):
-        self.field = field
-        alternatives = typing.get_args(hint) if isinstance(hint, types.UnionType) else (hint,)
-        self.optional = types.NoneType in alternatives
-        self.scalar = next((kind for kind in alternatives if kind in (int, float, str)), None)
-        sequence = next((kind for kind in alternatives if typing.get_origin(kind) is tuple), None)
-        self.entry = typing.get_args(sequence)[0] if sequence else None
-        kind = (self.scalar or self.entry).__name__
-        kind = {"str": "text", "int": "integer", "float": "number"}[kind]
-        self.name = f"{kind},…" if self.entry else kind
-
-    def convert(self, value, param, ctx):
-        if not isinstance(value, str) or (self.optional and value.lower() == "none"):
-            return None if isinstance(value, str) else value
-        try:
-            if self.entry and (self.scalar is None or "," in value):
-                return tuple(self.entry(part) for part in value.split(",") if part.strip())
-            return self.scalar(value)
-        except ValueError:
-            raise WrongInput(f"{self.field} must be {self.name}. Received: {self.field}={value!r}") from None
-
-
-def recipe_options(command):
-    """Add an option for every field of `Recipe` but the data set, which is the argument."""
-    hints = typing.get_type_hints(Recipe)
-    for field in reversed(dataclasses.fields(Recipe)[1:]):
-        option = "--" + field.name.replace("_", "-")
-        if hints[field.name] is bool:
-            option, kind = f"{option}/--no-{option[2:]}", None
-        else:
-            kind = Setting(field.name, hints[field.name])
-        command = click.option(option, field.name, type=kind, default=None, help=field.metadata["help"])(command)
-    return command
+            raise WrongInput(one_line(error)) from error
 
 
 @click.group(cls=Commands, context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 110})
 @click.version_option(__version__, prog_name="keras-pdecnn")
 def main():
     """Train and use convolutional networks motivated by partial differential equations."""
+
+
+main.add_command(tune)
 
 
 @main.command()
@@ -93,19 +54,15 @@ def train(ctx, dataset, recipe, output, verbose, **settings):
     with one sub-folder of images per class, or the name of a TensorFlow data set such as cifar10. It has its recipe;
     every option below replaces one setting of it. Lists are written with commas: --widths 32,64,112.
     """
-    source = dataset or (RECIPES[recipe].data if recipe in RECIPES else "digits")
-    # What is None may have been asked for (--box none), so that the value does not tell whether it was given.
-    given = {name for name in settings if ctx.get_parameter_source(name) == click.core.ParameterSource.COMMANDLINE}
-    chosen = for_source(source, recipe)
-    chosen = dataclasses.replace(chosen, **{name: settings[name] for name in given})
+    chosen = chosen_recipe(dataset, recipe, {name: settings[name] for name in given_options(ctx, settings)})
 
     from keras_pdecnn import training
 
     try:
         result = training.run(chosen, output, verbose=verbose)
     except training.DivergedError as error:
-        raise click.ClickException(_one_line(error)) from error
-    _report(result.metrics)
+        raise click.ClickException(one_line(error)) from error
+    report_accuracy(result.metrics)
     click.echo(f"Run folder: {result.folder.path}")
 
 
@@ -122,7 +79,7 @@ def evaluate(run, source):
     model = folder.load_model()
     dataset = training.load_like(recipe, info, source)
     click.echo(f"{dataset.info.name}: {dataset.info.sizes['test']:,} test examples")
-    _report(training.evaluate(model, dataset.test))
+    report_accuracy(training.evaluate(model, dataset.test))
 
 
 @main.command()
@@ -145,7 +102,7 @@ def predict(run, files):
         try:
             x = inference.read_examples(file, info.input_shape)
         except ValueError as error:
-            click.echo(f"{file}: {_one_line(error)}", err=True)
+            click.echo(f"{file}: {one_line(error)}", err=True)
             failed += 1
             continue
         best, probability = inference.classify(model, x)
@@ -194,16 +151,10 @@ def benchmark(quick, tables, output):
         result = suite.run(wanted, progress)
     except RuntimeError as error:
         output.rmdir()
-        raise click.ClickException(_one_line(error)) from error
+        raise click.ClickException(one_line(error)) from error
     path = report.write(result, output)
     click.echo(path.read_text(encoding="utf-8"))
     click.echo(f"Report: {path}")
-
-
-def _report(metrics: dict):
-    count = sum(map(sum, metrics["confusion_matrix"]))
-    right = sum(row[index] for index, row in enumerate(metrics["confusion_matrix"]))
-    click.echo(f"Test accuracy: {100 * metrics['accuracy']:.2f} % ({right} of {count}), loss {metrics['loss']:.4f}")
 
 
 def _print_table(rows):

@@ -1,0 +1,78 @@
+"""Options that are settings of a recipe, and how wrong ones are reported."""
+
+from __future__ import annotations
+
+import dataclasses
+import types
+import typing
+
+import click
+
+from keras_pdecnn.recipes import RECIPES, Recipe, for_source
+
+
+class WrongInput(click.ClickException):
+    """Wrong input: one line on stderr and exit code 2."""
+
+    exit_code = 2
+
+
+def one_line(error) -> str:
+    """Return the message of an error as one line."""
+    return " ".join(str(error).split())
+
+
+class Setting(click.ParamType):
+    """A field of `Recipe` written as text: a number, a word, a comma list, or none where the field may be None."""
+
+    def __init__(self, field: str, hint):
+        self.field = field
+        alternatives = typing.get_args(hint) if isinstance(hint, types.UnionType) else (hint,)
+        self.optional = types.NoneType in alternatives
+        self.scalar = next((kind for kind in alternatives if kind in (int, float, str)), None)
+        sequence = next((kind for kind in alternatives if typing.get_origin(kind) is tuple), None)
+        self.entry = typing.get_args(sequence)[0] if sequence else None
+        kind = (self.scalar or self.entry).__name__
+        kind = {"str": "text", "int": "integer", "float": "number"}[kind]
+        self.name = f"{kind},…" if self.entry else kind
+
+    def convert(self, value, param, ctx):
+        if not isinstance(value, str) or (self.optional and value.lower() == "none"):
+            return None if isinstance(value, str) else value
+        try:
+            if self.entry and (self.scalar is None or "," in value):
+                return tuple(self.entry(part) for part in value.split(",") if part.strip())
+            return self.scalar(value)
+        except ValueError:
+            raise WrongInput(f"{self.field} must be {self.name}. Received: {self.field}={value!r}") from None
+
+
+def recipe_options(command):
+    """Add an option for every field of `Recipe` but the data set, which is the argument."""
+    hints = typing.get_type_hints(Recipe)
+    for field in reversed(dataclasses.fields(Recipe)[1:]):
+        option = "--" + field.name.replace("_", "-")
+        if hints[field.name] is bool:
+            option, kind = f"{option}/--no-{option[2:]}", None
+        else:
+            kind = Setting(field.name, hints[field.name])
+        command = click.option(option, field.name, type=kind, default=None, help=field.metadata["help"])(command)
+    return command
+
+
+def given_options(ctx: click.Context, names) -> set[str]:
+    """Return the options that are on the command line; what is None may have been asked for (--box none)."""
+    return {name for name in names if ctx.get_parameter_source(name) == click.core.ParameterSource.COMMANDLINE}
+
+
+def chosen_recipe(dataset: str | None, name: str | None, changes: dict) -> Recipe:
+    """Return the recipe of a data set (default: that of the named recipe, or the digits), with changes."""
+    source = dataset or (RECIPES[name].data if name in RECIPES else "digits")
+    return dataclasses.replace(for_source(source, name), **changes)
+
+
+def report_accuracy(metrics: dict):
+    """Print the accuracy and the loss of an evaluation."""
+    count = sum(map(sum, metrics["confusion_matrix"]))
+    right = sum(row[index] for index, row in enumerate(metrics["confusion_matrix"]))
+    click.echo(f"Test accuracy: {100 * metrics['accuracy']:.2f} % ({right} of {count}), loss {metrics['loss']:.4f}")

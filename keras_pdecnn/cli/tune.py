@@ -1,0 +1,148 @@
+"""The command `keras-pdecnn tune`."""
+
+from __future__ import annotations
+
+import pathlib
+
+import click
+
+from keras_pdecnn.cli.settings import chosen_recipe, given_options, one_line, recipe_options, report_accuracy
+from keras_pdecnn.recipes import RECIPES
+from keras_pdecnn.tuning.oracles import METHODS
+from keras_pdecnn.tuning.space import DEFAULT, NAMES
+
+_PATH = click.Path(path_type=pathlib.Path)
+
+
+def parse_range(text: str) -> tuple[str, bool | tuple | list]:
+    """Return the name and the range of NAME (its default range), NAME=low:high or NAME=choice,choice,…."""
+    name, _, values = text.partition("=")
+    name = name.replace("-", "_")
+    if name not in NAMES:
+        raise ValueError(f"What is searched must be one of {', '.join(NAMES)}. Received: {text!r}")
+    if not values:
+        return name, True
+    if name in ("architecture", "activation"):
+        return name, [choice.strip() for choice in values.split(",")]
+    try:
+        if ":" in values:
+            low, high = map(float, values.split(":"))
+            return name, (low, high)
+        return name, [float(choice) for choice in values.split(",")]
+    except ValueError:
+        raise ValueError(f"A range must be low:high or numbers with commas. Received: {text!r}") from None
+
+
+@click.command()
+@click.argument("dataset", required=False)
+@click.option("--recipe", metavar="NAME", help=f"Start from the recipe of {', '.join(RECIPES)}.")
+@click.option("--output", type=_PATH, help="Folder; a search in it goes on. Default: searches/<data>-<method>.")
+@click.option("--method", type=click.Choice(list(METHODS)), default="random", show_default=True, help="How to search.")
+@click.option("--trials", type=int, help="Number of trials; default 12, without limit for hyperband or with a budget.")
+@click.option("--budget", type=int, help="Number of epochs of all trials together.")
+@click.option(
+    "--search",
+    "searched",
+    multiple=True,
+    metavar="NAME[=RANGE]",
+    help=f"Search {', '.join(NAMES)}; RANGE is low:high, or choices with commas. May be given more than once. "
+    f"{', '.join(DEFAULT)} are searched unless given as settings below.",
+)
+@click.option("--final-time", type=float, help="Hold steps * step size at this time; the step size follows.")
+@click.option("--trial-epochs", type=int, help="Epochs of a trial; default: half the recipe's.")
+@click.option(
+    "--trial-validation",
+    type=float,
+    default=0.25,
+    show_default=True,
+    help="Fraction of the training part that trials are judged by.",
+)
+@click.option("--max-weights", type=int, help="Reject networks with more weights.")
+@click.option("--max-memory", type=float, help="Reject networks whose training is estimated to need more MB.")
+@click.option("--max-failures", type=int, default=10, show_default=True, help="Give up after so many in a row.")
+@click.option("--role", type=click.Choice(("chief", "worker")), help="Part in a search by several processes.")
+@click.option("--address", metavar="HOST:PORT", help="Where the chief listens.")
+@click.option("--worker-id", help="Name of a worker; started again under it, it gets its unfinished trial again.")
+@click.option(
+    "--patience",
+    type=float,
+    default=60.0,
+    show_default=True,
+    help="Seconds until the trial of a silent worker is given away.",
+)
+@click.option(
+    "--verbose", type=click.IntRange(0, 2), default=1, help="0: silent, 1: progress (default), 2: every epoch."
+)
+@recipe_options
+@click.pass_context
+def tune(
+    ctx,
+    dataset,
+    recipe,
+    output,
+    method,
+    trials,
+    budget,
+    searched,
+    final_time,
+    trial_epochs,
+    trial_validation,
+    max_weights,
+    max_memory,
+    max_failures,
+    role,
+    address,
+    worker_id,
+    patience,
+    verbose,
+    **settings,
+):
+    """Search the architecture, width, depth and step size of a network on DATASET.
+
+    DATASET is as in train; its recipe is the first trial, and every setting of it that is given as an option is fixed.
+    At the end there are tables and pictures, and the best network is trained by its whole recipe, into a run folder
+    for evaluate and predict. After an interruption the same command goes on where it was.
+
+    In several processes, or on several machines that see one folder: the same command with --role chief --address
+    HOST:PORT once, and with --role worker --address HOST:PORT as often as there are processors to use.
+    """
+    from keras_pdecnn import training, tuning
+    from keras_pdecnn.runs import data_name
+    from keras_pdecnn.tuning import report, roles
+
+    given = given_options(ctx, settings)
+    start = chosen_recipe(dataset, recipe, {name: settings[name] for name in given})
+    ranges = {name: ("widths" if name == "width" else name) not in given for name in DEFAULT}
+    ranges |= dict(map(parse_range, searched))
+    hypermodel = tuning.PDEHyperModel(
+        start,
+        **ranges,
+        final_time=final_time,
+        epochs=trial_epochs,
+        validation=trial_validation,
+        max_weights=max_weights,
+        max_memory=None if max_memory is None else 1e6 * max_memory,
+    )
+    if role is not None:
+        roles.set_role(role, address, worker_id)
+    folder = output or pathlib.Path("searches", f"{data_name(start)}-{method}")
+    if trials is None and budget is None and method != "hyperband":
+        trials = 12
+    try:
+        tuner = tuning.search(
+            hypermodel, folder, method, trials, budget, start.seed, max_failures, patience, verbose=verbose
+        )
+        if roles.is_worker():
+            click.echo("There are no more trials.")
+            return
+        found = report.outcomes(tuner)
+        click.echo(report.write(found, tuner, folder))
+        if tuner.oracle.gave_up:
+            click.echo(f"The search has given up: the last {max_failures} trials failed.", err=True)
+        best = report.best(found)
+        click.echo(f"Training the network of trial {best.trial} by its whole recipe.")
+        run, metrics = report.train(best, folder, verbose)
+    except (tuning.SearchFailedError, roles.ChiefError, training.DivergedError) as error:
+        raise click.ClickException(one_line(error)) from error
+    report_accuracy(metrics)
+    click.echo(f"Search folder: {folder}\nRun folder: {run.path}")

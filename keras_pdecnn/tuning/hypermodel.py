@@ -1,0 +1,236 @@
+"""A hypermodel for Keras Tuner: from hyperparameters to a recipe, and from there to a compiled network and its fit."""
+
+from __future__ import annotations
+
+import dataclasses
+
+import keras_tuner as kt
+
+from keras_pdecnn import arguments, data, training
+from keras_pdecnn.callbacks import DivergenceGuard
+from keras_pdecnn.recipes import Recipe, for_source
+from keras_pdecnn.tuning.limits import count_weights, training_memory
+from keras_pdecnn.tuning.space import Space
+
+
+class PDEHyperModel(kt.HyperModel):
+    """Networks around a recipe, for any tuner of Keras Tuner.
+
+    Each hyperparameter is given as True, searched in its default range; False, as in the recipe; a tuple (low, high); a
+    list of choices; or a single value, which is then fixed. The default values are the recipe's.
+
+    A trial trains for `epochs` epochs, with the phases of the learning rate shortened in proportion, and is judged by
+    `validation` of the training part. One whose loss, validation loss or weights stop being finite, or that is beyond a
+    limit, fails with `keras_tuner.errors.FailedTrialError` and its reason.
+
+    Args:
+        recipe: A `recipes.Recipe`, or a source of `data.load`, which stands for its recipe; default "digits".
+        architecture: "hamiltonian", "parabolic", "second_order", "residual"; default True, all four.
+        blocks: Number of blocks; default False, its range is 1 to what pooling by 2 allows, at most 4.
+        width: Width of the first block, the others in proportion; default True, half to twice the recipe's.
+        growth: Factor from each width to the next; default False, its range is 1 to 2.5.
+        steps: Number of steps of every block; default True, 1 to 8.
+        step_size: h, on a logarithmic scale; default True, a tenth to three times the recipe's.
+        final_time: T = steps * step_size of every block, held fixed: step_size is then no hyperparameter. Default None.
+        activation: Default False, its range is relu, tanh, silu.
+        time_smoothness, weight_decay: alpha1, alpha2; default False, their range is 0, 1e-5, 1e-4, 1e-3, 1e-2.
+        learning_rate: Rate of the first phase, the others in proportion, on a logarithmic scale; default False, its
+            range is a tenth to three times the recipe's.
+        batch_size: Default False, its range is half, once and twice the recipe's.
+        validation: Fraction of the training part that trials are judged by; default 0.25.
+        epochs: Epochs of a trial; default None, half the recipe's.
+        max_weights: Largest number of trainable weights; default None, any.
+        max_memory: Largest memory of training in bytes, as `tuning.training_memory` estimates it; default None, any.
+        compile: Function (model, recipe, hp), which compiles the model, and may declare further hyperparameters;
+            default None, as `training.compile` does.
+        input_shape, classes: Of your own data, to be passed to `search`: of the recipe's data nothing is then loaded,
+            the learning rate is that of the first phase, and arrays are divided into batches of the recipe.
+        name, tunable: See `keras_tuner.HyperModel`.
+
+    Raises:
+        ValueError: If a setting is outside its range, nothing is left to search, the data cannot be read, or the recipe
+            itself is beyond a limit.
+
+    Example:
+        >>> hypermodel = PDEHyperModel("digits", steps=(1, 6), step_size=(0.1, 2.0), width=[16, 32])
+        >>> tuner = kt.RandomSearch(hypermodel, "val_accuracy", max_trials=12, directory="searches")
+        >>> tuner.search()
+        >>> best = hypermodel.recipe(tuner.get_best_hyperparameters()[0])
+        >>> training.run(best, "runs/best")
+    """
+
+    def __init__(
+        self,
+        recipe="digits",
+        *,
+        architecture=True,
+        blocks=False,
+        width=True,
+        growth=False,
+        steps=True,
+        step_size=True,
+        final_time=None,
+        activation=False,
+        time_smoothness=False,
+        weight_decay=False,
+        learning_rate=False,
+        batch_size=False,
+        validation=0.25,
+        epochs=None,
+        max_weights=None,
+        max_memory=None,
+        compile=None,
+        input_shape=None,
+        classes=None,
+        name=None,
+        tunable=True,
+    ):
+        super().__init__(name=name, tunable=tunable)
+        self.start = recipe if isinstance(recipe, Recipe) else for_source(recipe)
+        self.validation = arguments.check_fraction("validation", validation)
+        whole = sum(self.start.epochs)
+        self.epochs = -(-whole // 2) if epochs is None else arguments.check_positive_integer("epochs", epochs)
+        self.max_weights, self.max_memory = (
+            None if limit is None else arguments.check_positive(limit_name, limit)
+            for limit_name, limit in (("max_weights", max_weights), ("max_memory", max_memory))
+        )
+        self._compile = compile
+        if (input_shape is None) != (classes is None):
+            raise ValueError(
+                f"input_shape and classes belong together. Received: input_shape={input_shape!r}, classes={classes!r}"
+            )
+        if input_shape is None:
+            if not self.validation:
+                raise ValueError(f"Trials are judged by validation examples. Received: validation={validation!r}")
+            self.dataset = training.load_data(dataclasses.replace(self.start, validation=self.validation))
+            self.info = self.dataset.info
+        else:
+            self.dataset = None
+            names = tuple(map(str, range(arguments.check_positive_integer("classes", classes))))
+            self.info = data.Info("data", tuple(input_shape), len(names), names, {}, "float32")
+        settings = {
+            "architecture": architecture,
+            "blocks": blocks,
+            "width": width,
+            "growth": growth,
+            "steps": steps,
+            "step_size": step_size,
+            "activation": activation,
+            "time_smoothness": time_smoothness,
+            "weight_decay": weight_decay,
+            "learning_rate": learning_rate,
+            "batch_size": batch_size,
+        }
+        self.space = Space(self.start, self.info.input_shape, settings, final_time)
+        if reason := self._oversize(self.recipe(kt.HyperParameters())):
+            raise ValueError(f"The network that the search starts with is too large. Received: {reason}")
+
+    def declare_hyperparameters(self, hp):
+        """Declare all hyperparameters but those of an own `compile`."""
+        self.space.declare(hp)
+
+    def recipe(self, hp) -> Recipe:
+        """Return the recipe that hyperparameters stand for, with the validation part and the epochs of the start."""
+        return self.space.to_recipe(hp)
+
+    def trial_recipe(self, hp) -> Recipe:
+        """Return the recipe of a trial: that of `recipe`, with the validation part and the epochs of the search."""
+        return _shortened(dataclasses.replace(self.recipe(hp), validation=self.validation), self.epochs)
+
+    def build(self, hp):
+        """Return the compiled network of a trial.
+
+        Raises:
+            keras_tuner.errors.FailedTrialError: If it is beyond a limit; then nothing has been built.
+        """
+        recipe = self.trial_recipe(hp)
+        if reason := self._oversize(recipe):
+            raise kt.errors.FailedTrialError(f"The network is too large: {reason}")
+        model = training.build(recipe, self.info)
+        if self._compile is not None:
+            self._compile(model, recipe, hp)
+        elif self.dataset is None:
+            training.compile(model, _first_phase(recipe), 1)
+        else:
+            training.compile(model, recipe, self._dataset(recipe).steps_per_epoch)
+        return model
+
+    def fit(self, hp, model, *args, callbacks=(), epochs=None, initial_epoch=0, verbose=0, **kwargs):
+        """Train the network of a trial; Keras Tuner calls it with what `search` was given.
+
+        Args:
+            hp: Hyperparameters of the trial.
+            model: The network.
+            *args: Your own training data as in `keras.Model.fit`; without them, those of the recipe.
+            callbacks: Keras callbacks.
+            epochs: Number of the epoch at which to stop; default None, that of the hypermodel.
+            initial_epoch: Number of epochs that the network has been trained for; default 0.
+            verbose: As in `keras.Model.fit`; default 0.
+            **kwargs: Further arguments of `keras.Model.fit`, with your own data.
+
+        Returns:
+            The history.
+
+        Raises:
+            keras_tuner.errors.FailedTrialError: If the training diverged.
+        """
+        recipe = self.trial_recipe(hp)
+        guard = DivergenceGuard()
+        callbacks = [guard, *callbacks]
+        epochs = self.epochs if epochs is None else epochs
+        if self.dataset is None:
+            if hasattr(args[0] if args else kwargs.get("x"), "shape"):
+                kwargs.setdefault("batch_size", recipe.batch_size)
+            settings = {"epochs": epochs, "initial_epoch": initial_epoch, "verbose": verbose, **kwargs}
+            history = model.fit(*args, callbacks=callbacks, **settings)
+        elif args or kwargs:
+            raise kt.errors.FatalValueError(
+                "The data are those of the recipe; for your own, give the hypermodel their input_shape and classes. "
+                f"Received: {len(args)} positional arguments, {', '.join(kwargs) or 'no others'}"
+            )
+        else:
+            dataset = self._dataset(recipe)
+            # The schedule goes on where an earlier, shorter trial of the same network ended.
+            model.optimizer.iterations.assign(initial_epoch * dataset.steps_per_epoch)
+            ends = dataclasses.replace(_first_phase(recipe), epochs=(epochs,))
+            history = training.fit(model, dataset, ends, callbacks, first_epoch=initial_epoch, verbose=verbose)
+        if guard.divergence:
+            raise kt.errors.FailedTrialError(f"The training diverged: {guard.divergence}")
+        return history
+
+    def count_weights(self, recipe: Recipe) -> int:
+        """Return the number of trainable weights of the network of a recipe on these data."""
+        return count_weights(recipe, self.info.input_shape, self.info.classes)
+
+    def _dataset(self, recipe: Recipe) -> data.Data:
+        return self.dataset.with_batch_size(recipe.batch_size)
+
+    def _oversize(self, recipe: Recipe) -> str | None:
+        weights = self.count_weights(recipe)
+        if self.max_weights is not None and weights > self.max_weights:
+            return f"{weights:,} weights, the limit is {self.max_weights:,.0f}"
+        if self.max_memory is not None:
+            memory = training_memory(recipe, self.info.input_shape, self.info.classes)
+            if memory > self.max_memory:
+                needed, limit = (f"{size / 1e6:,.0f} MB" for size in (memory, self.max_memory))
+                return f"an estimated {needed} of memory in training, the limit is {limit}"
+        return None
+
+
+def _first_phase(recipe: Recipe) -> Recipe:
+    return dataclasses.replace(recipe, learning_rates=recipe.learning_rates[:1], epochs=recipe.epochs[:1])
+
+
+def _shortened(recipe: Recipe, epochs: int) -> Recipe:
+    """Return the recipe with so many epochs in all, its phases in proportion; phases without an epoch are left out."""
+    whole, ends, end = sum(recipe.epochs), [0], 0
+    for count in recipe.epochs:
+        end += count
+        ends.append(round(end * epochs / whole))
+    phases = [
+        (rate, after - before)
+        for rate, before, after in zip(recipe.learning_rates, ends[:-1], ends[1:], strict=True)
+        if after > before
+    ]
+    rates, counts = zip(*phases, strict=True)
+    return dataclasses.replace(recipe, learning_rates=rates, epochs=counts)

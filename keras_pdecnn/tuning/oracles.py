@@ -1,0 +1,276 @@
+"""The four ways to search, as oracles of Keras Tuner that start with the default values and survive interruptions."""
+
+from __future__ import annotations
+
+import copy
+import datetime
+import itertools
+import json
+import os
+import pathlib
+import shutil
+import sys
+import time
+
+import keras_tuner as kt
+from keras_tuner.engine.hyperparameters import Choice
+from keras_tuner.engine.trial import Trial, TrialStatus
+
+_ENDED = (TrialStatus.COMPLETED, TrialStatus.FAILED)
+REASON = "failure.txt"
+"""In the folder of a trial: why it failed, as Keras Tuner's messages from workers to the chief leave it out."""
+
+
+class SearchOracle(kt.Oracle):
+    """What the oracles of this module add to Keras Tuner's.
+
+    * The first trial has the default values.
+    * The search ends when a number of epochs has been handed out, or when a number of trials in a row has failed; an
+      exception, as in Keras Tuner, would end a worker and not the chief.
+    * The file of the oracle is replaced in one go, with a copy of the state before the last change beside it, and
+      holds all trials: after a kill at any moment, finished trials are kept and unfinished ones tried again. A file
+      that is damaged is named.
+    * With a chief and workers: a trial stays with its worker when the chief is started again; that of a worker that has
+      not been heard of for some time goes to the next one that asks, and nobody leaves before the last trial has ended.
+
+    Args:
+        folder: Folder of the search.
+        epochs: Number of epochs of a trial, where the oracle does not say it.
+        budget: Number of epochs of all trials; no trial is started once so many are handed out. Default None, any.
+        max_failures: Number of failed trials in a row that end the search; default 10.
+        patience: Seconds after which a silent worker is given up; default 60.
+        **kwargs: Arguments of the oracle.
+    """
+
+    def __init__(self, *, folder, epochs, budget=None, max_failures=10, patience=60.0, **kwargs):
+        super().__init__(max_consecutive_failed_trials=sys.maxsize, **kwargs)
+        self.folder = pathlib.Path(folder)
+        self.epochs, self.budget = epochs, budget
+        self.max_failures = max_failures
+        self.patience = patience
+        self._limits_at_end = None
+        self._start = time.monotonic()
+        self._heard = {}
+
+    # What is tried.
+
+    def populate_space(self, trial_id):
+        if self.gave_up or (self.budget is not None and self._handed_out() >= self.budget):
+            return {"status": TrialStatus.STOPPED, "values": None}
+        first = not self.start_order
+        response = super().populate_space(trial_id)
+        if first and response["status"] == TrialStatus.RUNNING:
+            defaults = kt.HyperParameters()
+            defaults.merge(self.get_space())
+            # Hyperband's own entries, such as the number of epochs, stay.
+            own = {name: value for name, value in response["values"].items() if name.startswith("tuner/")}
+            response["values"] = defaults.values | own
+        return response
+
+    @property
+    def gave_up(self) -> bool:
+        """Whether so many trials failed in a row that the search has ended."""
+        last = self.end_order[-self.max_failures :]
+        return len(last) == self.max_failures and all(self.trials[i].status == TrialStatus.FAILED for i in last)
+
+    @property
+    def finished(self) -> bool:
+        """Whether the search had come to its end, with the present budget."""
+        return self._limits_at_end == self._limits()
+
+    def trial_epochs(self, trial: Trial) -> int:
+        """Return the number of epochs at which a trial stops, those before it included where it continues another."""
+        return trial.hyperparameters.values.get("tuner/epochs", self.epochs)
+
+    def _handed_out(self) -> int:
+        before = [trial.hyperparameters.values.get("tuner/initial_epoch", 0) for trial in self.trials.values()]
+        return sum(map(self.trial_epochs, self.trials.values())) - sum(before)
+
+    def _limits(self) -> list:
+        return [self.max_trials, self.budget, self.max_failures]
+
+    # Who tries it.
+
+    @kt.synchronized
+    def create_trial(self, tuner_id):
+        self._heard[tuner_id] = time.monotonic()
+        lost = [other for other in self.ongoing_trials if other != tuner_id and self._is_silent(other)]
+        if lost and tuner_id not in self.ongoing_trials:
+            self.ongoing_trials[tuner_id] = self.ongoing_trials.pop(lost[0])
+            self.tuner_ids.discard(lost[0])
+            self.tuner_ids.add(tuner_id)
+            self.save()
+            if self.verbose:
+                trial_id = self.ongoing_trials[tuner_id].trial_id
+                print(f"{lost[0]} has not been heard of: {tuner_id} tries its trial {trial_id} again.")
+        trial = super().create_trial(tuner_id)
+        if trial.status == TrialStatus.STOPPED:
+            if self.ongoing_trials:
+                # Another worker is busy; should it be lost, this one has to take over.
+                self.tuner_ids.add(tuner_id)
+                trial.status = TrialStatus.IDLE
+            elif not self.finished:
+                self._limits_at_end = self._limits()
+                self.save()
+        return trial
+
+    def get_trial(self, trial_id):
+        # A worker asks for its trial every few seconds, to be heard of.
+        self._heard[trial_id] = time.monotonic()
+        return super().get_trial(trial_id)
+
+    @kt.synchronized
+    def update_trial(self, trial_id, metrics, step=0):
+        if trial_id in self.end_order:  # by a worker that was given up too early
+            return self.trials[trial_id]
+        return super().update_trial(trial_id, metrics, step=step)
+
+    @kt.synchronized
+    def end_trial(self, trial):
+        if trial.trial_id in self.end_order:
+            return
+        if trial.status != TrialStatus.COMPLETED and not trial.message:
+            # Workers cannot send it.
+            path = self.folder / f"trial_{trial.trial_id}" / REASON
+            trial.message = path.read_text(encoding="utf-8") if path.exists() else None
+        if self.verbose and trial.status != TrialStatus.COMPLETED:
+            print(f"\nTrial {trial.trial_id} failed: {reason(trial)}")
+        super().end_trial(trial)
+
+    @kt.synchronized
+    def forget_silent(self):
+        """Forget workers that are silent and have no trial, so that a chief need not wait for them."""
+        self.tuner_ids -= {i for i in self.tuner_ids if i not in self.ongoing_trials and self._is_silent(i)}
+
+    def _is_silent(self, tuner_id) -> bool:
+        names = [tuner_id]
+        if tuner_id in self.ongoing_trials:
+            names.append(self.ongoing_trials[tuner_id].trial_id)
+        heard = max(self._heard.get(name, self._start) for name in names)
+        return time.monotonic() - heard > self.patience
+
+    # What is kept.
+
+    def get_state(self):
+        trials = {trial_id: trial.get_state() for trial_id, trial in self.trials.items()}
+        return {**super().get_state(), "trials": trials, "limits_at_end": self._limits_at_end}
+
+    def set_state(self, state):
+        state = copy.deepcopy(state)
+        for trial_id, kept in state["trials"].items():
+            if trial_id not in self.trials:
+                self.trials[trial_id] = Trial.from_state(kept)
+                folder = self.folder / f"trial_{trial_id}"
+                folder.mkdir(exist_ok=True)
+                self.trials[trial_id].save(str(folder / "trial.json"))
+        # The files of the trials are written just before that of the oracle, which a kill may prevent.
+        for trial_id in sorted(self.trials):
+            ended = self.trials[trial_id].status in _ENDED
+            if trial_id not in state["start_order"]:
+                state["start_order"].append(trial_id)
+                if not ended:
+                    state["retry_queue"].append(trial_id)
+            if ended and trial_id not in state["end_order"]:
+                state["end_order"].append(trial_id)
+        ongoing = {i: trial for i, trial in state["ongoing_trials"].items() if trial not in state["end_order"]}
+        display, now = state["display"], datetime.datetime.now().isoformat()
+        display["search_start"] = display["search_start"] or now
+        for number, trial_id in enumerate(state["start_order"], start=1):
+            display["trial_start"].setdefault(trial_id, now)
+            display["trial_number"].setdefault(trial_id, number)
+        # Keras Tuner would give them to whoever asks first, while their workers may still be training them.
+        self._interrupted = ongoing
+        super().set_state({**state, "ongoing_trials": {}})
+        self._limits_at_end = state["limits_at_end"]
+
+    def save(self):
+        path, part = self.folder / "oracle.json", self.folder / "oracle.json.part"
+        part.write_text(json.dumps(self.get_state()), encoding="utf-8")
+        if path.exists():
+            shutil.copyfile(path, self.folder / "oracle.previous.json")
+        os.replace(part, path)
+
+    def reload(self):
+        for path in sorted(self.folder.glob("trial_*/trial.json")):
+            try:
+                Trial.load(str(path))
+            except Exception as error:  # a damaged file raises half a dozen types
+                raise ValueError(
+                    f"Not a readable trial ({_short(error)}). Delete it, and what oracle.json holds of this "
+                    f"trial is used instead. Received: {str(path)!r}"
+                ) from error
+        path = self.folder / "oracle.json"
+        try:
+            super().reload()
+        except Exception as error:
+            raise ValueError(
+                f"Not a readable state of a search ({_short(error)}). Replace it by oracle.previous.json, the state "
+                f"before the last change; the trials have files of their own. Received: {str(path)!r}"
+            ) from error
+        self.ongoing_trials = {tuner_id: self.trials[trial_id] for tuner_id, trial_id in self._interrupted.items()}
+
+
+def reason(trial) -> str | None:
+    """Return in one line why a trial failed, None if it did not."""
+    if trial.status == TrialStatus.COMPLETED or not trial.message:
+        return None
+    if "Traceback (most recent call last):" not in trial.message:
+        return trial.message
+    # The last line that does not belong to a frame names the exception.
+    lines = [line for line in trial.message.splitlines() if line[:1].strip() and ": " in line]
+    kind, text = lines[-1].split(": ", 1) if lines else ("Error", "unknown")
+    return f"{kind.rpartition('.')[2]}: {text}"
+
+
+def _short(error) -> str:
+    return " ".join(str(error).split()) or type(error).__name__
+
+
+class RandomSearch(SearchOracle, kt.oracles.RandomSearchOracle):
+    """Random search."""
+
+
+class BayesianSearch(SearchOracle, kt.oracles.BayesianOptimizationOracle):
+    """Bayesian optimisation with a Gaussian process."""
+
+
+class HyperbandSearch(SearchOracle, kt.oracles.HyperbandOracle):
+    """Hyperband: many networks for a few epochs, the better ones for more."""
+
+    def __init__(self, *, max_trials=None, **kwargs):
+        super().__init__(**kwargs)
+        self.max_trials = max_trials
+
+
+class _Grid(kt.Oracle):
+    def populate_space(self, trial_id):
+        hps = self.get_space()
+        tried = [trial.hyperparameters.values for trial in self.trials.values()]
+        for combination in itertools.product(*map(_grid_values, hps.space)):
+            hps.values = {hp.name: value for hp, value in zip(hps.space, combination, strict=True)}
+            hps.ensure_active_values()
+            if hps.values not in tried:
+                return {"status": TrialStatus.RUNNING, "values": dict(hps.values)}
+        return {"status": TrialStatus.STOPPED, "values": None}
+
+
+def _grid_values(hp) -> list:
+    values = hp.values if isinstance(hp, Choice) else sorted(hp.values)
+    return [hp.default, *(value for value in values if value != hp.default)]
+
+
+class GridSearch(SearchOracle, _Grid):
+    """All combinations, the default values first and the last hyperparameter varying fastest.
+
+    Keras Tuner's own oracle does not keep its place in its files, so that it cannot be continued. As there, ten values
+    of a continuous range are tried.
+    """
+
+
+METHODS = {
+    "random": RandomSearch,
+    "bayesian": BayesianSearch,
+    "hyperband": HyperbandSearch,
+    "grid": GridSearch,
+}
+"""The oracles by name."""

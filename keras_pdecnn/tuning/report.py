@@ -1,0 +1,163 @@
+"""What a search found: its trials as a table and a picture, and the best network, trained by its whole recipe."""
+
+from __future__ import annotations
+
+import dataclasses
+import pathlib
+import shutil
+import statistics
+
+from keras_pdecnn import plotting, training
+from keras_pdecnn.recipes import Recipe
+from keras_pdecnn.runs import RunFolder
+from keras_pdecnn.tuning.oracles import reason
+from keras_pdecnn.tuning.search import Search
+
+_COLUMNS = ("architecture", "blocks", "width", "growth", "steps", "step_size")  # shown always; others where searched
+
+
+@dataclasses.dataclass(frozen=True)
+class Outcome:
+    """A trial that has ended.
+
+    Args:
+        trial: Its name.
+        accuracy: Validation accuracy; None if it failed.
+        reason: Why it failed; None if it did not.
+        epochs: Number of epochs at which it stopped.
+        weights: Number of trainable weights.
+        recipe: The recipe that its hyperparameters stand for.
+    """
+
+    trial: str
+    accuracy: float | None
+    reason: str | None
+    epochs: int
+    weights: int
+    recipe: Recipe
+
+
+def outcomes(tuner: Search) -> list[Outcome]:
+    """Return the trials of a search that have ended, in the order of their start."""
+    oracle, hypermodel = tuner.oracle, tuner.hypermodel
+    found = []
+    for trial_id in oracle.start_order:
+        trial = oracle.get_trial(trial_id)
+        if trial.status not in ("COMPLETED", "FAILED"):
+            continue
+        recipe = hypermodel.recipe(trial.hyperparameters)
+        completed = trial.status == "COMPLETED"
+        found.append(
+            Outcome(
+                trial=trial_id,
+                accuracy=float(trial.score) if completed else None,
+                reason=None if completed else reason(trial) or "unknown",
+                epochs=oracle.trial_epochs(trial),
+                weights=hypermodel.count_weights(recipe),
+                recipe=recipe,
+            )
+        )
+    return found
+
+
+def best(found: list[Outcome]) -> Outcome:
+    """Return the trial with the highest validation accuracy; of equal ones that with fewer weights."""
+    return _ranked(found)[0]
+
+
+def to_markdown(found: list[Outcome], searched, count: int = 10) -> str:
+    """Return tables of the best trials, and of those that failed with their reasons.
+
+    Args:
+        found: Trials of a search.
+        searched: Names of the hyperparameters that were searched.
+        count: Number of trials in the first table; default 10.
+    """
+    ranked, failed = _ranked(found), [outcome for outcome in found if outcome.accuracy is None]
+    others = [name for name in searched if name not in _COLUMNS]
+    heads = ["network", "steps", "step size", "widths", *(name.replace("_", " ") for name in others)]
+    settings = lambda recipe: [  # noqa: E731
+        recipe.architecture,
+        _text(recipe.steps),
+        _text(recipe.step_size),
+        _text(recipe.widths),
+        *(_text(recipe.learning_rates[0] if name == "learning_rate" else getattr(recipe, name)) for name in others),
+    ]
+    rows = [
+        [str(rank), o.trial, f"{100 * o.accuracy:.2f} %", *settings(o.recipe), f"{o.weights:,}", str(o.epochs)]
+        for rank, o in enumerate(ranked[:count], start=1)
+    ]
+    text = f"{len(found)} trials: {len(ranked)} completed, {len(failed)} failed.\n\n"
+    text += _table(["rank", "trial", "validation accuracy", *heads, "weights", "epochs"], rows)
+    if failed:
+        rows = [[o.trial, *settings(o.recipe), o.reason] for o in failed]
+        text += "\n" + _table(["failed trial", *heads, "reason"], rows)
+    return text
+
+
+def write(found: list[Outcome], tuner: Search, folder) -> str:
+    """Write report.md and search.png into the folder of a search; return the text without the picture."""
+    folder = pathlib.Path(folder)
+    text = to_markdown(found, tuner.hypermodel.space.ranges)
+    figure = plotting.search(
+        [
+            {
+                "accuracy": outcome.accuracy,
+                "architecture": outcome.recipe.architecture,
+                "steps": _mean(outcome.recipe.steps),
+                "width": outcome.recipe.widths[0],
+                "step_size": _mean(outcome.recipe.step_size),
+                "weights": outcome.weights,
+            }
+            for outcome in found
+        ]
+    )
+    figure.savefig(folder / "search.png")
+    content = f"# Search of {tuner.hypermodel.start.data}\n\n{text}\n![Trials of the search](search.png)\n"
+    (folder / "report.md").write_text(content, encoding="utf-8")
+    return text
+
+
+def train(outcome: Outcome, folder, verbose: int | str = "auto") -> tuple[RunFolder, dict]:
+    """Train the network of a trial by its whole recipe, as an ordinary run in best-<trial> of the folder.
+
+    If it has been done already, nothing is; a run that was interrupted is started anew.
+
+    Returns:
+        The folder of the run and its metrics.
+
+    Raises:
+        training.DivergedError: If the loss stopped being finite.
+    """
+    run = RunFolder(pathlib.Path(folder, f"best-{outcome.trial}"))
+    if run.metrics.exists():
+        metrics = run.read_metrics()
+        if metrics["diverged"] is None:
+            return run, metrics
+    if run.path.exists():
+        shutil.rmtree(run.path)
+    return run, training.run(outcome.recipe, run.path, verbose=verbose).metrics
+
+
+def _ranked(found: list[Outcome]) -> list[Outcome]:
+    completed = [outcome for outcome in found if outcome.accuracy is not None]
+    return sorted(completed, key=lambda outcome: (-outcome.accuracy, outcome.weights))
+
+
+def _mean(value) -> float:
+    return statistics.mean(value) if isinstance(value, tuple) else value
+
+
+def _text(value) -> str:
+    if isinstance(value, tuple):
+        return ", ".join(map(_text, value))
+    return f"{value:.4g}" if isinstance(value, float) else str(value)
+
+
+def _table(heads: list[str], rows: list[list[str]]) -> str:
+    widths = [max(map(len, column)) for column in zip(heads, *rows, strict=True)]
+    lines = [heads, ["-" * width for width in widths], *rows]
+    return "".join(
+        "| " + " | ".join(cell.ljust(width) for cell, width in zip(line, widths, strict=True)) + " |\n"
+        for line in lines
+    )

@@ -1,0 +1,125 @@
+"""Searches in several processes: who is chief and who is worker, and how they notice each other's end.
+
+Keras Tuner's environment variables say who is who: KERASTUNER_TUNER_ID (the chief's has "chief" in it),
+KERASTUNER_ORACLE_IP and KERASTUNER_ORACLE_PORT, where the chief listens.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import socket
+import threading
+
+import grpc
+
+_ID, _IP, _PORT = "KERASTUNER_TUNER_ID", "KERASTUNER_ORACLE_IP", "KERASTUNER_ORACLE_PORT"
+_PULSE = 5.0  # seconds between two signs of life of a worker
+
+
+class ChiefError(RuntimeError):
+    """The chief of a distributed search cannot listen, does not answer, or failed."""
+
+
+def set_role(role: str, address: str | None = None, worker_id: str | None = None):
+    """Make this process the chief or a worker of a distributed search, by setting the environment variables.
+
+    Args:
+        role: "chief" or "worker".
+        address: "host:port" at which the chief listens; default None, what the variables say already.
+        worker_id: Name of the worker. One that is started again under its name gets its unfinished trial again.
+            Default None, made of the names of machine and process.
+
+    Raises:
+        ValueError: If the address is none, or the name of a worker is that of a chief.
+    """
+    host, port = os.environ.get(_IP, ""), os.environ.get(_PORT, "")
+    if address is not None:
+        host, _, port = address.rpartition(":")
+    if not host or not port.isdecimal():
+        raise ValueError(f"A {role} needs the address of the chief, host:port. Received: address={address!r}")
+    name = "chief"
+    if role == "worker":
+        name = worker_id or f"{socket.gethostname()}-{os.getpid()}".replace("chief", "")
+        if "chief" in name:
+            raise ValueError(f"Keras Tuner takes this name for the chief's. Received: worker_id={worker_id!r}")
+    os.environ.update({_ID: name, _IP: host, _PORT: port})
+
+
+def tuner_address() -> str | None:
+    """Return the address at which the chief listens; None if the search is not distributed.
+
+    Raises:
+        ValueError: If only some of the environment variables are there.
+    """
+    if _IP not in os.environ:
+        return None
+    missing = [name for name in (_ID, _PORT) if not os.environ.get(name)]
+    if missing:
+        raise ValueError(f"A distributed search also needs {', '.join(missing)}. Received: {_IP}={os.environ[_IP]!r}")
+    return f"{os.environ[_IP]}:{os.environ[_PORT]}"
+
+
+def tuner_id() -> str:
+    """Return the name of this process in a search."""
+    return os.environ.get(_ID, "tuner0")
+
+
+def is_chief() -> bool:
+    """Return whether this process is the chief of a distributed search."""
+    return tuner_address() is not None and "chief" in tuner_id()
+
+
+def is_worker() -> bool:
+    """Return whether this process is a worker of a distributed search."""
+    return tuner_address() is not None and "chief" not in tuner_id()
+
+
+def serve(search, oracle):
+    """Run the search of a chief; return when all is done and every worker knows it, or has not been heard of.
+
+    Raises:
+        ChiefError: If it cannot listen at its address.
+    """
+    with _repeat(oracle.forget_silent):
+        try:
+            search()
+        except RuntimeError as error:  # of gRPC
+            raise ChiefError(f"The chief cannot listen at {tuner_address()}: {error}") from error
+
+
+def work(search):
+    """Run the search of a worker; should the chief be stopped in the middle of an answer, wait for it to come back.
+
+    Raises:
+        ChiefError: If the chief does not answer for an hour, or answers with an error.
+    """
+    while True:
+        try:
+            return search()
+        except grpc.RpcError as error:
+            if error.code() == grpc.StatusCode.DEADLINE_EXCEEDED:
+                raise ChiefError(f"No chief has answered at {tuner_address()} for an hour.") from error
+            if error.code() != grpc.StatusCode.UNAVAILABLE:
+                raise ChiefError(f"The chief failed: {error.details()}") from error
+
+
+def pulse(oracle, trial_id: str):
+    """Return a context in which the chief hears of this worker while it is busy with a trial."""
+    return _repeat(lambda: oracle.get_trial(trial_id))
+
+
+@contextlib.contextmanager
+def _repeat(call):
+    done = threading.Event()
+
+    def beat():
+        while not done.wait(_PULSE):
+            with contextlib.suppress(grpc.RpcError):
+                call()
+
+    threading.Thread(target=beat, daemon=True).start()
+    try:
+        yield
+    finally:
+        done.set()

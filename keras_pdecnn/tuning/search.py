@@ -1,0 +1,203 @@
+"""A search from its start, or where it was interrupted, to its end: in one process, or with a chief and workers."""
+
+from __future__ import annotations
+
+import contextlib
+import functools
+import json
+import pathlib
+import time
+
+import keras_tuner as kt
+from keras_tuner.engine.trial import TrialStatus
+
+from keras_pdecnn import arguments
+from keras_pdecnn.tuning.hypermodel import PDEHyperModel
+from keras_pdecnn.tuning.oracles import METHODS, REASON, SearchOracle, reason
+from keras_pdecnn.tuning.roles import is_chief, is_worker, pulse, serve, tuner_id, work
+
+OBJECTIVE = kt.Objective("val_accuracy", "max")
+
+_ASK = 1.0  # seconds between two requests for a trial, at least: Keras Tuner's idle workers would ask without a pause
+
+
+class SearchFailedError(RuntimeError):
+    """No trial of a search succeeded."""
+
+
+class Search(kt.Hyperband):
+    """The tuner of every method: Hyperband's way of running a trial, where its oracle asks for no epochs, is the usual.
+
+    Args:
+        oracle: An oracle of this package.
+        hypermodel: What is searched.
+        **kwargs: Further arguments of `keras_tuner.Tuner`.
+    """
+
+    def __init__(self, oracle, hypermodel, **kwargs):
+        # Past the constructor of Hyperband, which makes an oracle of its own.
+        kt.Tuner.__init__(self, oracle, hypermodel, **kwargs)
+        self._asked = -_ASK
+        self._failure = None
+
+    def pre_create_trial(self):
+        time.sleep(max(0.0, self._asked + _ASK - time.monotonic()))
+        self._asked = time.monotonic()
+
+    def run_trial(self, trial, *args, **kwargs):
+        with pulse(self.oracle, trial.trial_id) if is_worker() else contextlib.nullcontext():
+            try:
+                return super().run_trial(trial, *args, **kwargs)
+            except kt.errors.FailedTrialError as error:
+                # Passed on, it would be printed with its traceback, which is for errors that nobody has foreseen.
+                self._failure = str(error)
+                return {OBJECTIVE.name: 0.0}
+
+    def on_trial_end(self, trial):
+        if self._failure is not None:
+            trial.status, trial.message, self._failure = TrialStatus.FAILED, self._failure, None
+        if trial.message:
+            pathlib.Path(self.get_trial_dir(trial.trial_id), REASON).write_text(trial.message, encoding="utf-8")
+        super().on_trial_end(trial)
+
+
+def search(
+    hypermodel: PDEHyperModel,
+    folder,
+    method="random",
+    trials=12,
+    budget=None,
+    seed=0,
+    max_failures=10,
+    patience=60.0,
+    strategy=None,
+    verbose=1,
+) -> Search:
+    """Search hyperparameters by validation accuracy, the default values first.
+
+    If the folder holds the same search already, it goes on: finished trials are kept, unfinished ones tried again;
+    `trials`, `budget`, `max_failures` and `patience` may be others than before.
+
+    With the environment variables of `roles` this process is the chief, which returns when all is done, or one of its
+    workers. All must see the same folder.
+
+    Args:
+        hypermodel: What is searched.
+        folder: Folder of the search.
+        method: "random" (default), "bayesian", "hyperband" or "grid".
+        trials: Number of trials; default 12, None for as many as there are.
+        budget: Number of epochs of all trials: no trial is started once so many are handed out. Default None, any.
+        seed: Of what is tried; default 0.
+        max_failures: Number of failed trials in a row that end the search; default 10.
+        patience: Seconds after which the trial of a worker that is silent goes to another; default 60.
+        strategy: A `tf.distribute.Strategy` for every trial; default None.
+        verbose: 0 is silent, 1 (default) shows Keras Tuner's progress, 2 a line for every epoch, too.
+
+    Returns:
+        The tuner, with everything that Keras Tuner's have.
+
+    Raises:
+        ValueError: If an argument is outside its range, the folder holds another search, or a file in it is damaged.
+        SearchFailedError: If no trial succeeded.
+        roles.ChiefError: If the chief of a distributed search cannot listen, does not answer, or failed.
+
+    Example:
+        >>> tuner = search(PDEHyperModel("digits"), "searches/digits", trials=20)
+        >>> tuner.get_best_hyperparameters()[0].values
+    """
+    folder = pathlib.Path(folder).expanduser().absolute()
+    oracle = _make_oracle(hypermodel, folder, method, trials, budget, seed, max_failures, patience)
+    settings = _describe(hypermodel, method, seed)
+    _enter(folder, settings)
+    tuner = Search(
+        oracle,
+        hypermodel,
+        distribution_strategy=strategy,
+        directory=folder.parent,
+        project_name=folder.name,
+    )
+    oracle.verbose = verbose
+    run = functools.partial(tuner.search, **({} if verbose == 1 else {"verbose": verbose}))
+    if is_worker():
+        work(run)
+        return tuner
+    if not is_chief():
+        run()
+    elif not oracle.finished:
+        serve(run, oracle)
+    if not any(trial.status == TrialStatus.COMPLETED for trial in oracle.trials.values()):
+        last = oracle.trials[oracle.end_order[-1]] if oracle.end_order else None
+        raise SearchFailedError(
+            f"No trial succeeded: {len(oracle.end_order)} failed"
+            + (f", the last one because: {reason(last)}" if last else "")
+            + f". The search is in {str(folder)!r}."
+        )
+    return tuner
+
+
+def _make_oracle(hypermodel, folder, method, trials, budget, seed, max_failures, patience) -> SearchOracle:
+    arguments.check_choice("method", method, tuple(METHODS))
+    kwargs = {
+        "folder": folder,
+        "objective": OBJECTIVE,
+        "epochs": hypermodel.epochs,
+        "max_trials": None if trials is None else arguments.check_positive_integer("trials", trials),
+        "budget": None if budget is None else arguments.check_positive_integer("budget", budget),
+        "seed": seed + 1,  # 0 would be none
+        "max_failures": arguments.check_positive_integer("max_failures", max_failures),
+        "patience": arguments.check_positive("patience", patience),
+    }
+    if method == "hyperband":
+        kwargs["max_epochs"] = hypermodel.epochs
+    if method == "bayesian":
+        # Keras Tuner would try three for each hyperparameter at random, which a short search ends with.
+        dimensions = len(hypermodel.space.ranges)
+        expected = trials or (budget or 0) // hypermodel.epochs or 3 * dimensions
+        kwargs["num_initial_points"] = max(3, min(3 * dimensions, expected // 3))
+    return METHODS[method](**kwargs)
+
+
+def _describe(hypermodel: PDEHyperModel, method: str, seed: int) -> dict:
+    space = hypermodel.space
+    return {
+        "method": method,
+        "seed": seed,
+        "ranges": {name: list(values) for name, values in space.ranges.items()},
+        "fixed": space.fixed,
+        "final_time": space.final_time,
+        "validation": hypermodel.validation,
+        "epochs": hypermodel.epochs,
+        "max_weights": hypermodel.max_weights,
+        "max_memory": hypermodel.max_memory,
+        "recipe": hypermodel.start.to_dict(),
+    }
+
+
+def _enter(folder: pathlib.Path, settings: dict):
+    """Make the folder of a new search, or check that the folder holds this one."""
+    path = folder / "search.json"
+    if path.exists():
+        try:
+            found = json.loads(path.read_text(encoding="utf-8"))
+            other = [name for name, value in settings.items() if found[name] != value]
+        except (OSError, ValueError, KeyError, TypeError) as error:
+            raise ValueError(f"Not readable settings of a search ({error}). Received: {str(path)!r}") from error
+        if other:
+            raise ValueError(
+                f"The folder holds a search with another {', '.join(other)}; choose another folder. "
+                f"Received: {str(folder)!r}"
+            )
+    elif folder.exists() and any(folder.iterdir()) and not is_worker():
+        raise ValueError(f"The folder of a new search must be empty. Received: {str(folder)!r}")
+    else:
+        try:
+            folder.mkdir(parents=True, exist_ok=True)
+        except OSError as error:
+            raise ValueError(f"The folder cannot be made ({error}). Received: {str(folder)!r}") from error
+        if not is_worker():
+            part = path.with_name(path.name + ".part")
+            part.write_text(json.dumps(settings, indent=2), encoding="utf-8")
+            part.replace(path)
+    if not is_worker() and (folder / "oracle.json").exists():
+        # Keras Tuner goes on with a search if the (empty) file of the tuner is there, which it writes after a trial.
+        (folder / f"{tuner_id()}.json").write_text("{}")

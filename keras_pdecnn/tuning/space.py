@@ -1,0 +1,185 @@
+"""What can be searched: hyperparameters of a network and its training, and the recipe that their values stand for."""
+
+from __future__ import annotations
+
+import dataclasses
+import math
+import statistics
+
+import keras_tuner as kt
+
+from keras_pdecnn import arguments
+from keras_pdecnn.recipes import ARCHITECTURES, Recipe
+
+DEFAULT = ("architecture", "width", "steps", "step_size")
+"""The hyperparameters that are searched unless told otherwise."""
+
+NAMES = (
+    "architecture",
+    "blocks",
+    "width",
+    "growth",
+    "steps",
+    "step_size",
+    "activation",
+    "time_smoothness",
+    "weight_decay",
+    "learning_rate",
+    "batch_size",
+)
+"""The hyperparameters there are."""
+
+_WHOLE = ("blocks", "width", "steps", "batch_size")
+_LINEAR = (*_WHOLE, "growth")  # the others are searched on a logarithmic scale
+_TEXT = ("architecture", "activation")
+
+
+class Space:
+    """Hyperparameters around a recipe; what is not searched is as in the recipe.
+
+    The width of block i is that of the recipe, times width / (the recipe's) and (growth / (the recipe's))^i, rounded to
+    an even number; where the recipe has no block i, its last width grows on. With the recipe's own values it is
+    exactly the recipe.
+
+    Args:
+        recipe: The recipe to start from.
+        input_shape: (*space, channels) of an example.
+        settings: For each name of `NAMES`: True, the default range; False, the recipe's value; a tuple (low, high); a
+            list of choices; or any other value, which is then fixed.
+        final_time: T = steps * step_size of every block, held fixed; None, step_size is its own setting.
+
+    Raises:
+        ValueError: If a range is none, a value in it is not possible, or nothing is left to search.
+    """
+
+    def __init__(self, recipe: Recipe, input_shape, settings: dict, final_time: float | None = None):
+        self.recipe = recipe
+        self.final_time = None if final_time is None else arguments.check_positive("final_time", final_time)
+        self._own = _own_values(recipe)
+        self.fixed, self.ranges = {}, {}
+        for name, setting in settings.items():
+            if name == "step_size" and self.final_time is not None:
+                if not isinstance(setting, bool):
+                    raise ValueError(
+                        "step_size is final_time / steps and has no range of its own. "
+                        f"Received: step_size={setting!r}, final_time={final_time!r}"
+                    )
+            elif setting is True:
+                self.ranges[name] = _default_range(name, recipe, input_shape)
+            elif isinstance(setting, tuple | list):
+                self.ranges[name] = _check_range(name, setting)
+            elif setting is not False:
+                self.fixed[name] = setting
+        if not self.ranges:
+            raise ValueError(f"There is nothing to search: every setting is fixed. Received: {settings!r}")
+        for name, values in self.ranges.items():
+            for value in values:  # the ends of a range, or all choices
+                self._apply({**self.fixed, name: value})
+
+    def declare(self, hp: kt.HyperParameters) -> dict:
+        """Declare the hyperparameters, by default the recipe's values or the nearest in range; return values."""
+        return {name: self._declare(hp, name, values) for name, values in self.ranges.items()}
+
+    def to_recipe(self, hp: kt.HyperParameters) -> Recipe:
+        """Return the recipe that the values of the hyperparameters stand for."""
+        return self._apply({**self.fixed, **self.declare(hp)})
+
+    def _declare(self, hp, name, values):
+        start = self._own[name]
+        if isinstance(values, list):
+            if start not in values:
+                start = values[0] if name in _TEXT else min(values, key=lambda value: abs(value - start))
+            return hp.Choice(name, values, default=start)
+        low, high = values
+        start = min(max(start, low), high)
+        if name in _WHOLE:
+            return hp.Int(name, low, high, step=2 if name == "width" else 1, default=start)
+        sampling = "linear" if name in _LINEAR or low <= 0 else "log"
+        return hp.Float(name, low, high, sampling=sampling, default=start)
+
+    def _apply(self, values: dict) -> Recipe:
+        """Return the recipe with these values; a value that is the recipe's own changes nothing."""
+        recipe = self.recipe
+        values = {name: value for name, value in values.items() if value != self._own[name]}
+        changes = {name: values[name] for name in values if name not in ("blocks", "width", "growth", "learning_rate")}
+        if not values.keys().isdisjoint(("blocks", "width", "growth")):
+            changes |= self._widths(values)
+        if "learning_rate" in values:
+            factor = values["learning_rate"] / recipe.learning_rates[0]
+            changes["learning_rates"] = tuple(factor * rate for rate in recipe.learning_rates)
+        if recipe.backprop == "reversible" and values.get("architecture") in ("parabolic", "residual"):
+            changes["backprop"] = None
+        if self.final_time is not None:
+            steps = changes.get("steps", recipe.steps)
+            several = isinstance(steps, tuple)
+            changes["step_size"] = tuple(self.final_time / n for n in steps) if several else self.final_time / steps
+        return dataclasses.replace(recipe, **changes)
+
+    def _widths(self, values: dict) -> dict:
+        recipe, own = self.recipe, self._own
+        count = arguments.check_positive_integer("blocks", values.get("blocks", own["blocks"]))
+        factor = arguments.check_positive("width", values.get("width", own["width"])) / own["width"]
+        growth = arguments.check_positive("growth", values.get("growth", own["growth"])) / own["growth"]
+        widths = []
+        for i in range(count):
+            beyond = max(0, i + 1 - len(recipe.widths))
+            width = recipe.widths[i - beyond] * own["growth"] ** beyond * factor * growth**i
+            widths.append(2 * max(1, round(width / 2)))
+        changes = {"widths": tuple(widths)}
+        if recipe.head_width is not None:
+            changes["head_width"] = max(1, round(recipe.head_width * widths[-1] / recipe.widths[-1]))
+        if count != own["blocks"]:
+            # What the recipe says block by block cannot be continued.
+            changes |= {name: own[name] for name in ("steps", "step_size") if name not in values}
+        return changes
+
+
+def _own_values(recipe: Recipe) -> dict:
+    """Return the recipe's value of each hyperparameter, one number for what it says block by block."""
+    widths, count = recipe.widths, len(recipe.widths)
+    steps = recipe.steps if isinstance(recipe.steps, int) else round(statistics.mean(recipe.steps))
+    step_size = recipe.step_size if isinstance(recipe.step_size, float) else statistics.mean(recipe.step_size)
+    return {
+        "architecture": recipe.architecture,
+        "blocks": count,
+        "width": widths[0],
+        "growth": (widths[-1] / widths[0]) ** (1 / (count - 1)) if count > 1 else 2.0,
+        "steps": steps,
+        "step_size": step_size,
+        "activation": recipe.activation,
+        "time_smoothness": recipe.time_smoothness,
+        "weight_decay": recipe.weight_decay,
+        "learning_rate": recipe.learning_rates[0],
+        "batch_size": recipe.batch_size,
+    }
+
+
+def _default_range(name: str, recipe: Recipe, input_shape) -> tuple | list:
+    own = _own_values(recipe)
+    # Every connector but the last halves each axis.
+    sides = [side for side in input_shape[:-1] if side]
+    ranges = {
+        "architecture": list(ARCHITECTURES),
+        "blocks": (1, min(4, int(math.log2(min(sides, default=8))) + 1)),
+        "width": (2 * max(1, own["width"] // 4), 2 * own["width"]),
+        "growth": (1.0, 2.5),
+        "steps": (1, 8),
+        "activation": list(dict.fromkeys(["relu", "tanh", "silu", own["activation"]])),
+        "batch_size": sorted({max(1, own["batch_size"] // 2), own["batch_size"], 2 * own["batch_size"]}),
+    }
+    ranges |= {key: (own[key] / 10, 3 * own[key]) for key in ("step_size", "learning_rate")}
+    ranges |= {key: sorted({0.0, 1e-5, 1e-4, 1e-3, 1e-2, own[key]}) for key in ("time_smoothness", "weight_decay")}
+    return ranges[name]
+
+
+def _check_range(name: str, values) -> tuple | list:
+    kind = str if name in _TEXT else int if name in _WHOLE else float
+    suits = (lambda value: isinstance(value, str)) if kind is str else arguments.is_number
+    fits = len(values) > 0 and all(map(suits, values)) and (kind is not int or all(v == int(v) for v in values))
+    if isinstance(values, tuple):
+        fits = fits and kind is not str and len(values) == 2 and values[0] <= values[1]
+    if not fits:
+        what = {str: "a list of names", int: "(low, high) or a list of integers", float: "(low, high) or a list"}[kind]
+        raise ValueError(f"The range of {name} must be {what}. Received: {name}={values!r}")
+    values = type(values)(kind(value) for value in values)
+    return values if isinstance(values, tuple) else list(dict.fromkeys(values))
