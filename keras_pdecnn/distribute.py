@@ -77,7 +77,7 @@ def worker(strategy: tf.distribute.Strategy) -> tuple[int, int]:
     if not in_cluster(strategy):
         return 0, 1
     resolver = strategy.cluster_resolver
-    workers = [job_index for job_index in _tasks(resolver.cluster_spec().as_dict())]
+    workers = _tasks(resolver.cluster_spec().as_dict())
     return workers.index((resolver.task_type, resolver.task_id)), len(workers)
 
 

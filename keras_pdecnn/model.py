@@ -50,15 +50,12 @@ class PDEModel(keras.Model):
         with replicated.report_uneven_batches():
             return super().fit(**settings)
 
-    def train_step(self, data):
-        return self._reducible(super().train_step(data))
-
     def test_step(self, data):
         if not self._is_replicated:
             return super().test_step(data)
         # The loss of no examples would be no number.
         some = replicated.count_rows(data) > 0
-        return self._reducible(tf.cond(some, lambda: super(PDEModel, self).test_step(data), self.get_metrics_result))
+        return tf.cond(some, lambda: super(PDEModel, self).test_step(data), self.get_metrics_result)
 
     def predict_step(self, data):
         if not self._is_replicated:
@@ -73,16 +70,21 @@ class PDEModel(keras.Model):
         strategy = self.distribute_strategy
         return strategy.num_replicas_in_sync > 1 or distribute.in_cluster(strategy)
 
-    def _reducible(self, logs: dict) -> dict:
-        """Give the logs of a replica an axis: over workers Keras averages along axis 0, which a scalar lacks."""
-        if not distribute.in_cluster(self.distribute_strategy):
-            return logs
-        return keras.tree.map_structure(lambda value: tf.reshape(value, [1]), logs)
+    # The two methods of Keras overridden below are not public. They are what `fit` over several workers fails for
+    # (keras issue 20585). Keras builds loss and metrics from a first batch, which it takes from the data and averages
+    # over the replicas, where shapes and types suffice; a dataset whose passes are counted would start with its second.
 
-    # The only methods of Keras overridden here that are not public. Keras builds loss and metrics from a first batch,
-    # which it takes from the data and averages over the replicas; over several workers that fails (keras issue
-    # 20585), and a data set whose passes are counted would start with the second. Shapes and types are all it needs.
     def _maybe_symbolic_build(self, iterator=None, data_batch=None):
         if self._is_replicated and iterator is not None:
             data_batch, iterator = replicated.first_replica(iterator._get_iterator().element_spec), None
         super()._maybe_symbolic_build(iterator=iterator, data_batch=data_batch)
+
+    # It also averages the logs of all workers along axis 0, which a scalar does not have.
+    def _make_function(self, step_function):
+        if not distribute.in_cluster(self.distribute_strategy):
+            return super()._make_function(step_function)
+
+        def step(data):
+            return keras.tree.map_structure(lambda value: tf.reshape(value, [1]), step_function(data))
+
+        return super()._make_function(step)

@@ -1,4 +1,4 @@
-"""The data of a model on several replicas: batches that divide, an order that all workers share, replicas without any."""
+"""The data of a model on several replicas: batches that divide, one order for all workers, replicas without any."""
 
 from __future__ import annotations
 
@@ -12,7 +12,18 @@ import tensorflow as tf
 
 from keras_pdecnn import distribute
 
-_UNEVEN = "A global batch must divide by the number of replicas. Received: a batch of {} examples and {} replicas"
+_UNEVEN = (
+    "Every global batch must divide by the number of replicas; a smaller last one can be left out (drop_remainder). "
+    "Received: a batch of {} examples and {} replicas"
+)
+
+
+def check_divides(sizes, strategy: tf.distribute.Strategy):
+    """Raise ValueError if a global batch of one of these sizes does not divide by the number of replicas."""
+    replicas = strategy.num_replicas_in_sync
+    for size in sizes:
+        if size % replicas:
+            raise ValueError(_UNEVEN.format(size, replicas))
 
 
 def training_data(settings: dict, strategy: tf.distribute.Strategy) -> dict:
@@ -26,16 +37,15 @@ def training_data(settings: dict, strategy: tf.distribute.Strategy) -> dict:
     if isinstance(x, tf.data.Dataset):
         size = tf.nest.flatten(x.element_spec)[0].shape[0]
         if size is not None:
-            _check(size, replicas)
-        return settings | {"x": x.map(lambda *batch: _checked(batch, replicas))}
+            check_divides([size], strategy)
+        return settings | {"x": x.map(lambda *batch: _checked(batch, replicas)), "shuffle": False}
     arrays = [entry for entry in keras.tree.flatten((x, settings["y"], settings["sample_weight"])) if entry is not None]
     if not all(isinstance(entry, np.ndarray | tf.Tensor) for entry in arrays):
         return settings
     count, batch_size = len(arrays[0]), settings["batch_size"] or 32
     if settings["validation_split"] and settings["validation_data"] is None:
         count = math.floor(count * (1 - settings["validation_split"]))
-    for size in {min(batch_size, count), count % batch_size}:
-        _check(size, replicas)
+    check_divides([min(batch_size, count), count % batch_size], strategy)
     if settings["shuffle"] and distribute.worker(strategy)[1] > 1:
         settings = _shuffled_alike(settings, strategy, count, batch_size)
     return settings
@@ -67,11 +77,6 @@ def pad_to_one_row(batch):
 def first_replica(spec):
     """Return what the first replica receives of a distributed dataset: one spec for each of its entries."""
     return tf.nest.map_structure(lambda entry: tf.nest.flatten(entry, expand_composites=True)[0], spec)
-
-
-def _check(size: int, replicas: int):
-    if size % replicas:
-        raise ValueError(_UNEVEN.format(size, replicas))
 
 
 def _checked(batch: tuple, replicas: int):
