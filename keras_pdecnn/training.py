@@ -14,7 +14,7 @@ import tensorflow as tf
 
 from keras_pdecnn import data, distribute, models, plotting, replicated
 from keras_pdecnn.callbacks import Divergence, DivergenceGuard
-from keras_pdecnn.checkpoints import CheckpointError, CheckpointFolder, CheckpointWriter
+from keras_pdecnn.checkpoints import Checkpoint, CheckpointError, CheckpointFolder, CheckpointWriter
 from keras_pdecnn.recipes import Recipe
 from keras_pdecnn.runs import RunFolder, default_path
 
@@ -250,55 +250,38 @@ def run(
         StoppedError: If a file could not be written, or another worker no longer answers.
     """
     strategy = strategy or tf.distribute.get_strategy()
-    with _report_failures(strategy):
-        return _run(recipe, folder, callbacks, verbose, strategy, resume)
+    with _report_lost_worker(strategy):
+        recipe, path = distribute.from_chief(strategy, lambda: _open(recipe, folder, resume))
+        with _report_files(path):
+            return _train(recipe, RunFolder(path), callbacks, verbose, strategy)
 
 
-def _run(recipe, folder, callbacks, verbose, strategy, resume) -> Result:
+def _train(recipe: Recipe, folder: RunFolder, callbacks, verbose, strategy: tf.distribute.Strategy) -> Result:
     is_chief = distribute.worker(strategy)[0] == 0
-    recipe, path = distribute.from_chief(strategy, lambda: _open(recipe, folder, resume))
-    folder = RunFolder(path)
     dataset = load_data(recipe)
-    size, rest = (
-        dataset.info.sizes["train"],
-        0 if recipe.drop_remainder else dataset.info.sizes["train"] % recipe.batch_size,
-    )
-    replicated.check_divides({min(size, recipe.batch_size), rest}, strategy)
+    replicated.check_divides(dataset.training.examples.batch_sizes, strategy)
     with strategy.scope():
         model = compile(build(recipe, dataset.info), recipe, dataset.steps_per_epoch)
-
-    checkpoints = CheckpointFolder(folder.checkpoints)
-    if is_chief and not folder.is_begun():
-        folder.create()
-        folder.write_config(recipe, dataset.info)
-    last = distribute.from_chief(strategy, checkpoints.read_last)
-    first_epoch, seconds = (last.epoch, last.seconds) if last else (0, 0.0)
-    if last:
-        with strategy.scope():
+        last = distribute.from_chief(strategy, lambda: _begin(folder, recipe, dataset.info))
+        if last:
             last.restore(model)
+    first_epoch, seconds = (last.epoch, last.seconds) if last else (0, 0.0)
 
     # First, so that it sees the weights before any other callback acts on them.
     guard = DivergenceGuard()
-    writers, checkpoint = [], []
+    used = [guard, *callbacks]
     if is_chief:
-        folder.cut_history(first_epoch)
-        writers += [
+        used = [
+            guard,
             keras.callbacks.CSVLogger(folder.history, append=True),
             keras.callbacks.TensorBoard(folder.logs, write_graph=False),
+            *callbacks,
+            # Last: the others have done what they do to the weights, and the files of the epoch are written.
+            CheckpointWriter(CheckpointFolder(folder.checkpoints), seconds),
         ]
-        # Last, when the others have done what they do to the weights, and the files of the epoch are written.
-        checkpoint = [CheckpointWriter(checkpoints, seconds)]
     start = time.perf_counter() - seconds
-    fit(
-        model,
-        dataset,
-        recipe,
-        [guard, *writers, *callbacks, *checkpoint],
-        first_epoch=first_epoch,
-        verbose=verbose if is_chief else 0,
-    )
+    fit(model, dataset, recipe, used, first_epoch, verbose if is_chief else 0)
     seconds = time.perf_counter() - start
-
     metrics = {
         **evaluate(model, dataset.test),
         "seconds": round(seconds, 3),
@@ -306,22 +289,10 @@ def _run(recipe, folder, callbacks, verbose, strategy, resume) -> Result:
         "diverged": dataclasses.asdict(guard.divergence) if guard.divergence else None,
     }
     x, labels = _spread(dataset.test, dataset.info.sizes["test"], count=12)
-    probabilities = model.predict(x, verbose=0)
+    shown = x, labels, model.predict(x, verbose=0)
+    # The other workers wait for it: whoever leaves earlier looks lost.
+    distribute.from_chief(strategy, lambda: _write(folder, model, metrics, shown, dataset.info.class_names))
 
-    def write():
-        model.save(folder.model)
-        folder.write_metrics(metrics)
-        names = dataset.info.class_names
-        figures = {
-            folder.training_curves: plotting.training_curves(folder.read_history()),
-            folder.confusion_matrix: plotting.confusion_matrix(metrics["confusion_matrix"], names),
-            folder.predictions: plotting.predictions(x, labels, probabilities, names),
-        }
-        for picture, figure in figures.items():
-            figure.savefig(picture)
-
-    # The other workers wait for it: whoever left earlier would look lost.
-    distribute.from_chief(strategy, write)
     result = Result(folder, model, metrics)
     if guard.divergence:
         raise DivergedError(guard.divergence, result)
@@ -346,20 +317,50 @@ def _open(recipe: Recipe | None, path, resume: bool) -> tuple[Recipe, str]:
     return found, str(folder.path)
 
 
+def _begin(folder: RunFolder, recipe: Recipe, info: data.Info) -> Checkpoint | None:
+    """Make the folder of a new run; return the last checkpoint of one that is resumed, and cut its history there."""
+    if not folder.is_begun():
+        folder.create()
+        folder.write_config(recipe, info)
+    last = CheckpointFolder(folder.checkpoints).read_last()
+    folder.cut_history(last.epoch if last else 0)
+    return last
+
+
+def _write(folder: RunFolder, model: keras.Model, metrics: dict, shown: tuple, class_names):
+    """Write what a run ends with; `shown` are some test examples, their labels and their predictions."""
+    model.save(folder.model)
+    folder.write_metrics(metrics)
+    figures = {
+        folder.training_curves: plotting.training_curves(folder.read_history()),
+        folder.confusion_matrix: plotting.confusion_matrix(metrics["confusion_matrix"], class_names),
+        folder.predictions: plotting.predictions(*shown, class_names),
+    }
+    for path, figure in figures.items():
+        figure.savefig(path)
+
+
 @contextlib.contextmanager
-def _report_failures(strategy: tf.distribute.Strategy):
-    """Raise a StoppedError for what may happen to a run from outside."""
+def _report_files(path):
+    """Raise a StoppedError if a file cannot be written."""
     try:
         yield
     except CheckpointError as error:
         raise StoppedError(str(error)) from error
     except OSError as error:
-        raise StoppedError(f"The run stopped, a file could not be written: {error}.") from error
+        raise StoppedError(f"The run in {str(path)!r} stopped, a file could not be written: {error}.") from error
+
+
+@contextlib.contextmanager
+def _report_lost_worker(strategy: tf.distribute.Strategy):
+    """Raise a StoppedError on the other workers if one of them is gone."""
+    try:
+        yield
     except _LOST as error:
         if not distribute.in_cluster(strategy):
             raise
         index, count = distribute.worker(strategy)
-        reason = str(error).partition("The error could be from a previous operation")[0].splitlines()
+        reason = str(error).partition("The error could be from a previous operation")[0].strip().splitlines()
         raise StoppedError(
             f"Worker {index} of {count} stopped, as another one no longer answers: start all of them again with "
             f"--resume. TensorFlow says: {' '.join(reason[-3:])}"
