@@ -86,14 +86,14 @@ class CheckpointFolder:
         Raises:
             CheckpointError: If it cannot be written.
         """
-        path = self.path / f"epoch-{checkpoint.epoch:05d}.checkpoint"
+        path, good = self.path / f"epoch-{checkpoint.epoch:05d}.checkpoint", []
         try:
             self.path.mkdir(exist_ok=True)
+            good = self.paths()
             files.replace(path, _to_bytes(checkpoint))
             for old in self.paths()[: -self.keep]:
                 old.unlink()
         except OSError as error:
-            good = self.paths()
             last = f"the last one is {str(good[-1])!r}" if good else "there is none before it"
             raise CheckpointError(
                 f"The checkpoint {str(path)!r} could not be written ({error.strerror}); {last}."

@@ -1,8 +1,11 @@
 """Checkpoints: what they hold, that damage is noticed, that writing never harms the ones before."""
 
+import contextlib
 import os
+import pathlib
 import resource
 import signal
+import tempfile
 
 import keras
 import numpy as np
@@ -113,21 +116,33 @@ def two_written(model, tmp_path):
     return folder
 
 
-def test_no_permission(model, two_written):
-    before = {path: path.read_bytes() for path in two_written.paths()}
-    two_written.path.chmod(0o500)
-    root = os.geteuid() == 0
-    if root:  # whom permissions do not stop
-        two_written.path.parent.chmod(0o755)
+@pytest.fixture
+def as_anybody():
+    """Return a context in which permissions count, which they do not for root."""
+
+    @contextlib.contextmanager
+    def drop():
         os.seteuid(65534)
-    try:
-        with pytest.raises(CheckpointError, match=r"epoch-00003.*Permission denied.*epoch-00002"):
-            two_written.write(Checkpoint.of(model, 3, 0.0))
-    finally:
-        if root:
+        try:
+            yield
+        finally:
             os.seteuid(0)
-        two_written.path.chmod(0o700)
-    assert {path: path.read_bytes() for path in two_written.path.iterdir()} == before
+
+    return drop if os.geteuid() == 0 else contextlib.nullcontext
+
+
+def test_no_permission(model, as_anybody):
+    with tempfile.TemporaryDirectory() as name:
+        os.chmod(name, 0o755)
+        folder = CheckpointFolder(pathlib.Path(name, "checkpoints"))
+        for epoch in (1, 2):
+            folder.write(Checkpoint.of(model, epoch, 0.0))
+        before = {path: path.read_bytes() for path in folder.paths()}
+        folder.path.chmod(0o555)
+        with as_anybody(), pytest.raises(CheckpointError, match=r"epoch-00003.*Permission denied.*epoch-00002"):
+            folder.write(Checkpoint.of(model, 3, 0.0))
+        folder.path.chmod(0o755)
+        assert {path: path.read_bytes() for path in folder.path.iterdir()} == before
 
 
 def test_a_file_that_cannot_be_written_to_its_end(model, two_written):

@@ -56,7 +56,7 @@ def assert_same(first, second):
     assert metrics == other_metrics
 
 
-@pytest.mark.parametrize("dtype", ["float32", "mixed_float16"])
+@pytest.mark.parametrize("dtype", ["float32", pytest.param("mixed_float16", marks=pytest.mark.slow)])
 def test_a_resumed_run_is_the_same(recipe, tmp_path, dtype):
     recipe = dataclasses.replace(recipe, dtype=dtype, backprop="stored")
     training.run(recipe, tmp_path / "whole", verbose=0)
