@@ -67,18 +67,15 @@ def _multi_worker() -> tf.distribute.Strategy:
 
 
 def in_cluster(strategy: tf.distribute.Strategy) -> bool:
-    """Return whether a strategy spans worker processes, even if there is only one."""
-    resolver = strategy.cluster_resolver
-    return resolver is not None and bool(resolver.cluster_spec().as_dict())
+    """Return whether a strategy spans several worker processes."""
+    return worker(strategy)[1] > 1
 
 
 def worker(strategy: tf.distribute.Strategy) -> tuple[int, int]:
     """Return the index of this worker and the number of workers; worker 0 is the chief, which writes the files."""
-    if not in_cluster(strategy):
-        return 0, 1
     resolver = strategy.cluster_resolver
-    workers = _tasks(resolver.cluster_spec().as_dict())
-    return workers.index((resolver.task_type, resolver.task_id)), len(workers)
+    tasks = _tasks(resolver.cluster_spec().as_dict()) if resolver else []
+    return (tasks.index((resolver.task_type, resolver.task_id)), len(tasks)) if tasks else (0, 1)
 
 
 def from_chief(strategy: tf.distribute.Strategy, function):
@@ -90,11 +87,10 @@ def from_chief(strategy: tf.distribute.Strategy, function):
         strategy: The strategy; outside a cluster the function is simply called.
         function: A function without arguments, whose result can be pickled.
     """
-    index, workers = worker(strategy)
-    if workers == 1:
+    if not in_cluster(strategy):
         return function()
     message = b""
-    if index == 0:
+    if worker(strategy)[0] == 0:
         try:
             message = pickle.dumps((None, function()))
         except ValueError as error:

@@ -67,8 +67,7 @@ class PDEModel(keras.Model):
 
     @property
     def _is_replicated(self) -> bool:
-        strategy = self.distribute_strategy
-        return strategy.num_replicas_in_sync > 1 or distribute.in_cluster(strategy)
+        return self.distribute_strategy.num_replicas_in_sync > 1
 
     # The two methods of Keras overridden below are not public. They are what `fit` over several workers fails for
     # (keras issue 20585). Keras builds loss and metrics from a first batch, which it takes from the data and averages

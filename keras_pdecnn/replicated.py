@@ -46,7 +46,7 @@ def training_data(settings: dict, strategy: tf.distribute.Strategy) -> dict:
     if settings["validation_split"] and settings["validation_data"] is None:
         count = math.floor(count * (1 - settings["validation_split"]))
     check_divides([min(batch_size, count), count % batch_size], strategy)
-    if settings["shuffle"] and distribute.worker(strategy)[1] > 1:
+    if settings["shuffle"] and distribute.in_cluster(strategy):
         settings = _shuffled_alike(settings, strategy, count, batch_size)
     return settings
 

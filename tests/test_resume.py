@@ -182,6 +182,14 @@ def test_a_killed_worker(tmp_path):
 
 
 @pytest.mark.slow
+def test_a_cluster_of_one_worker(tmp_path):
+    assert complete(command(tmp_path / "alone", 1), tmp_path) == 0, cluster.logs(tmp_path)
+    with cluster.start_workers(1, command(tmp_path / "worker", 1, "--strategy", "multiworker"), tmp_path) as processes:
+        assert cluster.wait(processes, 60) == [0], cluster.logs(tmp_path)
+    assert_same(tmp_path / "alone", tmp_path / "worker")
+
+
+@pytest.mark.slow
 def test_a_disk_that_fills_up_during_a_run(tmp_path):
     run, epochs = tmp_path / "run", 200
     with cluster.start([(command(run, epochs), cluster.environment())], tmp_path) as processes:
