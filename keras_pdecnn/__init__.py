@@ -26,13 +26,25 @@ if _keras.backend.backend() != "tensorflow":
         f"Received: {_keras.backend.backend()}"
     )
 
-from keras_pdecnn import constraints, data, initializers, layers, models, ops, regularizers, training, tuning
+from keras_pdecnn import (
+    constraints,
+    data,
+    distribute,
+    initializers,
+    layers,
+    models,
+    ops,
+    regularizers,
+    training,
+    tuning,
+)
 from keras_pdecnn.version import __version__
 
 __all__ = [
     "__version__",
     "constraints",
     "data",
+    "distribute",
     "initializers",
     "layers",
     "models",

@@ -2,31 +2,14 @@
 
 from __future__ import annotations
 
-import contextlib
 import operator
 
 import keras
 
 from keras_pdecnn import arguments, layers
 from keras_pdecnn.constraints import Box
+from keras_pdecnn.model import PDEModel
 from keras_pdecnn.regularizers import TimeSmoothness
-
-
-@keras.saving.register_keras_serializable(package="keras_pdecnn")
-class PDEModel(keras.Model):
-    """A functional Keras model made by the builders of this module; everything of `keras.Model` applies."""
-
-    @property
-    def blocks(self) -> list[layers.PDEBlock]:
-        """The blocks of the network, in order."""
-        return [layer for layer in self.layers if isinstance(layer, layers.PDEBlock)]
-
-    def export(self, filepath, *args, **kwargs):
-        """Export as `keras.Model.export` does, the same for every `backprop`; the gradients are exported too."""
-        with contextlib.ExitStack() as stack:
-            for block in self.blocks:
-                stack.enter_context(block.plain_operations())
-            super().export(filepath, *args, **kwargs)
 
 
 def _builder(block: type[layers.PDEBlock], function_name: str, default_name: str, summary: str):

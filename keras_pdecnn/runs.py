@@ -12,6 +12,7 @@ import pathlib
 import platform
 import re
 
+from keras_pdecnn import files
 from keras_pdecnn.recipes import Recipe
 
 
@@ -34,8 +35,8 @@ def default_path(recipe: Recipe, parent="runs") -> pathlib.Path:
 class RunFolder:
     """The files of a run.
 
-    config.json (recipe, data, versions), model.keras, history.csv, metrics.json, logs/ for TensorBoard, and the
-    pictures training_curves.png, confusion_matrix.png, predictions.png.
+    config.json (recipe, data, versions), model.keras, history.csv, metrics.json, logs/ for TensorBoard, checkpoints/ to
+    resume from, and the pictures training_curves.png, confusion_matrix.png, predictions.png.
 
     Args:
         path: Path of the folder; it need not exist.
@@ -48,20 +49,30 @@ class RunFolder:
         self.history = self.path / "history.csv"
         self.metrics = self.path / "metrics.json"
         self.logs = self.path / "logs"
+        self.checkpoints = self.path / "checkpoints"
         self.training_curves = self.path / "training_curves.png"
         self.confusion_matrix = self.path / "confusion_matrix.png"
         self.predictions = self.path / "predictions.png"
 
-    def check_vacant(self):
-        """Raise ValueError if there is anything at the path: a run never overwrites."""
+    def check_vacant(self, allow_empty: bool = False):
+        """Raise ValueError if there is anything at the path: a run never overwrites.
+
+        Args:
+            allow_empty: Whether a folder may be there that a run made and was interrupted before it wrote anything.
+        """
+        if allow_empty and self.path.is_dir() and all(path.suffix == ".part" for path in self.path.iterdir()):
+            return
         if os.path.lexists(self.path):
             raise ValueError(f"The folder of a new run must not exist yet. Received: {str(self.path)!r}")
 
+    def is_begun(self) -> bool:
+        """Return whether there is a run in the folder."""
+        return self.config.is_file()
+
     def create(self):
-        """Make the folder; raise ValueError if it exists or cannot be made."""
-        self.check_vacant()
+        """Make the folder if it is not there; raise ValueError if it cannot be made."""
         try:
-            self.path.mkdir(parents=True)
+            self.path.mkdir(parents=True, exist_ok=True)
         except OSError as error:
             raise ValueError(f"The run folder cannot be made ({error}). Received: {str(self.path)!r}") from error
 
@@ -92,6 +103,12 @@ class RunFolder:
     def read_metrics(self) -> dict:
         """Return what `write_metrics` wrote; raise ValueError if there is none."""
         return _read_json(self.metrics)
+
+    def cut_history(self, epochs: int):
+        """Keep of history.csv, if there is one, what belongs to the first epochs: those that follow are done again."""
+        if self.history.is_file():
+            lines = self.history.read_bytes().splitlines(keepends=True)
+            files.replace(self.history, b"".join(lines[: epochs + 1] if epochs else []))
 
     def read_history(self) -> dict[str, list[float]]:
         """Return the columns of history.csv by name, empty ones left out; an entry that is missing is NaN.
@@ -138,10 +155,7 @@ def _versions() -> dict[str, str]:
 
 
 def _write_json(path: pathlib.Path, content: dict):
-    # Replaced in one go: an interruption leaves the old file or the new one.
-    part = path.with_name(path.name + ".part")
-    part.write_text(_to_json(content) + "\n")
-    part.replace(path)
+    files.replace(path, (_to_json(content) + "\n").encode())
 
 
 def _read_json(path: pathlib.Path) -> dict:

@@ -10,9 +10,11 @@ import time
 
 import keras
 import numpy as np
+import tensorflow as tf
 
-from keras_pdecnn import data, models, plotting
+from keras_pdecnn import data, distribute, models, plotting, replicated
 from keras_pdecnn.callbacks import Divergence, DivergenceGuard
+from keras_pdecnn.checkpoints import Checkpoint, CheckpointError, CheckpointFolder, CheckpointWriter
 from keras_pdecnn.recipes import Recipe
 from keras_pdecnn.runs import RunFolder, default_path
 
@@ -31,6 +33,13 @@ class DivergedError(RuntimeError):
         )
         self.divergence = divergence
         self.result = result
+
+
+class StoppedError(RuntimeError):
+    """A run stopped before its end: a file could not be written, or another worker no longer answers.
+
+    What the run folder holds is whole; `run(…, resume=True)` goes on from its last checkpoint.
+    """
 
 
 @dataclasses.dataclass(frozen=True)
@@ -209,65 +218,163 @@ def evaluate(model: keras.Model, dataset, verbose: int | str = 0) -> dict:
     }
 
 
-def run(recipe: Recipe, folder=None, callbacks=(), verbose: int | str = "auto") -> Result:
-    """Train a network by a recipe and write the run folder.
+def run(
+    recipe: Recipe | None,
+    folder=None,
+    callbacks=(),
+    verbose: int | str = "auto",
+    strategy: tf.distribute.Strategy | None = None,
+    resume: bool = False,
+) -> Result:
+    """Train a network by a recipe and write the run folder, with a checkpoint after each epoch.
+
+    Over several workers each of them calls this; the recipe of the chief counts, and only the chief writes files.
 
     Args:
-        recipe: What to train on what, and how.
+        recipe: What to train on what, and how. None with `resume`: as the folder says.
         folder: Path of the run folder, which must not exist; default None, runs/<data>-<architecture>-<time>.
-        callbacks: Further Keras callbacks.
-        verbose: As in `keras.Model.fit`; default "auto", a progress bar.
+        callbacks: Further Keras callbacks; a checkpoint does not hold their state.
+        verbose: As in `keras.Model.fit`; default "auto", a progress bar. Workers other than the chief print nothing.
+        strategy: On which devices, see `distribute.strategy`; default None, one device.
+        resume: Whether the folder may exist, with a run of this recipe that was interrupted: the training goes on
+            from the last whole checkpoint and ends, with `tf.config.experimental.enable_op_determinism`, with the
+            weights of one that was not interrupted, bit for bit. Default False.
 
     Returns:
         A `Result`.
 
     Raises:
-        ValueError: If the folder exists, or data and network cannot be made by the recipe; then nothing was written.
+        ValueError: If the folder exists and is not to be resumed, the data and network cannot be made by the recipe,
+            or a batch does not divide by the number of replicas; then nothing was written.
         DivergedError: If the loss stopped being finite; the folder then holds the last good model.
+        StoppedError: If a file could not be written, or another worker no longer answers.
     """
-    folder = RunFolder(default_path(recipe) if folder is None else folder)
-    folder.check_vacant()
+    strategy = strategy or tf.distribute.get_strategy()
+    with _report_lost_worker(strategy):
+        recipe, path = distribute.from_chief(strategy, lambda: _open(recipe, folder, resume))
+        with _report_files(path):
+            return _train(recipe, RunFolder(path), callbacks, verbose, strategy)
+
+
+def _train(recipe: Recipe, folder: RunFolder, callbacks, verbose, strategy: tf.distribute.Strategy) -> Result:
+    is_chief = distribute.worker(strategy)[0] == 0
     dataset = load_data(recipe)
-    model = compile(build(recipe, dataset.info), recipe, dataset.steps_per_epoch)
-    folder.create()
-    folder.write_config(recipe, dataset.info)
+    replicated.check_divides(dataset.training.examples.batch_sizes, strategy)
+    with strategy.scope():
+        model = compile(build(recipe, dataset.info), recipe, dataset.steps_per_epoch)
+        last = distribute.from_chief(strategy, lambda: _begin(folder, recipe, dataset.info))
+        if last:
+            last.restore(model)
+    first_epoch, seconds = (last.epoch, last.seconds) if last else (0, 0.0)
 
     # First, so that it sees the weights before any other callback acts on them.
     guard = DivergenceGuard()
-    writers = [
-        keras.callbacks.CSVLogger(folder.history),
-        keras.callbacks.TensorBoard(folder.logs, write_graph=False),
-    ]
-    start = time.perf_counter()
-    fit(model, dataset, recipe, [guard, *writers, *callbacks], verbose=verbose)
+    used = [guard, *callbacks]
+    if is_chief:
+        used = [
+            guard,
+            keras.callbacks.CSVLogger(folder.history, append=True),
+            keras.callbacks.TensorBoard(folder.logs, write_graph=False),
+            *callbacks,
+            # Last: the others have done what they do to the weights, and the files of the epoch are written.
+            CheckpointWriter(CheckpointFolder(folder.checkpoints), seconds),
+        ]
+    start = time.perf_counter() - seconds
+    fit(model, dataset, recipe, used, first_epoch, verbose if is_chief else 0)
     seconds = time.perf_counter() - start
-    model.save(folder.model)
-
     metrics = {
         **evaluate(model, dataset.test),
         "seconds": round(seconds, 3),
         "trainable_weights": sum(int(np.prod(weight.shape)) for weight in model.trainable_weights),
         "diverged": dataclasses.asdict(guard.divergence) if guard.divergence else None,
     }
-    folder.write_metrics(metrics)
-    draw(folder, model, dataset, metrics)
+    x, labels = _spread(dataset.test, dataset.info.sizes["test"], count=12)
+    shown = x, labels, model.predict(x, verbose=0)
+    # The other workers wait for it: whoever leaves earlier looks lost.
+    distribute.from_chief(strategy, lambda: _write(folder, model, metrics, shown, dataset.info.class_names))
+
     result = Result(folder, model, metrics)
     if guard.divergence:
         raise DivergedError(guard.divergence, result)
     return result
 
 
-def draw(folder: RunFolder, model: keras.Model, dataset: data.Data, metrics: dict, count: int = 12):
-    """Draw the pictures of a run: training curves, confusion matrix and `count` test examples with predictions."""
-    names = dataset.info.class_names
-    x, labels = _spread(dataset.test, dataset.info.sizes["test"], count)
+def _open(recipe: Recipe | None, path, resume: bool) -> tuple[Recipe, str]:
+    """Return the recipe and the path of a run, new or to be resumed."""
+    if resume and path is None:
+        raise ValueError("What is to be resumed must be named. Received: folder=None")
+    folder = RunFolder(default_path(recipe) if path is None else path)
+    if not (resume and folder.is_begun()):
+        if recipe is None:
+            raise ValueError(f"There is no run to resume and no recipe to begin with. Received: {str(folder.path)!r}")
+        folder.check_vacant(allow_empty=resume)
+        return recipe, str(folder.path)
+    found, _ = folder.read_config()
+    if recipe not in (None, found):
+        old, new = found.to_dict(), recipe.to_dict()
+        differences = ", ".join(f"{name}={new[name]!r} (was {old[name]!r})" for name in old if old[name] != new[name])
+        raise ValueError(f"A run is resumed with the settings it was begun with. Received: {differences}")
+    return found, str(folder.path)
+
+
+def _begin(folder: RunFolder, recipe: Recipe, info: data.Info) -> Checkpoint | None:
+    """Make the folder of a new run; return the last checkpoint of one that is resumed, and cut its history there."""
+    if not folder.is_begun():
+        folder.create()
+        folder.write_config(recipe, info)
+    last = CheckpointFolder(folder.checkpoints).read_last()
+    folder.cut_history(last.epoch if last else 0)
+    return last
+
+
+def _write(folder: RunFolder, model: keras.Model, metrics: dict, shown: tuple, class_names):
+    """Write what a run ends with; `shown` are some test examples, their labels and their predictions."""
+    model.save(folder.model)
+    folder.write_metrics(metrics)
     figures = {
         folder.training_curves: plotting.training_curves(folder.read_history()),
-        folder.confusion_matrix: plotting.confusion_matrix(metrics["confusion_matrix"], names),
-        folder.predictions: plotting.predictions(x, labels, model.predict(x, verbose=0), names),
+        folder.confusion_matrix: plotting.confusion_matrix(metrics["confusion_matrix"], class_names),
+        folder.predictions: plotting.predictions(*shown, class_names),
     }
     for path, figure in figures.items():
         figure.savefig(path)
+
+
+@contextlib.contextmanager
+def _report_files(path):
+    """Raise a StoppedError if a file cannot be written."""
+    try:
+        yield
+    except CheckpointError as error:
+        raise StoppedError(str(error)) from error
+    except OSError as error:
+        raise StoppedError(f"The run in {str(path)!r} stopped, a file could not be written: {error}.") from error
+
+
+@contextlib.contextmanager
+def _report_lost_worker(strategy: tf.distribute.Strategy):
+    """Raise a StoppedError on the other workers if one of them is gone."""
+    try:
+        yield
+    except _LOST as error:
+        if not distribute.in_cluster(strategy):
+            raise
+        index, count = distribute.worker(strategy)
+        reason = str(error).partition("The error could be from a previous operation")[0].strip().splitlines()
+        raise StoppedError(
+            f"Worker {index} of {count} stopped, as another one no longer answers: start all of them again with "
+            f"--resume. TensorFlow says: {' '.join(reason[-3:])}"
+        ) from error
+
+
+# What TensorFlow raises, by the moment, when a worker is gone.
+_LOST = (
+    tf.errors.UnavailableError,
+    tf.errors.AbortedError,
+    tf.errors.CancelledError,
+    tf.errors.DeadlineExceededError,
+    tf.errors.InternalError,
+)
 
 
 def _spread(dataset, size: int, count: int) -> tuple[np.ndarray, np.ndarray]:

@@ -53,4 +53,6 @@ def randomize(rng):
 @pytest.fixture(scope="session")
 def two_devices():
     """Return a strategy over both devices: one for all tests, as two in a process confuse each other's collectives."""
-    return tf.distribute.MirroredStrategy(["CPU:0", "CPU:1"])
+    from keras_pdecnn import distribute
+
+    return distribute.strategy("mirrored")

@@ -56,7 +56,7 @@ def chosen(monkeypatch):
     def choose(*arguments):
         asked = []
 
-        def stop(recipe, folder, verbose):
+        def stop(recipe, folder, **others):
             asked.extend([recipe, folder])
             raise ValueError("asked")
 

@@ -15,6 +15,7 @@ from keras_pdecnn.cli.settings import (
     one_line,
     recipe_options,
     report_accuracy,
+    strategy_option,
 )
 from keras_pdecnn.cli.tune import tune
 from keras_pdecnn.recipes import RECIPES
@@ -45,25 +46,41 @@ main.add_command(tune)
 @click.option("--recipe", metavar="NAME", help=f"Start from the recipe of {', '.join(RECIPES)}.")
 @click.option("--output", type=click.Path(path_type=pathlib.Path), help="Folder of the run; it must not exist yet.")
 @click.option("--verbose", type=click.IntRange(0, 2), default=1, help="0: silent, 1: progress bar (default), 2: lines.")
+@click.option("--resume", is_flag=True, help="Go on with the run in the folder --output; begin it if there is none.")
+@strategy_option
 @recipe_options
 @click.pass_context
-def train(ctx, dataset, recipe, output, verbose, **settings):
+def train(ctx, dataset, recipe, output, verbose, resume, strategy, **settings):
     """Train a network on DATASET and write the folder of the run.
 
     DATASET is digits (default, needs no network), an .npz file with x_train, y_train, x_test and y_test, a folder
     with one sub-folder of images per class, or the name of a TensorFlow data set such as cifar10. It has its recipe;
     every option below replaces one setting of it. Lists are written with commas: --widths 32,64,112.
+
+    After each epoch a checkpoint is written. The same command with --resume goes on after an interruption, and ends
+    with the same weights; without DATASET and settings it takes them from the folder. Over several machines the
+    command is started on each of them.
     """
-    chosen = chosen_recipe(dataset, recipe, {name: settings[name] for name in given_options(ctx, settings)})
+    given = given_options(ctx, settings)
+    chosen = chosen_recipe(dataset, recipe, {name: settings[name] for name in given})
+    if resume and output is None:
+        raise WrongInput("--resume needs the folder of the run. Received: no --output")
+    if resume and output.exists() and not (dataset or recipe or given):
+        chosen = None  # as the folder says
 
-    from keras_pdecnn import training
+    import tensorflow as tf
 
+    from keras_pdecnn import distribute, training
+
+    tf.config.experimental.enable_op_determinism()
+    scope = distribute.strategy(strategy)
     try:
-        result = training.run(chosen, output, verbose=verbose)
-    except training.DivergedError as error:
+        result = training.run(chosen, output, verbose=verbose, strategy=scope, resume=resume)
+    except (training.DivergedError, training.StoppedError) as error:
         raise click.ClickException(one_line(error)) from error
-    report_accuracy(result.metrics)
-    click.echo(f"Run folder: {result.folder.path}")
+    if distribute.worker(scope)[0] == 0:
+        report_accuracy(result.metrics)
+        click.echo(f"Run folder: {result.folder.path}")
 
 
 @main.command()

@@ -60,6 +60,15 @@ def recipe_options(command):
     return command
 
 
+strategy_option = click.option(
+    "--strategy",
+    metavar="NAME",
+    default="none",
+    show_default=True,
+    help="none: one device; mirrored: all GPUs; multiworker: the machines of TF_CONFIG; auto: what there is.",
+)
+
+
 def given_options(ctx: click.Context, names) -> set[str]:
     """Return the options that are on the command line; what is None may have been asked for (--box none)."""
     return {name for name in names if ctx.get_parameter_source(name) == click.core.ParameterSource.COMMANDLINE}

@@ -6,7 +6,15 @@ import pathlib
 
 import click
 
-from keras_pdecnn.cli.settings import chosen_recipe, given_options, one_line, recipe_options, report_accuracy
+from keras_pdecnn.cli.settings import (
+    WrongInput,
+    chosen_recipe,
+    given_options,
+    one_line,
+    recipe_options,
+    report_accuracy,
+    strategy_option,
+)
 from keras_pdecnn.recipes import RECIPES
 from keras_pdecnn.tuning.oracles import METHODS
 from keras_pdecnn.tuning.space import DEFAULT, NAMES
@@ -73,6 +81,7 @@ def parse_range(text: str) -> tuple[str, bool | tuple | list]:
 @click.option(
     "--verbose", type=click.IntRange(0, 2), default=1, help="0: silent, 1: progress (default), 2: every epoch."
 )
+@strategy_option
 @recipe_options
 @click.pass_context
 def tune(
@@ -95,6 +104,7 @@ def tune(
     worker_id,
     patience,
     verbose,
+    strategy,
     **settings,
 ):
     """Search the architecture, width, depth and step size of a network on DATASET.
@@ -104,9 +114,10 @@ def tune(
     for evaluate and predict. After an interruption the same command goes on where it was.
 
     In several processes, or on several machines that see one folder: the same command with --role chief --address
-    HOST:PORT once, and with --role worker --address HOST:PORT as often as there are processors to use.
+    HOST:PORT once, and with --role worker --address HOST:PORT as often as there are processors to use. With --strategy
+    mirrored each trial trains on all GPUs of its machine.
     """
-    from keras_pdecnn import training, tuning
+    from keras_pdecnn import distribute, training, tuning
     from keras_pdecnn.runs import data_name
     from keras_pdecnn.tuning import report, roles
 
@@ -125,12 +136,18 @@ def tune(
     )
     if role is not None:
         roles.set_role(role, address, worker_id)
+    scope = distribute.strategy(strategy)
+    if distribute.in_cluster(scope):
+        raise WrongInput(
+            "A trial runs on one machine; several machines share the trials of a search by --role. "
+            f"Received: --strategy {strategy} with several workers in TF_CONFIG"
+        )
     folder = output or pathlib.Path("searches", f"{data_name(start)}-{method}")
     if trials is None and budget is None and method != "hyperband":
         trials = 12
     try:
         tuner = tuning.search(
-            hypermodel, folder, method, trials, budget, start.seed, max_failures, patience, verbose=verbose
+            hypermodel, folder, method, trials, budget, start.seed, max_failures, patience, scope, verbose
         )
         if roles.is_worker():
             click.echo("There are no more trials.")
@@ -141,8 +158,8 @@ def tune(
             click.echo(f"The search has given up: the last {max_failures} trials failed.", err=True)
         best = report.best(found)
         click.echo(f"Training the network of trial {best.trial} by its whole recipe.")
-        run, metrics = report.train(best, folder, verbose)
-    except (tuning.SearchFailedError, roles.ChiefError, training.DivergedError) as error:
+        run, metrics = report.train(best, folder, verbose, scope)
+    except (tuning.SearchFailedError, roles.ChiefError, training.DivergedError, training.StoppedError) as error:
         raise click.ClickException(one_line(error)) from error
     report_accuracy(metrics)
     click.echo(f"Search folder: {folder}\nRun folder: {run.path}")

@@ -33,6 +33,13 @@ class Examples:
         count = len(self.rows) / self.batch_size
         return math.floor(count) if self.drop_remainder else math.ceil(count)
 
+    @property
+    def batch_sizes(self):
+        """The sizes that batches have, one or two of them."""
+        full, rest = divmod(len(self.rows), self.batch_size)
+        last = rest and not self.drop_remainder
+        return ([self.batch_size] if full else []) + ([rest] if last else [])
+
     def slice(self, rows, batch):
         """Returns entries `batch * batch_size, ...` of the vector `rows`, one batch of them."""
         rows = rows[batch * self.batch_size : (batch + 1) * self.batch_size]

@@ -118,25 +118,25 @@ def write(found: list[Outcome], tuner: Search, folder) -> str:
     return text
 
 
-def train(outcome: Outcome, folder, verbose: int | str = "auto") -> tuple[RunFolder, dict]:
+def train(outcome: Outcome, folder, verbose: int | str = "auto", strategy=None) -> tuple[RunFolder, dict]:
     """Train the network of a trial by its whole recipe, as an ordinary run in best-<trial> of the folder.
 
-    If it has been done already, nothing is; a run that was interrupted is started anew.
+    If it has been done already, nothing is; a run that was interrupted goes on.
 
     Returns:
         The folder of the run and its metrics.
 
     Raises:
         training.DivergedError: If the loss stopped being finite.
+        training.StoppedError: If a file could not be written.
     """
     run = RunFolder(pathlib.Path(folder, f"best-{outcome.trial}"))
     if run.metrics.exists():
         metrics = run.read_metrics()
         if metrics["diverged"] is None:
             return run, metrics
-    if run.path.exists():
-        shutil.rmtree(run.path)
-    return run, training.run(outcome.recipe, run.path, verbose=verbose).metrics
+        shutil.rmtree(run.path)  # perhaps it does not diverge on these devices
+    return run, training.run(outcome.recipe, run.path, verbose=verbose, strategy=strategy, resume=True).metrics
 
 
 def _ranked(found: list[Outcome]) -> list[Outcome]:

@@ -1,0 +1,148 @@
+"""How a training step over several workers splits between computing and all-reduce, and what that predicts.
+
+`python examples/benchmarks/all_reduce.py` starts one worker and then two on this machine, each on a core of its own,
+and prints tables. A worker is this file with `--worker`.
+"""
+
+import itertools
+import json
+import os
+import pathlib
+import socket
+import statistics
+import subprocess
+import sys
+import tempfile
+import time
+
+BATCH = 16  # per worker
+SIZES = [2**k for k in (10, 14, 18, 20, 22)]  # of all-reduced float32 vectors
+STEPS = 30
+
+
+def main():
+    """Measure with one and with two workers, and print."""
+    one, two = measure(1), measure(2)
+    print("| float32 numbers | all-reduce of two workers, ms |\n|---|---|")
+    for size, seconds in zip(SIZES, two["reduce"], strict=True):
+        print(f"| {size:,} | {1e3 * seconds:.2f} |")
+    latency, per_byte = fit([4 * size for size in SIZES], two["reduce"])
+    print(
+        f"\nFit t = 2 (alpha + bytes / (2 beta)): alpha = {1e6 * latency:.0f} us, beta = {1e-9 / per_byte:.2f} GB/s\n"
+    )
+    print("| step, ms | one worker | two workers | communication |\n|---|---|---|---|")
+    for kind in ("per replica", "synchronized"):
+        alone, both = one["step"][kind], two["step"][kind]
+        print(f"| {kind} | {1e3 * alone:.0f} | {1e3 * both:.0f} | {1e3 * (both - alone):.0f} |")
+    for kind in ("per replica", "synchronized"):
+        alone, both = one["step"][kind], two["step"][kind]
+        volume = 4 * one["weights"]
+        rounds = max(0.0, both - alone - volume * per_byte) / (2 * latency)
+        print(f"\nModel, {kind}: {rounds:.0f} collectives in a row, {volume / 1e6:.2f} MB of gradients")
+        for name, alpha, beta in (("as measured", latency, 1 / per_byte), ("50 us, 10 Gbit/s", 5e-5, 1.25e9)):
+            row = []
+            for workers in (2, 4, 8, 16, 64):
+                communication = 2 * (workers - 1) * (rounds * alpha + volume / (workers * beta))
+                row.append(f"{workers}: {alone / (alone + communication):.0%}")
+            print(f"  share of the step spent computing ({name}), by workers: {', '.join(row)}")
+
+
+def fit(volumes, seconds):
+    """Return alpha and 1 / beta of t = 2 alpha + bytes / beta, from the fastest time and the slope to the largest."""
+    alpha = min(seconds) / 2
+    return alpha, (seconds[-1] - 2 * alpha) / volumes[-1]
+
+
+def measure(count: int) -> dict:
+    """Start workers and return what the first of them measured."""
+    sockets = [socket.socket() for _ in range(count)]
+    for each in sockets:
+        each.bind(("localhost", 0))
+    addresses = [f"localhost:{each.getsockname()[1]}" for each in sockets]
+    for each in sockets:
+        each.close()
+    with tempfile.TemporaryDirectory() as folder:
+        processes = []
+        for index in range(count):
+            task = {"cluster": {"worker": addresses}, "task": {"type": "worker", "index": index}}
+            extra = {"TF_CONFIG": json.dumps(task), "TF_CPP_MIN_LOG_LEVEL": "3"}
+            command = [sys.executable, __file__, "--worker", str(index), os.path.join(folder, str(index))]
+            processes.append(subprocess.Popen(command, env=os.environ | extra))
+        try:
+            codes = [process.wait(300) for process in processes]
+        finally:
+            for process in processes:
+                process.kill()
+        if any(codes):
+            raise SystemExit(f"A worker failed. Received: exit codes {codes}")
+        return json.loads(pathlib.Path(folder, "0").read_text())
+
+
+def work(index: int, output: str):
+    """Measure as one worker."""
+    cores = sorted(os.sched_getaffinity(0))
+    os.sched_setaffinity(0, {cores[index % len(cores)]})
+
+    import keras
+    import numpy as np
+    import tensorflow as tf
+
+    import keras_pdecnn as pde
+
+    tf.config.threading.set_intra_op_parallelism_threads(1)
+    tf.config.threading.set_inter_op_parallelism_threads(2)
+    strategy = pde.distribute.strategy("multiworker")
+    result = {"reduce": [], "step": {}}
+    for size in SIZES:
+
+        def reduced():
+            return tf.distribute.get_replica_context().all_reduce("SUM", tf.ones(size))  # noqa: B023
+
+        run = tf.function(lambda: strategy.run(reduced))
+        result["reduce"].append(median_time(run))
+
+    rng = np.random.default_rng(0)
+    batch = BATCH * strategy.num_replicas_in_sync
+    x, y = rng.normal(size=((STEPS + 1) * batch, 32, 32, 3)).astype("float32"), rng.integers(0, 10, (STEPS + 1) * batch)
+    for synchronized in (False, True):
+        with strategy.scope():
+            model = pde.models.HamiltonianCNN((32, 32, 3), classes=10, synchronized=synchronized)
+            model.compile(keras.optimizers.SGD(0.01, 0.9), "sparse_categorical_crossentropy", metrics=["accuracy"])
+        clock = Clock()
+        model.fit(x, y, batch_size=batch, shuffle=False, verbose=0, callbacks=[clock.callback])
+        result["step"]["synchronized" if synchronized else "per replica"] = clock.median()
+        result["weights"] = sum(int(np.prod(weight.shape)) for weight in model.trainable_weights)
+    pde.distribute.from_chief(strategy, lambda: pathlib.Path(output).write_text(json.dumps(result)))
+
+
+class Clock:
+    """Times the steps of a training."""
+
+    def __init__(self):
+        import keras
+
+        self.ends = []
+        record = lambda batch, logs: self.ends.append((float(logs["loss"]), time.perf_counter())[1])  # noqa: E731
+        self.callback = keras.callbacks.LambdaCallback(on_train_batch_end=record)
+
+    def median(self):
+        """Return the median time from the end of a step to the end of the next, without the first ones."""
+        ends = self.ends[3:]
+        return statistics.median(b - a for a, b in itertools.pairwise(ends))
+
+
+def median_time(run, repetitions=30):
+    """Return the median time of a call, after some that are not counted."""
+    times = []
+    for _ in range(repetitions + 5):
+        start = time.perf_counter()
+        run().numpy()
+        times.append(time.perf_counter() - start)
+    return statistics.median(times[5:])
+
+
+if __name__ == "__main__":
+    if "--worker" in sys.argv:
+        work(int(sys.argv[2]), sys.argv[3])
+    else:
+        main()

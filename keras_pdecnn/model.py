@@ -1,0 +1,89 @@
+"""The model class of the package: a functional Keras model that also trains on several devices and machines."""
+
+from __future__ import annotations
+
+import contextlib
+import inspect
+
+import keras
+import tensorflow as tf
+
+from keras_pdecnn import distribute, layers, replicated
+
+
+@keras.saving.register_keras_serializable(package="keras_pdecnn")
+class PDEModel(keras.Model):
+    """A functional Keras model made by the builders of `models`; everything of `keras.Model` applies.
+
+    Made and compiled in the scope of a `tf.distribute` strategy, `fit`, `evaluate` and `predict` do what they do on
+    one device, also over several workers (`tf.distribute.MultiWorkerMirroredStrategy`), which Keras alone cannot:
+
+    * Batches are global, and each replica takes its part. In `fit` every batch must divide by the number of replicas.
+    * In `evaluate` and `predict` it need not: a replica without examples in the last batch does nothing.
+    * Over several workers, every worker calls the method with the same data, and `fit` on arrays with `shuffle=True`
+      shuffles alike on all of them. `predict` returns all predictions on every worker.
+    """
+
+    @property
+    def blocks(self) -> list[layers.PDEBlock]:
+        """The blocks of the network, in order."""
+        return [layer for layer in self.layers if isinstance(layer, layers.PDEBlock)]
+
+    def export(self, filepath, *args, **kwargs):
+        """Export as `keras.Model.export` does, the same for every `backprop`; the gradients are exported too."""
+        with contextlib.ExitStack() as stack:
+            for block in self.blocks:
+                stack.enter_context(block.plain_operations())
+            super().export(filepath, *args, **kwargs)
+
+    def fit(self, *args, **kwargs):
+        """Fit as `keras.Model.fit` does.
+
+        Raises:
+            ValueError: Also if a batch does not divide by the number of replicas.
+        """
+        if not self._is_replicated:
+            return super().fit(*args, **kwargs)
+        given = inspect.signature(super().fit).bind(*args, **kwargs)
+        given.apply_defaults()
+        settings = replicated.training_data(given.arguments, self.distribute_strategy)
+        with replicated.report_uneven_batches():
+            return super().fit(**settings)
+
+    def test_step(self, data):
+        if not self._is_replicated:
+            return super().test_step(data)
+        # The loss of no examples would be no number.
+        some = replicated.count_rows(data) > 0
+        return tf.cond(some, lambda: super(PDEModel, self).test_step(data), self.get_metrics_result)
+
+    def predict_step(self, data):
+        if not self._is_replicated:
+            return super().predict_step(data)
+        # Convolutions of no examples have the wrong shape with oneDNN.
+        rows = replicated.count_rows(data)
+        outputs = super().predict_step(keras.tree.map_structure(replicated.pad_to_one_row, data))
+        return keras.tree.map_structure(lambda output: output[:rows], outputs)
+
+    @property
+    def _is_replicated(self) -> bool:
+        return self.distribute_strategy.num_replicas_in_sync > 1
+
+    # The two methods of Keras overridden below are not public. They are what `fit` over several workers fails for
+    # (keras issue 20585). Keras builds loss and metrics from a first batch, which it takes from the data and averages
+    # over the replicas, where shapes and types suffice; a dataset whose passes are counted would start with its second.
+
+    def _maybe_symbolic_build(self, iterator=None, data_batch=None):
+        if self._is_replicated and iterator is not None:
+            data_batch, iterator = replicated.first_replica(iterator._get_iterator().element_spec), None
+        super()._maybe_symbolic_build(iterator=iterator, data_batch=data_batch)
+
+    # It also averages the logs of all workers along axis 0, which a scalar does not have.
+    def _make_function(self, step_function):
+        if not distribute.in_cluster(self.distribute_strategy):
+            return super()._make_function(step_function)
+
+        def step(data):
+            return keras.tree.map_structure(lambda value: tf.reshape(value, [1]), step_function(data))
+
+        return super()._make_function(step)

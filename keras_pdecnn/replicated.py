@@ -1,0 +1,120 @@
+"""The data of a model on several replicas: batches that divide, one order for all workers, replicas without any."""
+
+from __future__ import annotations
+
+import contextlib
+import math
+import re
+
+import keras
+import numpy as np
+import tensorflow as tf
+
+from keras_pdecnn import distribute
+
+_UNEVEN = (
+    "Every global batch must divide by the number of replicas; a smaller last one can be left out (drop_remainder). "
+    "Received: a batch of {} examples and {} replicas"
+)
+
+
+def check_divides(sizes, strategy: tf.distribute.Strategy):
+    """Raise ValueError if a global batch of one of these sizes does not divide by the number of replicas."""
+    replicas = strategy.num_replicas_in_sync
+    for size in sizes:
+        if size % replicas:
+            raise ValueError(_UNEVEN.format(size, replicas))
+
+
+def training_data(settings: dict, strategy: tf.distribute.Strategy) -> dict:
+    """Return the arguments of `keras.Model.fit` with data that every replica takes an equal part of.
+
+    Raises:
+        ValueError: If a batch is known not to divide; one that shows only when it is read is reported as
+            `report_uneven_batches` says.
+    """
+    x, replicas = settings["x"], strategy.num_replicas_in_sync
+    if isinstance(x, tf.data.Dataset):
+        size = tf.nest.flatten(x.element_spec)[0].shape[0]
+        if size is not None:
+            check_divides([size], strategy)
+        return settings | {"x": x.map(lambda *batch: _checked(batch, replicas)), "shuffle": False}
+    arrays = [entry for entry in keras.tree.flatten((x, settings["y"], settings["sample_weight"])) if entry is not None]
+    if not all(isinstance(entry, np.ndarray | tf.Tensor) for entry in arrays):
+        return settings
+    count, batch_size = len(arrays[0]), settings["batch_size"] or 32
+    if settings["validation_split"] and settings["validation_data"] is None:
+        count = math.floor(count * (1 - settings["validation_split"]))
+    check_divides([min(batch_size, count), count % batch_size], strategy)
+    if settings["shuffle"] and distribute.in_cluster(strategy):
+        settings = _shuffled_alike(settings, strategy, count, batch_size)
+    return settings
+
+
+@contextlib.contextmanager
+def report_uneven_batches():
+    """Raise the ValueError for a batch that did not divide, which TensorFlow reports as another error."""
+    try:
+        yield
+    except tf.errors.InvalidArgumentError as error:
+        found = re.search(re.escape(_UNEVEN).replace(r"\{\}", r"\d+"), str(error))
+        if not found:
+            raise
+        raise ValueError(found.group()) from error
+
+
+def count_rows(data) -> tf.Tensor:
+    """Return the number of examples of a batch."""
+    return tf.shape(keras.tree.flatten(data)[0])[0]
+
+
+def pad_to_one_row(batch):
+    """Return a batch of one example of zeros for a batch without examples, and every other batch as it is."""
+    missing = tf.maximum(1 - tf.shape(batch)[0], 0)
+    return tf.pad(batch, [[0, missing], *[[0, 0]] * (len(batch.shape) - 1)])
+
+
+def first_replica(spec):
+    """Return what the first replica receives of a distributed dataset: one spec for each of its entries."""
+    return tf.nest.map_structure(lambda entry: tf.nest.flatten(entry, expand_composites=True)[0], spec)
+
+
+def _checked(batch: tuple, replicas: int):
+    size = count_rows(batch)
+    text = tf.strings.format(_UNEVEN, (size, replicas))
+    with tf.control_dependencies([tf.debugging.Assert(size % replicas == 0, [text])]):
+        return keras.tree.map_structure(tf.identity, batch)
+
+
+def _shuffled_alike(settings: dict, strategy, count: int, batch_size: int) -> dict:
+    """Replace arrays by a dataset in an order that is the same on all workers and new in each epoch."""
+    seed = distribute.from_chief(strategy, lambda: int(np.random.randint(2**31)))
+    names = ("x", "y", "sample_weight")
+    arrays = [settings[name] for name in names]
+    if settings["validation_split"] and settings["validation_data"] is None:
+        settings["validation_data"] = tuple(_rows(entry, slice(count, None)) for entry in arrays)
+    data = keras.utils.pack_x_y_sample_weight(*(_rows(entry, slice(count)) for entry in arrays))
+    with tf.device("CPU:0"):
+        data = keras.tree.map_structure(tf.convert_to_tensor, data)
+
+    def batches(epoch):
+        rows = tf.random.experimental.stateless_shuffle(tf.range(count), tf.stack([tf.constant(seed, tf.int64), epoch]))
+        return tf.data.Dataset.from_tensor_slices(rows).batch(batch_size)
+
+    options = tf.data.Options()
+    options.experimental_distribute.auto_shard_policy = tf.data.experimental.AutoShardPolicy.DATA
+    dataset = tf.data.Dataset.counter().flat_map(batches)
+    dataset = dataset.map(lambda rows: keras.tree.map_structure(lambda entry: tf.gather(entry, rows), data))
+    return settings | {
+        **dict.fromkeys(names),
+        "x": dataset.prefetch(tf.data.AUTOTUNE).with_options(options),
+        "batch_size": None,
+        "shuffle": False,
+        "validation_split": 0.0,
+        "steps_per_epoch": settings["steps_per_epoch"] or math.ceil(count / batch_size),
+        "validation_batch_size": settings["validation_batch_size"] or batch_size,
+    }
+
+
+def _rows(entry, rows: slice):
+    return None if entry is None else keras.tree.map_structure(lambda array: array[rows], entry)

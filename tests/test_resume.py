@@ -1,0 +1,221 @@
+"""Interrupted runs end like what was never interrupted, bit for bit, with one process and with two."""
+
+import dataclasses
+import json
+import resource
+import time
+
+import cluster
+import numpy as np
+import pytest
+
+from keras_pdecnn import training
+from keras_pdecnn.checkpoints import CheckpointFolder
+from keras_pdecnn.recipes import Recipe
+from keras_pdecnn.runs import RunFolder
+
+
+class Interrupted(Exception):
+    """What stops a training in these tests."""
+
+
+@pytest.fixture
+def recipe():
+    """Return a recipe that trains in seconds, with all kinds of augmentation and two learning rates."""
+    return Recipe(widths=(4, 6), batch_size=128, flip=True, steps=2, learning_rates=(0.05, 0.01), epochs=(2, 1))
+
+
+def stop_at(epoch, batch):
+    """Return a callback that interrupts the training in the middle of an epoch."""
+    import keras
+
+    class Stop(keras.callbacks.Callback):
+        def on_epoch_begin(self, number, logs=None):
+            self.epoch = number
+
+        def on_train_batch_end(self, number, logs=None):
+            if (self.epoch, number) == (epoch, batch):
+                raise Interrupted
+
+    return Stop()
+
+
+def state(folder):
+    """Return everything that a run ends with, but the time that it took."""
+    folder = RunFolder(folder)
+    model = folder.load_model()
+    variables = [np.array(variable) for variable in (*model.variables, *model.optimizer.variables)]
+    metrics = {name: value for name, value in folder.read_metrics().items() if name != "seconds"}
+    return variables, folder.history.read_text(), metrics
+
+
+def assert_same(first, second):
+    (variables, history, metrics), (others, other_history, other_metrics) = map(state, (first, second))
+    assert all(np.array_equal(a, b) for a, b in zip(variables, others, strict=True))
+    assert history == other_history
+    assert metrics == other_metrics
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(("dtype", "interrupted"), [("float32", (0, 1, 1, 2)), ("mixed_float16", (1,))])
+def test_a_resumed_run_is_the_same(recipe, tmp_path, dtype, interrupted):
+    recipe = dataclasses.replace(recipe, dtype=dtype, backprop="stored")
+    training.run(recipe, tmp_path / "whole", verbose=0)
+    # In the middle of the first epoch, then of the second, which has no checkpoint, then of the third.
+    for epoch in interrupted:
+        with pytest.raises(Interrupted):
+            training.run(recipe, tmp_path / "parts", [stop_at(epoch, 3)], verbose=0, resume=True)
+    training.run(None, tmp_path / "parts", verbose=0, resume=True)
+    assert_same(tmp_path / "whole", tmp_path / "parts")
+    assert len(CheckpointFolder(tmp_path / "parts" / "checkpoints").paths()) == 2
+    # What is complete stays as it is.
+    training.run(recipe, tmp_path / "parts", verbose=0, resume=True)
+    assert_same(tmp_path / "whole", tmp_path / "parts")
+
+
+def test_a_damaged_checkpoint_costs_an_epoch(recipe, tmp_path, caplog):
+    training.run(recipe, tmp_path / "whole", verbose=0)
+    with pytest.raises(Interrupted):
+        training.run(recipe, tmp_path / "parts", [stop_at(2, 3)], verbose=0)
+    last = CheckpointFolder(tmp_path / "parts" / "checkpoints").paths()[-1]
+    last.write_bytes(last.read_bytes()[:-100])
+    training.run(recipe, tmp_path / "parts", verbose=0, resume=True)
+    assert str(last) in caplog.text
+    assert_same(tmp_path / "whole", tmp_path / "parts")
+
+
+def test_what_can_be_resumed(recipe, tmp_path):
+    run = tmp_path / "run"
+    with pytest.raises(ValueError, match="must be named"):
+        training.run(recipe, resume=True)
+    with pytest.raises(ValueError, match="no run to resume"):
+        training.run(None, run, resume=True)
+    run.mkdir()
+    (run / "config.json.part").write_text("{")
+    with pytest.raises(Interrupted):
+        training.run(recipe, run, [stop_at(0, 1)], verbose=0, resume=True)
+    for again in ({}, {"resume": True}):
+        other = dataclasses.replace(recipe, steps=5) if again else recipe
+        with pytest.raises(ValueError, match=r"steps=5 \(was 2\)" if again else "must not exist"):
+            training.run(other, run, **again)
+    (tmp_path / "mine").mkdir()
+    (tmp_path / "mine" / "text").write_text("mine")
+    with pytest.raises(ValueError, match="must not exist"):
+        training.run(recipe, tmp_path / "mine", resume=True)
+
+
+# What follows starts programs.
+TINY = ["--widths", "4,6", "--steps", "1", "--batch-size", "64", "--drop-remainder", "--verbose", "0"]
+
+
+def command(folder, epochs, *others):
+    settings = ["--epochs", epochs, "--learning-rates", "0.05", "--output", folder]
+    return ["-m", "keras_pdecnn", "train", "digits", *TINY, *settings, *others]
+
+
+def complete(arguments, folder, **settings):
+    """Run a command to its end and return its exit code."""
+    with cluster.start([(arguments, cluster.environment(**settings))], folder) as processes:
+        return cluster.wait(processes, 120)[0]
+
+
+def wait_for_epochs(folder, epochs, processes, seconds=60):
+    """Wait until a run has a checkpoint after so many epochs; None of its processes may end before."""
+    end = time.monotonic() + seconds
+    checkpoints = CheckpointFolder(folder / "checkpoints")
+    while done(checkpoints) < epochs:
+        assert all(process.poll() is None for process in processes), "ended too early"
+        assert time.monotonic() < end, "no progress"
+        time.sleep(0.005)
+
+
+def done(checkpoints):
+    return max((int(path.stem.removeprefix("epoch-")) for path in checkpoints.paths()), default=0)
+
+
+@pytest.mark.slow
+def test_killed_ten_times(tmp_path):
+    """At random moments: while the program starts, in the middle of epochs, while a checkpoint is written."""
+    rng = np.random.default_rng(5)
+    epochs, run = 24, tmp_path / "parts"
+    assert complete(command(tmp_path / "whole", epochs), tmp_path) == 0, cluster.logs(tmp_path)
+    for kill in range(10):
+        before = done(CheckpointFolder(run / "checkpoints"))
+        with cluster.start([(command(run, epochs, "--resume"), cluster.environment())], tmp_path) as processes:
+            if kill % 3 == 0:
+                time.sleep(rng.uniform(0, 3))
+            else:
+                wait_for_epochs(run, before + rng.integers(1, 3), processes)
+                time.sleep(rng.uniform(0, 0.15))
+            assert processes[0].poll() is None
+            processes[0].kill()
+    assert 5 <= done(CheckpointFolder(run / "checkpoints")) < epochs
+    assert complete(command(run, epochs, "--resume"), tmp_path) == 0, cluster.logs(tmp_path)
+    assert_same(tmp_path / "whole", run)
+    assert not list(run.rglob("*.part"))
+
+
+@pytest.mark.slow
+def test_a_killed_worker(tmp_path):
+    """The other one stops by itself, with a message, and both go on when they are started again."""
+    epochs, arguments = 5, ("--strategy", "multiworker", "--synchronized")
+    with cluster.start_workers(2, command(tmp_path / "whole", epochs, *arguments), tmp_path) as processes:
+        assert cluster.wait(processes, 120) == [0, 0], cluster.logs(tmp_path)
+    run = tmp_path / "parts"
+    for victim in (1, 0):
+        folder = tmp_path / f"killed{victim}"
+        folder.mkdir()
+        before = done(CheckpointFolder(run / "checkpoints"))
+        with cluster.start_workers(2, command(run, epochs, *arguments, "--resume"), folder) as processes:
+            wait_for_epochs(run, before + 1, processes)
+            time.sleep(0.3)  # into the next epoch
+            assert [process.poll() for process in processes] == [None, None]
+            processes[victim].kill()
+            assert cluster.wait([processes[1 - victim]], 30) == [1], cluster.logs(folder)
+        message = (folder / f"log{1 - victim}.txt").read_text()
+        assert f"Error: Worker {1 - victim} of 2 stopped, as another one no longer answers" in message
+        assert "--resume" in message
+        assert "Traceback" not in message
+    assert 2 <= done(CheckpointFolder(run / "checkpoints")) < epochs
+    with cluster.start_workers(2, command(run, epochs, *arguments, "--resume"), tmp_path) as processes:
+        assert cluster.wait(processes, 120) == [0, 0], cluster.logs(tmp_path)
+    assert_same(tmp_path / "whole", run)
+
+
+@pytest.mark.slow
+def test_a_cluster_of_one_worker(tmp_path):
+    assert complete(command(tmp_path / "alone", 1), tmp_path) == 0, cluster.logs(tmp_path)
+    with cluster.start_workers(1, command(tmp_path / "worker", 1, "--strategy", "multiworker"), tmp_path) as processes:
+        assert cluster.wait(processes, 60) == [0], cluster.logs(tmp_path)
+    assert_same(tmp_path / "alone", tmp_path / "worker")
+
+
+@pytest.mark.slow
+def test_a_disk_that_fills_up_during_a_run(tmp_path):
+    run, epochs = tmp_path / "run", 200
+    with cluster.start([(command(run, epochs), cluster.environment())], tmp_path) as processes:
+        wait_for_epochs(run, 2, processes)
+        # As on a full disk, files end early; the history is shorter than that, a checkpoint is longer.
+        resource.prlimit(processes[0].pid, resource.RLIMIT_FSIZE, (10_000, 10_000))
+        assert cluster.wait(processes, 60) == [1]
+    lines = (tmp_path / "log0.txt").read_text().strip().splitlines()
+    assert lines[-1].startswith("Error: The checkpoint ")
+    assert "File too large" in lines[-1]
+    checkpoints = CheckpointFolder(run / "checkpoints")
+    last = checkpoints.read_last()
+    assert last.epoch == done(checkpoints) >= 2
+    assert str(checkpoints.paths()[-1]) in lines[-1]
+
+
+@pytest.mark.slow
+def test_wrong_use_of_the_command(tmp_path):
+    """One line and exit code 2."""
+    wrong = json.dumps({"cluster": {"worker": ["a:1"]}, "task": {"type": "worker", "index": 7}})
+    for arguments, settings, text in (
+        (["--strategy", "many"], {}, "strategy='many'"),
+        (["--strategy", "multiworker"], {}, "no TF_CONFIG"),
+        (["--strategy", "multiworker"], {"TF_CONFIG": wrong}, "TF_CONFIG="),
+    ):
+        assert complete(command(tmp_path / "run", 1, *arguments), tmp_path, **settings) == 2
+        assert text in (tmp_path / "log0.txt").read_text().strip().splitlines()[-1]
+    assert not (tmp_path / "run").exists()
