@@ -372,7 +372,10 @@ def test_weights_start_constant_in_time_with_unit_scale_and_no_bias():
 
 LAYERS = [
     *((block, {"steps": 2, "step_size": 0.5}) for block in BLOCKS),
-    (layers.HamiltonianBlock, {"steps": 1, "kernel_size": (3, 1), "filters": 3, "padding": "periodic"}),
+    (
+        layers.HamiltonianBlock,
+        {"steps": 1, "kernel_size": (3, 1), "filters": 3, "padding": "periodic", "stored_steps": 0},
+    ),
     (layers.SecondOrderBlock, {"steps": 2, "activation": "tanh", "normalization": None, "backprop": "stored"}),
     (layers.ParabolicBlock, {"steps": 2, "kernel_constraint": constraints.Box(-1, 1), "use_bias": False}),
     (
@@ -570,6 +573,7 @@ def test_initializer_sees_no_time_axis():
     [
         *({"kernel_size": value} for value in (2, 0, -3, 3.0, "3", True, (3, 4), (), (3, 3, 3, 3))),
         *({"steps": value} for value in (0, -1, 2.0, "2", None, True)),
+        *({"stored_steps": value} for value in (-1, 1.0, None)),
         *({"step_size": value} for value in (0, -1.0, float("nan"), float("inf"), "1", None)),
         *({"filters": value} for value in (0, -1, 1.5)),
         *({"epsilon": value} for value in (0, -1e-3, float("nan"))),

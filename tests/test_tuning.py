@@ -214,7 +214,7 @@ def test_estimated_memory_over_depth():
     assert memory(64, "reversible") == memory(4, "reversible")
     assert memory(64, None) == memory(64, "reversible")
     assert memory(64, "stored") - memory(4, "stored") == 60 * 3 * features
-    assert memory(64, "checkpointed") - memory(4, "checkpointed") == (8 + 24 - 2 - 6) * features
+    assert memory(64, "checkpointed") - memory(4, "checkpointed") == (8 + 24 - 1 - 6) * features
     assert memory(8, None, "parabolic") == memory(8, "stored", "parabolic")
 
 

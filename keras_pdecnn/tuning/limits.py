@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 
 from keras_pdecnn import arguments
+from keras_pdecnn.layers.block import STORED_STEPS
 from keras_pdecnn.recipes import Recipe
 
 _FLOAT = 4  # bytes; under a mixed policy the estimate is an upper one
@@ -52,8 +53,9 @@ def training_memory(recipe: Recipe, input_shape, classes: int) -> int:
 
     * weights, gradients and momentum: 12 bytes per weight;
     * opening and connectors: three features each;
-    * what block i keeps of its N steps: stored 3 N S_i; reversible one state; checkpointed, with k = ceil(sqrt(N)),
-      ceil(N / k) states and 3 k S_i; a state is S_i, for the second-order network 2 S_i;
+    * what block i keeps of its N steps: stored 3 N S_i; in the other modes 3 S_i for each of the last two, and of the
+      M = N - 2 before them: reversible one state; checkpointed, with k = ceil(sqrt(M)), ceil(M / k) states and 3 k S_i;
+      a state is S_i, for the second-order network 2 S_i;
     * working room: 16 times the largest S_i.
 
     For ten networks on a processor it was 1.03 to 1.4 times the measured peak.
@@ -78,12 +80,13 @@ def _kept(recipe: Recipe, steps: int) -> int:
     reversible = recipe.architecture in ("hamiltonian", "second_order")
     backprop = recipe.backprop or ("reversible" if reversible else "stored")
     state = 2 if recipe.architecture == "second_order" else 1
-    if backprop == "stored":
+    if backprop == "stored" or steps <= STORED_STEPS:
         return _KEPT * steps
+    last, steps = _KEPT * STORED_STEPS, steps - STORED_STEPS
     if backprop == "reversible":
-        return state
+        return last + state
     segment = math.isqrt(steps - 1) + 1
-    return math.ceil(steps / segment) * state + _KEPT * segment
+    return last + math.ceil(steps / segment) * state + _KEPT * segment
 
 
 def _steps(recipe: Recipe) -> tuple:
