@@ -16,7 +16,7 @@ ONE = tf.distribute.get_strategy()
 
 @pytest.fixture
 def double():
-    """Make float64 the type of everything: in float32 a bias that starts at zero differs by rounding, up to 3e-4."""
+    """Make float64 the type of everything: float32 is rounded in another order, which training may amplify."""
     keras.config.set_floatx("float64")
     keras.config.set_dtype_policy("float64")
 

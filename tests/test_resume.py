@@ -84,6 +84,19 @@ def test_a_damaged_checkpoint_costs_an_epoch(recipe, tmp_path, caplog):
     assert_same(tmp_path / "whole", tmp_path / "parts")
 
 
+@pytest.mark.slow
+def test_a_run_on_two_devices(recipe, tmp_path, two_devices):
+    with pytest.raises(ValueError, match="a batch of 125 examples and 2 replicas"):
+        training.run(dataclasses.replace(recipe, batch_size=125), tmp_path / "odd", strategy=two_devices)
+    assert not (tmp_path / "odd").exists()
+    recipe = dataclasses.replace(recipe, drop_remainder=True, synchronized=True)
+    training.run(recipe, tmp_path / "whole", verbose=0, strategy=two_devices)
+    with pytest.raises(Interrupted):
+        training.run(recipe, tmp_path / "parts", [stop_at(1, 3)], verbose=0, strategy=two_devices)
+    training.run(recipe, tmp_path / "parts", verbose=0, strategy=two_devices, resume=True)
+    assert_same(tmp_path / "whole", tmp_path / "parts")
+
+
 def test_what_can_be_resumed(recipe, tmp_path):
     run = tmp_path / "run"
     with pytest.raises(ValueError, match="must be named"):
