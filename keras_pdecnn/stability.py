@@ -1,8 +1,8 @@
 """Discrete energies: what a step of the hyperbolic networks conserves where they are linear and constant in time.
 
 For the identity as activation, no normalisation, no bias and kernels constant in time, a step is linear and conserves
-the quadratic form below, up to rounding. Below the step size given with each, the form is positive and keeps K y bounded;
-above, some features grow exponentially. It is no guarantee for the nonlinear, time-dependent network.
+the quadratic form given below, up to rounding. Below the step size named with each, the form is positive and keeps K y
+bounded; above it, some features grow exponentially. This is no guarantee for the nonlinear, time-dependent network.
 """
 
 from __future__ import annotations
