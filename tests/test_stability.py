@@ -94,12 +94,12 @@ def test_energy_is_the_formula(kernels, states, scheme, padding):
 def test_energy_is_conserved_below_the_threshold(kernels, states, scheme, padding, fraction):
     h = fraction * scheme.threshold(kernels, padding)
     advance = propagator(scheme, kernels, h, padding, steps=1000)
-    start, state, drift = scheme.energy(*states, kernels, h, padding), states, 0.0
+    start, state, drift = scheme.energy(*states, kernels, h, padding), states, []
     assert np.all(start > 0)
     for _ in range(10):
         state = advance(*state)
-        drift = max(drift, np.max(np.abs(scheme.energy(*state, kernels, h, padding) / start - 1)))
-    assert drift < 1e-11
+        drift.append(scheme.energy(*state, kernels, h, padding) / start - 1)
+    assert np.max(np.abs(drift)) < 1e-11
     assert norm(np.ravel(state)) < 100 * norm(np.ravel(states))
     # It is no constant function: another state has another energy.
     assert abs(scheme.energy(*(1.01 * states), kernels, h, padding)[0] / start[0] - 1) > 0.01
@@ -120,11 +120,14 @@ def test_features_blow_up_above_the_threshold(kernels, states, scheme, padding):
 def test_forward_euler_decays_exactly_below_the_step_limit(float64, kernels, states, padding, fraction):
     matrix = dense(kernels[0], padding)
     settings = {"activation": "linear", "normalization": None, "use_bias": False, "padding": padding}
-    block = layers.ParabolicBlock(500, fraction * 2 / norm(matrix) ** 2, filters=FILTERS, **settings)
+    block = layers.ParabolicBlock(1, fraction * 2 / norm(matrix) ** 2, filters=FILTERS, **settings)
     block.build(states[0].shape)
-    block.kernel.assign(np.repeat(kernels[None, :1], 500, axis=0))
-    features = tf.function(block.trajectory)(states[0])
-    norms = np.linalg.norm(np.reshape(features, (501, -1)), axis=1)
+    block.kernel.assign(kernels[None, :1])
+    step, y = tf.function(block), states[0]
+    norms = [norm(np.ravel(y))]
+    for _ in range(500):
+        y = step(y)
+        norms.append(norm(np.ravel(y)))
     if fraction < 1:
         assert np.all(np.diff(norms) < 0)
         assert norms[-1] < 0.1 * norms[0]
