@@ -33,8 +33,10 @@ from keras_pdecnn import (
     initializers,
     layers,
     models,
+    operators,
     ops,
     regularizers,
+    stability,
     training,
     tuning,
 )
@@ -48,8 +50,10 @@ __all__ = [
     "initializers",
     "layers",
     "models",
+    "operators",
     "ops",
     "regularizers",
+    "stability",
     "training",
     "tuning",
 ]

@@ -41,10 +41,13 @@ def test_gradient(theta, settings):
     assert np.max(np.abs(tape.gradient(value, variable) - expected)) <= 1e-12 * np.max(np.abs(expected))
 
 
-def test_weights_constant_in_time_cost_the_smoothing_only():
-    theta = tf.ones((4, 3, 5), tf.float64)
+def test_weights_constant_in_time_cost_the_smoothing_only(rng):
+    theta = tf.Variable(np.repeat(rng.normal(size=(1, 3, 5)), 4, axis=0))
+    with tf.GradientTape() as tape:
+        value = TimeSmoothness(0.3, 0.0, 0.5)(theta)
     expected = 0.3 * 0.5 * 3 * 15 * np.sqrt(1e-3)
-    assert abs(TimeSmoothness(0.3, 0.0, 0.5)(theta) - expected) <= 1e-12 * expected
+    assert abs(value - expected) <= 1e-12 * expected
+    np.testing.assert_array_equal(tape.gradient(value, theta), np.zeros((4, 3, 5)))
 
 
 def test_one_step_has_no_variation():
@@ -60,6 +63,30 @@ def test_refining_time_keeps_the_variation(rng):
     middle = np.stack([ends[0], ends.mean(axis=0), ends[1]])
     fine = TimeSmoothness(1.0, 0.0, 0.5, tau=1e-12)(tf.constant(middle))
     assert abs(fine - coarse) < 1e-6 * abs(coarse)
+
+
+def refined(theta):
+    """Return theta at twice as many times, linear in between and constant after the last."""
+    middle = (theta + np.concatenate([theta[1:], theta[-1:]])) / 2
+    return np.stack([theta, middle], axis=1).reshape(-1, *theta.shape[1:])
+
+
+@pytest.mark.parametrize("settings", [(0.3, 0.0), (0.0, 0.7), (0.3, 0.7)], ids=str)
+def test_refining_time_changes_the_value_by_the_order_of_the_step(rng, settings):
+    """Weights that are smooth in time, over the unit interval: half the step, half the change."""
+    phase, frequency = rng.uniform(0, 1, (2, 3, 3, 2, 5))
+
+    def change(steps):
+        time = np.arange(steps).reshape(-1, 1, 1, 1, 1) / steps
+        theta = np.sin(phase + 2 * frequency * time)
+        assert refined(theta).shape[0] == 2 * steps
+        fine = TimeSmoothness(*settings, 1 / (2 * steps))(tf.constant(refined(theta)))
+        coarse = TimeSmoothness(*settings, 1 / steps)(tf.constant(theta))
+        return abs(fine - coarse) / coarse
+
+    changes = [change(steps) for steps in (32, 64, 128, 256)]
+    assert np.all(np.abs(np.log2(np.divide(changes[:-1], changes[1:])) - 1) < 0.1)
+    assert changes[-1] < 1 / 256
 
 
 def test_config_gives_the_regularizer_back():

@@ -1,0 +1,74 @@
+"""Discrete energies: what a step of the hyperbolic networks conserves where they are linear and constant in time.
+
+For the identity as activation, no normalisation, no bias and kernels constant in time, a step is linear and conserves
+the quadratic form given below, up to rounding. Below the step size named with each, the form is positive and keeps K y
+bounded; above it, some features grow exponentially. This is no guarantee for the nonlinear, time-dependent network.
+"""
+
+from __future__ import annotations
+
+from keras import ops
+
+from keras_pdecnn.ops.convolution import adjoint_convolve, convolve
+
+
+def verlet_energy(y, z, first, second, step_size, padding: str = "same"):
+    """Return the energy that the Verlet step (eq. 10) conserves, for K1 and K2 constant in time and sigma = identity.
+
+    E = <y, B y> + <z, A z> - h <y, B A z>,   A = K1^T K1, B = K2^T K2
+      = ||K2 y||^2 + ||K1 z||^2 - h <K2 y, K2 K1^T K1 z>
+
+    It is positive where K2 y or K1 z is not 0, if h ||K2 K1^T|| < 2.
+
+    Args:
+        y: First half of the channels of the features, shape (batch, *space, c).
+        z: Second half, of the same shape.
+        first: Kernel of K1, which drives y, shape (*kernel_size, c, filters): kernel[j, 0] of a `HamiltonianBlock`.
+        second: Kernel of K2, which drives z: kernel[j, 1].
+        step_size: h.
+        padding: "same" (default) or "periodic".
+
+    Returns:
+        Tensor of shape (batch,).
+
+    Example:
+        >>> y, kernel = keras.ops.ones((1, 8, 8, 2)), keras.ops.ones((1, 1, 2, 2))
+        >>> float(verlet_energy(y, 0 * y, kernel, kernel, step_size=0.1)[0])
+        512.0
+    """
+    p, q = convolve(z, first, padding), convolve(y, second, padding)
+    coupled = convolve(adjoint_convolve(p, first, padding), second, padding)
+    return _inner(q, q) + _inner(p, p) - step_size * _inner(q, coupled)
+
+
+def leapfrog_energy(y, v, kernel, step_size, padding: str = "same"):
+    """Return the energy that the leapfrog step (eq. 11) conserves, for K constant in time and sigma = identity.
+
+    E = <v, v> / h^2 + <y, A y> - <y, A v>,   A = K^T K, v = y_j - y_{j-1}
+      = ||v||^2 / h^2 + ||K y||^2 - <K y, K v>
+
+    v / h is the velocity; the last term makes it ||v||^2 / h^2 + <K y_j, K y_{j-1}>. It is positive where v or K y is
+    not 0, if h^2 ||K||^2 < 4.
+
+    Args:
+        y: Features, shape (batch, *space, c).
+        v: Their last change, of the same shape; `SecondOrderBlock.forward` returns both.
+        kernel: Kernel of K, shape (*kernel_size, c, filters): kernel[j, 0] of a `SecondOrderBlock`.
+        step_size: h.
+        padding: "same" (default) or "periodic".
+
+    Returns:
+        Tensor of shape (batch,).
+
+    Example:
+        >>> y, kernel = keras.ops.ones((1, 8, 8, 2)), keras.ops.ones((1, 1, 2, 2))
+        >>> float(leapfrog_energy(y, 0 * y, kernel, step_size=0.1)[0])
+        512.0
+    """
+    u = convolve(y, kernel, padding)
+    return _inner(v, v) / step_size**2 + _inner(u, u) - _inner(u, convolve(v, kernel, padding))
+
+
+def _inner(a, b):
+    """Return the inner product of each example."""
+    return ops.sum(a * b, axis=tuple(range(1, len(a.shape))))
