@@ -37,6 +37,22 @@ def strategy(name: str = "auto") -> tf.distribute.Strategy:
         >>> with strategy("none").scope():
         ...     model = keras_pdecnn.models.ParabolicCNN((32, 32, 3), classes=10)
     """
+    kind = resolve(name)
+    if kind == "multiworker":
+        return _multi_worker()
+    return _mirrored() if kind == "mirrored" else tf.distribute.get_strategy()
+
+
+def resolve(name: str) -> str:
+    """Return which of "none", "mirrored" and "multiworker" the strategy of that name is here.
+
+    Raises:
+        ValueError: If the name is none of `STRATEGIES`, or "multiworker" is asked for without a valid TF_CONFIG.
+
+    Example:
+        >>> resolve("none")
+        'none'
+    """
     arguments.check_choice("strategy", name, STRATEGIES)
     cluster = _read_cluster() if name in ("multiworker", "auto") else {}
     if name == "multiworker" and not cluster:
@@ -44,11 +60,11 @@ def strategy(name: str = "auto") -> tf.distribute.Strategy:
             "The strategy 'multiworker' needs the environment variable TF_CONFIG, which names all workers and this "
             "one. Received: no TF_CONFIG"
         )
-    if name == "multiworker" or sum(map(len, cluster.values())) > 1:
-        return _multi_worker()
-    if name == "mirrored" or (name == "auto" and len(tf.config.list_physical_devices("GPU")) > 1):
-        return _mirrored()
-    return tf.distribute.get_strategy()
+    if name != "auto":
+        return name
+    if sum(map(len, cluster.values())) > 1:
+        return "multiworker"
+    return "mirrored" if len(tf.config.list_physical_devices("GPU")) > 1 else "none"
 
 
 @functools.cache

@@ -1,6 +1,7 @@
 """The command line: what it prints, its exit codes, and that wrong input is one line."""
 
 import dataclasses
+import json
 import os
 import subprocess
 import sys
@@ -387,3 +388,25 @@ def test_benchmark_writes_a_report_and_overwrites_none(tmp_path, monkeypatch):
     assert failed.exit_code == 1
     assert "no memory" in failed.stderr
     assert not (tmp_path / "other").exists()
+
+
+@pytest.mark.parametrize("strategy", ["multiworker", "auto"])
+def test_tune_refuses_a_trial_over_several_machines(strategy, monkeypatch, tmp_path):
+    cluster = {"cluster": {"worker": ["a:1", "b:2"]}, "task": {"type": "worker", "index": 0}}
+    monkeypatch.setenv("TF_CONFIG", json.dumps(cluster))
+    done = invoke("tune", "digits", "--strategy", strategy, "--output", tmp_path / "search")
+    assert done.exit_code == 2
+    assert f"by --role. Received: --strategy {strategy}" in done.output
+    assert not (tmp_path / "search").exists()
+
+
+@pytest.mark.slow
+def test_tune_on_two_devices(archive, tmp_path):
+    """A search and the training of its best network under one strategy of two replicas."""
+    words = [archive, *SMALL, "--strategy", "mirrored", "--drop-remainder", "--synchronized", "--epochs", "2"]
+    words += ["--search", "step_size=0.5,1", "--trials", "2", "--trial-epochs", "1", "--verbose", "0"]
+    done = invoke("tune", *words, "--output", tmp_path / "search")
+    assert done.exit_code == 0, done.output
+    assert "2 trials: 2 completed" in done.output
+    run = RunFolder(next((tmp_path / "search").glob("best-*")))
+    assert run.read_metrics()["diverged"] is None

@@ -136,12 +136,12 @@ def tune(
     )
     if role is not None:
         roles.set_role(role, address, worker_id)
-    scope = distribute.strategy(strategy)
-    if distribute.in_cluster(scope):
+    if distribute.resolve(strategy) == "multiworker":
         raise WrongInput(
             "A trial runs on one machine; several machines share the trials of a search by --role. "
-            f"Received: --strategy {strategy} with several workers in TF_CONFIG"
+            f"Received: --strategy {strategy}, with the workers of TF_CONFIG"
         )
+    scope = distribute.strategy(strategy)
     folder = output or pathlib.Path("searches", f"{data_name(start)}-{method}")
     if trials is None and budget is None and method != "hyperband":
         trials = 12
