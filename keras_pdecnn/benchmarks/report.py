@@ -153,7 +153,7 @@ def _over_depth(rows, value, label) -> Figure:
             )
         depths = _distinct(rows, "steps")
         axes.set_xticks(depths, [str(steps) for steps in depths])
-        axes.minorticks_off()
+        axes.xaxis.minorticks_off()
         axes.set_xlabel("steps")
         axes.set_title(block)
         axes.grid(alpha=0.3)
