@@ -43,7 +43,7 @@ def operator_norm(kernel, padding: str = "same", bound: str = "upper", shape=Non
     itself up to rounding; for "same", it is the norm on a periodic image larger by r. Both are computed in float64, and
     moved outwards by a bound of the rounding errors.
 
-    The cost is one eigenvalue problem for each frequency of half a grid, whose side is 24 for 3x3 kernels or follows
+    The cost is one eigenvalue problem for each frequency of half a grid, whose side is 23 for 3x3 kernels, or follows
     from `shape`.
 
     Args:
@@ -99,8 +99,8 @@ def _lower(kernel: np.ndarray, padding: str, shape: tuple | None) -> float:
         image = _convolve(y, kernel, padding)
         found = max(found, np.linalg.norm(image))
         y = _convolve(image, adjoint, padding)
-    # Rounding in the convolution, and in two norms, whose sums are pairwise.
-    terms = kernel[..., 0].size + 100
+    # Rounding in the convolution (a sum over stencil and channels) and in the norms of y and of its image.
+    terms = kernel[..., 0].size + y.size + image.size
     return float(np.ldexp(max(found - 2 * terms * EPSILON * _size(kernel), 0.0), exponent))
 
 
@@ -116,9 +116,8 @@ def _start(kernel: np.ndarray, padding: str, grid: tuple, shape: tuple) -> np.nd
         if padding == "same":
             window = window * np.sin(math.pi * (along + 1) / (side + 1))
     wave = (np.exp(1j * phase) * window)[..., None] * vector
-    # One of a wave's real and imaginary part may vanish; their sum may not, as both of it and of its difference would.
-    sum_, difference = wave.real + wave.imag, wave.real - wave.imag
-    y = max(sum_, difference, key=np.linalg.norm)
+    # The kernel is real, so it acts on both parts; one of them may vanish.
+    y = max(wave.real, wave.imag, key=np.linalg.norm)
     noise = np.random.default_rng(0).normal(size=y.shape)
     return y / np.linalg.norm(y) + 0.01 * noise / np.linalg.norm(noise)
 

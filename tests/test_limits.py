@@ -1,0 +1,130 @@
+import keras
+import numpy as np
+import pytest
+
+from keras_pdecnn import layers, ops
+from keras_pdecnn.stability import step_limit
+from keras_pdecnn.stability.limits import LIPSCHITZ
+
+SPACE, CHANNELS, STEPS = (12, 12), 2, 2
+PADDINGS = ["same", "periodic"]
+every_padding = pytest.mark.parametrize("padding", PADDINGS)
+
+
+def build(block_class, randomize, step_size=1.0, channels=CHANNELS, **settings):
+    block = block_class(STEPS, step_size, **{"normalization": None, "filters": 3, "padding": "periodic", **settings})
+    block.build((None, *SPACE, channels))
+    return randomize(block, scale=1.0)
+
+
+def matrix(kernel, padding):
+    entries = int(np.prod(SPACE)) * kernel.shape[-2]
+    columns = ops.convolve(np.eye(entries).reshape(entries, *SPACE, kernel.shape[-2]), np.float64(kernel), padding)
+    return np.asarray(columns).reshape(entries, -1).T
+
+
+def norms(block):
+    kernel = np.asarray(block.kernel)
+    return np.array([[np.linalg.norm(matrix(field, block.padding), 2) for field in step] for step in kernel])
+
+
+@pytest.mark.parametrize(("activation", "lipschitz"), [("relu", 1.0), ("sigmoid", 0.25)])
+def test_limits_are_the_formulas(randomize, activation, lipschitz):
+    parabolic, second_order, hamiltonian = (
+        build(block, randomize, channels=channels, activation=activation)
+        for block, channels in [
+            (layers.ParabolicBlock, 2),
+            (layers.SecondOrderBlock, 2),
+            (layers.HamiltonianBlock, 4),
+        ]
+    )
+    for block, expected in [
+        (parabolic, 2 / (lipschitz * norms(parabolic)[:, 0] ** 2)),
+        (second_order, 2 / (lipschitz**0.5 * norms(second_order)[:, 0])),
+        (hamiltonian, 2 / (lipschitz * np.prod(norms(hamiltonian), axis=1))),
+    ]:
+        found = step_limit(block)
+        assert found.shape == (STEPS,)
+        # Below the limit of this image, by the tolerance of two norms and the distance to a larger image.
+        assert np.all(found <= expected)
+        assert np.all(found >= 0.9 * expected)
+
+
+@pytest.mark.parametrize(("space", "kernel_size"), [((9,), 3), ((4, 4, 4), 1)])
+def test_other_numbers_of_space_axes(randomize, space, kernel_size):
+    block = layers.ParabolicBlock(STEPS, kernel_size=kernel_size)
+    block.build((None, *space, CHANNELS))
+    assert np.all(np.isfinite(step_limit(randomize(block))))
+
+
+def test_a_kernel_of_zeros_has_no_limit(randomize):
+    block = build(layers.ParabolicBlock, randomize)
+    block.kernel.assign(keras.ops.zeros(block.kernel.shape))
+    assert np.array_equal(step_limit(block), [np.inf, np.inf])
+
+
+@every_padding
+@pytest.mark.parametrize("activation", ["relu", "leaky_relu", "tanh", "linear", "selu"])
+def test_parabolic_steps_do_not_expand_at_the_limit(float64, rng, randomize, padding, activation):
+    block = build(layers.ParabolicBlock, randomize, activation=activation, padding=padding)
+    kernel, bias, field = np.asarray(block.kernel), np.asarray(block.bias), block.field
+    for j, h in enumerate(step_limit(block)):
+        theta = {"kernel": kernel[j, 0], "bias": bias[j, 0]}
+        top = np.linalg.svd(matrix(kernel[j, 0], padding))[2][0].reshape(*SPACE, CHANNELS)
+        for scale in (0.01, 1.0, 100.0):
+            y = scale * rng.normal(size=(50, *SPACE, CHANNELS))
+            # Random directions, and the one that the convolution enlarges most.
+            for difference in (rng.normal(size=y.shape), np.broadcast_to(top, y.shape)):
+                before = scale * difference
+                after = np.asarray(step(field, theta, h, y + before) - step(field, theta, h, y))
+                growth = np.linalg.norm(after.reshape(50, -1), axis=1) / np.linalg.norm(before.reshape(50, -1), axis=1)
+                assert np.all(growth <= 1 + 1e-12)
+    if activation == "linear":
+        # The limit is not idle: a tenth above it, the last direction grows.
+        after = np.asarray(step(field, theta, 1.1 * h, top[None]) - step(field, theta, 1.1 * h, 0 * top[None]))
+        assert np.linalg.norm(after) > 1.02 * np.linalg.norm(top)
+
+
+def step(field, theta, h, y):
+    return y + h * field(theta, y)
+
+
+def test_parabolic_block_does_not_expand_at_the_limit(float64, rng, randomize):
+    block = build(layers.ParabolicBlock, randomize, activation="relu")
+    limited = layers.ParabolicBlock.from_config({**block.get_config(), "step_size": float(step_limit(block).min())})
+    limited.build((None, *SPACE, CHANNELS))
+    limited.set_weights(block.get_weights())
+    a, b = rng.normal(size=(2, 100, *SPACE, CHANNELS))
+    before, after = (np.linalg.norm(np.reshape(d, (100, -1)), axis=1) for d in (a - b, limited(a) - limited(b)))
+    assert np.all(after <= before * (1 + 1e-12))
+    assert np.all(after > 0)
+
+
+@pytest.mark.parametrize("activation", LIPSCHITZ, ids=lambda function: function.__name__)
+def test_activations_are_non_decreasing_and_lipschitz(activation):
+    # The points end close to 0, where some have their steepest slope on one side.
+    x = np.concatenate([np.linspace(-30, 0, 300_001), np.linspace(0, 30, 300_001)[1:]])
+    slopes = np.diff(np.asarray(activation(keras.ops.convert_to_tensor(x, "float64")))) / np.diff(x)
+    assert slopes.min() >= -1e-9
+    assert 0.999 * LIPSCHITZ[activation] <= slopes.max() <= LIPSCHITZ[activation] * (1 + 1e-9)
+
+
+@pytest.mark.parametrize("activation", ["gelu", "swish"])
+def test_activations_that_decrease_are_named(randomize, activation):
+    name = keras.activations.get(activation).__name__
+    with pytest.raises(ValueError, match=f"Received: activation={name}"):
+        step_limit(build(layers.ParabolicBlock, randomize, activation=activation))
+
+
+def test_unknown_activations_are_named(randomize):
+    with pytest.raises(ValueError, match="Received: activation=<ReLU"):
+        step_limit(build(layers.ParabolicBlock, randomize, activation=keras.layers.ReLU(negative_slope=3.0)))
+
+
+def test_other_blocks_are_refused(randomize):
+    with pytest.raises(ValueError, match=r"nothing makes.*Received: block=<ResidualBlock"):
+        step_limit(build(layers.ResidualBlock, randomize))
+    with pytest.raises(ValueError, match="Received: block=3"):
+        step_limit(3)
+    with pytest.raises(ValueError, match="must be built.*Received: block=<ParabolicBlock"):
+        step_limit(layers.ParabolicBlock(2))
