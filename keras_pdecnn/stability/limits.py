@@ -41,7 +41,7 @@ def step_limit(block) -> np.ndarray:
     time, again with `normalization=None`; they guarantee nothing for the nonlinear, time-dependent network.
 
     With `normalization="tv"` the same numbers are returned, of the layer without its normalisation, for comparison: no
-    limit is proved for it, and steps below this one do expand.
+    limit is proved for it, and smaller steps can expand.
 
     Args:
         block: A built `ParabolicBlock`, `SecondOrderBlock` or `HamiltonianBlock`.
@@ -50,8 +50,8 @@ def step_limit(block) -> np.ndarray:
         float64 array of shape (steps,), infinity where a kernel is 0.
 
     Raises:
-        ValueError: If the block is of another class (a `ResidualBlock` has no limit: nothing makes its steps stable), is
-            not built, has kernels that are not finite, or an activation not in `LIPSCHITZ`.
+        ValueError: If the block is of another class (nothing makes the steps of a `ResidualBlock` stable), is not built,
+            has kernels that are not finite, or an activation not in `LIPSCHITZ`.
 
     Example:
         >>> block = keras_pdecnn.layers.ParabolicBlock(1, kernel_size=1, normalization=None, kernel_initializer="ones")

@@ -37,9 +37,9 @@ def operator_norm(kernel, padding: str = "same", bound: str = "upper", shape=Non
     upper = max over the grid of ||S|| / prod_i cos(r_i pi / N_i),   S(x) = sum_j s_j exp(i j x)
     lower = ||K y|| / ||y||,   y from a power iteration with K^T K on a finite image
 
-    Without `shape`, the upper bound holds for every size of image and either padding, and exceeds the largest norm, that
-    on an unbounded image, by at most 2 %; the lower bound is that of one finite image, so it too is below the largest
-    norm. With `shape`, both are bounds of the norm on images of this size: for "periodic", the upper one is the norm
+    Without `shape`, the upper bound holds for every size of image and either padding, and exceeds the largest norm,
+    that on an unbounded image, by at most 2 %; the lower bound is that of one finite image, so it is below the largest
+    norm, but not below that on smaller images. With `shape`, both are bounds of the norm on images of this size: for "periodic", the upper one is the norm
     itself up to rounding; for "same", it is the norm on a periodic image larger by r. Both are computed in float64, and
     moved outwards by a bound of the rounding errors.
 
