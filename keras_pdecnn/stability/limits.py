@@ -50,8 +50,8 @@ def step_limit(block) -> np.ndarray:
         float64 array of shape (steps,), infinity where a kernel is 0.
 
     Raises:
-        ValueError: If the block is of another class (nothing makes the steps of a `ResidualBlock` stable), is not built,
-            has kernels that are not finite, or an activation not in `LIPSCHITZ`.
+        ValueError: If the block is of another class (nothing makes the steps of a `ResidualBlock` stable), is not
+            built, has kernels that are not finite, or an activation not in `LIPSCHITZ`.
 
     Example:
         >>> block = keras_pdecnn.layers.ParabolicBlock(1, kernel_size=1, normalization=None, kernel_initializer="ones")

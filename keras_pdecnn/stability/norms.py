@@ -38,10 +38,10 @@ def operator_norm(kernel, padding: str = "same", bound: str = "upper", shape=Non
     lower = ||K y|| / ||y||,   y from a power iteration with K^T K on a finite image
 
     Without `shape`, the upper bound holds for every size of image and either padding, and exceeds the largest norm,
-    that on an unbounded image, by at most 2 %; the lower bound is that of one finite image, so it is below the largest
-    norm, but not below that on smaller images. With `shape`, both are bounds of the norm on images of this size: for "periodic", the upper one is the norm
-    itself up to rounding; for "same", it is the norm on a periodic image larger by r. Both are computed in float64, and
-    moved outwards by a bound of the rounding errors.
+    that on an unbounded image, by at most 2 %; the lower bound is the norm's on one finite image, so it is below the
+    largest norm, but not below that on smaller images. With `shape`, both are bounds of the norm on images of this
+    size: for "periodic", the upper one is the norm itself up to rounding; for "same", it is the norm on a periodic
+    image larger by r. Both are computed in float64, and moved outwards by a bound of the rounding errors.
 
     The cost is one eigenvalue problem for each frequency of half a grid, whose side is 23 for 3x3 kernels, or follows
     from `shape`.
