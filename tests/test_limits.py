@@ -131,3 +131,14 @@ def test_other_blocks_are_refused(randomize):
         step_limit(3)
     with pytest.raises(ValueError, match=r"must be built.*Received: block=<ParabolicBlock"):
         step_limit(layers.ParabolicBlock(2))
+
+
+def test_normalized_steps_may_expand_below_the_number_given(float64, rng, randomize):
+    plain = build(layers.ParabolicBlock, randomize, steps=1, use_bias=False)
+    normalized = build(layers.ParabolicBlock, randomize, steps=1, use_bias=False, normalization="tv")
+    normalized.set_weights([*plain.get_weights(), np.ones(normalized.scale.shape)])
+    assert np.array_equal(step_limit(normalized), step_limit(plain))
+    # Close to 0, N_tv multiplies by 1 / sqrt(epsilon).
+    y, difference = np.zeros((1, *SPACE, CHANNELS)), 1e-3 * rng.normal(size=(1, *SPACE, CHANNELS))
+    assert growth(at_limit(plain), y, difference)[0] <= 1
+    assert growth(at_limit(normalized), y, difference)[0] > 3
