@@ -1,0 +1,225 @@
+"""Bounds of the l2 norm of a convolution, valid in exact arithmetic and with all rounding accounted for.
+
+On Z^d, the convolution with stencils s_j, |j_i| <= r_i, is the multiplication by its symbol S(x) = sum_j s_j exp(i j x)
+in Fourier space, and its norm is M = max_x ||S(x)||. Zero padding on an image of any size is a compression of it
+(extend by zeros, convolve, restrict), and periodic padding on n points has the symbol's values at 2 pi k / n: no norm
+exceeds M.
+
+Between the points 2 pi k / N of a grid: M is attained by p(x) = Re <u, S(x) v> for unit vectors u and v, on each axis a
+real trigonometric polynomial of degree r, bounded by M. By M. Riesz, p(x + t) >= M cos(r t) for |r t| <= pi where p has
+its maximum at x; a point of the grid is at most pi / N away. One axis after the other,
+
+    M <= max over the grid of ||S|| / prod_i cos(r_i pi / N_i).
+"""
+
+from __future__ import annotations
+
+import itertools
+import math
+import numbers
+
+import numpy as np
+
+from keras_pdecnn import arguments
+from keras_pdecnn.ops.convolution import PADDINGS
+
+TOLERANCE = 0.02
+"""What the grid may add to the bound for every size of image, relative to the norm."""
+
+ITERATIONS = 30
+CHUNK = 2**20  # complex numbers: what the symbols held at once take in memory
+EPSILON = np.finfo(np.float64).eps
+
+
+def operator_norm(kernel, padding: str = "same", bound: str = "upper", shape=None, axes: int | None = None):
+    """Return an upper or a lower bound of the l2 norm of the convolution with a kernel.
+
+    upper = max over the grid of ||S|| / prod_i cos(r_i pi / N_i),   S(x) = sum_j s_j exp(i j x)
+    lower = ||K y|| / ||y||,   y from a power iteration with K^T K on a finite image
+
+    Without `shape`, the upper bound holds for every size of image and either padding, and exceeds the largest norm,
+    that on an unbounded image, by at most 2 %; the lower bound is the norm's on one finite image, so it is below the
+    largest norm, but not below that on smaller images. With `shape`, both are bounds of the norm on images of this
+    size: for "periodic", the upper one is the norm itself up to rounding; for "same", it is the norm on a periodic
+    image larger by r. Both are computed in float64, and moved outwards by a bound of the rounding errors.
+
+    The cost is one eigenvalue problem for each frequency of half a grid, whose side is 23 for 3x3 kernels, or follows
+    from `shape`.
+
+    Args:
+        kernel: Kernel (*kernel_size, c, filters) of odd sizes, or the kernel of a block (steps, fields, *kernel_size,
+            c, filters), with one to three space axes; an array, tensor or variable.
+        padding: "same" (zeros, default) or "periodic".
+        bound: "upper" (default) or "lower".
+        shape: Size of the image, one integer per space axis; default None, every size.
+        axes: Number of space axes, for a kernel with other leading axes, or where it does not follow from the number of
+            axes (five: a kernel with three space axes, or that of a block with one); default None, as under `kernel`.
+
+    Returns:
+        float for one kernel, float64 array of the shape of the leading axes for several.
+
+    Raises:
+        ValueError: If the kernel is none of these, has entries that are not finite or sizes that are not odd, or an
+            argument is outside its range.
+
+    Example:
+        >>> round(operator_norm([[[-1.0]], [[0.0]], [[1.0]]], padding="periodic", shape=(12,)), 9)
+        2.0
+    """
+    kernel, count = _read(kernel, axes)
+    arguments.check_choice("padding", padding, PADDINGS)
+    arguments.check_choice("bound", bound, ("upper", "lower"))
+    shape = None if shape is None else _check_shape(shape, count)
+    find = _upper if bound == "upper" else _lower
+    leading = kernel.shape[: -count - 2]
+    norms = [find(one, padding, shape) for one in kernel.reshape(-1, *kernel.shape[len(leading) :])]
+    return np.reshape(norms, leading) if leading else norms[0]
+
+
+def _upper(kernel: np.ndarray, padding: str, shape: tuple | None) -> float:
+    kernel, exponent = _scale(kernel)
+    grid = _grid(kernel, padding, shape)
+    squared, _ = _largest(kernel, grid)
+    # Rounding in the symbol (a sum over the stencil), its Gram matrix (over channels) and the eigenvalues, each
+    # relative to the square of sum_j ||s_j||; the factor is a generous one.
+    squared += 10 * (sum(kernel.shape) + kernel[..., 0, 0].size) * EPSILON * _size(kernel) ** 2
+    between = 1.0
+    if shape is None:
+        between = math.prod(math.cos(r * math.pi / n) for r, n in zip(_radii(kernel), grid, strict=True))
+    return float(np.ldexp(math.sqrt(squared) / between, exponent))
+
+
+def _lower(kernel: np.ndarray, padding: str, shape: tuple | None) -> float:
+    kernel, exponent = _scale(kernel)
+    grid = _grid(kernel, padding, shape)
+    adjoint = np.flip(kernel, axis=tuple(range(len(grid)))).swapaxes(-1, -2)
+    y, found = _start(kernel, padding, grid, shape or grid), 0.0
+    for _ in range(ITERATIONS):
+        y /= max(np.linalg.norm(y), np.finfo(np.float64).tiny)
+        image = _convolve(y, kernel, padding)
+        found = max(found, np.linalg.norm(image))
+        y = _convolve(image, adjoint, padding)
+    # Rounding in the convolution (a sum over stencil and channels) and in the norms of y and of its image.
+    terms = kernel[..., 0].size + y.size + image.size
+    return float(np.ldexp(max(found - 2 * terms * EPSILON * _size(kernel), 0.0), exponent))
+
+
+def _start(kernel: np.ndarray, padding: str, grid: tuple, shape: tuple) -> np.ndarray:
+    """Return the wave that the symbol enlarges most, fading towards zeros outside; some noise keeps it general."""
+    _, frequency = _largest(kernel, grid)
+    symbol = _symbols(kernel, grid, np.array([frequency]))[0]
+    vector = np.linalg.svd(symbol)[2][0].conj()
+    phase, window = np.zeros(shape), np.ones(shape)
+    for axis, (k, n, side) in enumerate(zip(frequency, grid, shape, strict=True)):
+        along = np.arange(side).reshape([-1 if i == axis else 1 for i in range(len(shape))])
+        phase = phase + 2 * math.pi * k / n * along
+        if padding == "same":
+            window = window * np.sin(math.pi * (along + 1) / (side + 1))
+    wave = (np.exp(1j * phase) * window)[..., None] * vector
+    # The kernel is real, so it acts on both parts; one of them may vanish.
+    y = max(wave.real, wave.imag, key=np.linalg.norm)
+    noise = np.random.default_rng(0).normal(size=y.shape)
+    return y / np.linalg.norm(y) + 0.01 * noise / np.linalg.norm(noise)
+
+
+def _largest(kernel: np.ndarray, grid: tuple) -> tuple[float, np.ndarray]:
+    """Return the largest ||S||^2 on the grid, and the indices of the frequency where it is found."""
+    # The kernel is real, so S(-x) is the conjugate of S(x): half of the grid has all norms.
+    half = [range(n) for n in grid[:-1]] + [range(grid[-1] // 2 + 1)]
+    frequencies = np.array(list(itertools.product(*half)))
+    c, filters = kernel.shape[-2:]
+    values = []
+    for start in range(0, len(frequencies), chunk := max(1, CHUNK // (c * filters))):
+        symbols = _symbols(kernel, grid, frequencies[start : start + chunk])
+        turned = symbols.conj().swapaxes(-1, -2)
+        gram = turned @ symbols if c <= filters else symbols @ turned
+        values.append(np.linalg.eigvalsh(gram)[:, -1])
+    values = np.concatenate(values)
+    return max(float(values.max()), 0.0), frequencies[values.argmax()]
+
+
+def _symbols(kernel: np.ndarray, grid: tuple, frequencies: np.ndarray) -> np.ndarray:
+    """Return S at frequencies 2 pi k / N, k given, as matrices (filters, c)."""
+    factors = np.ones((len(frequencies), 1), complex)
+    for axis, (r, n) in enumerate(zip(_radii(kernel), grid, strict=True)):
+        # The product j k is reduced as an integer: the factors have no larger an error than the cosine.
+        turns = np.outer(frequencies[:, axis], np.arange(-r, r + 1)) % n
+        factor = np.exp(2j * math.pi / n * turns)
+        factors = (factors[:, :, None] * factor[:, None, :]).reshape(len(frequencies), -1)
+    c, filters = kernel.shape[-2:]
+    stencils = kernel.reshape(-1, c * filters)
+    # Two real products instead of a complex one with a zero part.
+    symbols = factors.real @ stencils + 1j * (factors.imag @ stencils)
+    return symbols.reshape(-1, c, filters).swapaxes(-1, -2)
+
+
+def _convolve(y: np.ndarray, kernel: np.ndarray, padding: str) -> np.ndarray:
+    """Return (K y)_i = sum_j s_j y_{i+j}; the adjoint is the one with the stencil mirrored and transposed."""
+    margins = [(r, r) for r in _radii(kernel)] + [(0, 0)]
+    padded = np.pad(y, margins, mode="constant" if padding == "same" else "wrap")
+    shifts = np.ndindex(kernel.shape[:-2])
+    windows = (tuple(slice(j, j + n) for j, n in zip(shift, y.shape[:-1], strict=True)) for shift in shifts)
+    return sum(padded[window] @ stencil for window, stencil in zip(windows, _stencils(kernel), strict=True))
+
+
+def _grid(kernel: np.ndarray, padding: str, shape: tuple | None) -> tuple:
+    """Return the number of points per axis: enough for the tolerance, or those whose values bound the given size."""
+    radii = _radii(kernel)
+    if shape is None:
+        step = math.acos((1 + TOLERANCE) ** (-1 / len(radii)))
+        return tuple(max(1, math.ceil(r * math.pi / step)) for r in radii)
+    # Pixels n - 1 apart must not become neighbours across the boundary of the periodic image.
+    return tuple(n + r if padding == "same" else n for n, r in zip(shape, radii, strict=True))
+
+
+def _radii(kernel: np.ndarray) -> tuple:
+    return tuple(size // 2 for size in kernel.shape[:-2])
+
+
+def _stencils(kernel: np.ndarray) -> np.ndarray:
+    """Return the matrices s_j, shape (number, c, filters), in the order of np.ndindex."""
+    return kernel.reshape(-1, *kernel.shape[-2:])
+
+
+def _size(kernel: np.ndarray) -> float:
+    """Return sum_j ||s_j|| (Frobenius), which bounds the convolution with the absolute values of the kernel."""
+    return float(np.sum(np.linalg.norm(_stencils(kernel), axis=(1, 2))))
+
+
+def _scale(kernel: np.ndarray) -> tuple[np.ndarray, int]:
+    """Return the kernel times a power of 2 that keeps squares in range, exactly, and the exponent that undoes it."""
+    exponent = int(np.frexp(np.max(np.abs(kernel)))[1])
+    return np.ldexp(kernel, -exponent), exponent
+
+
+def _read(kernel, axes) -> tuple[np.ndarray, int]:
+    """Return the kernel as a float64 array, and its number of space axes."""
+    try:
+        array = np.asarray(kernel, np.float64)
+    except (TypeError, ValueError) as error:
+        raise ValueError(f"kernel must be an array of numbers. Received: kernel={kernel!r}") from error
+    received = f"Received: kernel of shape {array.shape}"
+    if axes is None:
+        axes = {3: 1, 4: 2, 5: 3, 6: 2, 7: 3}.get(array.ndim)
+        # The second axis of a block's kernel has one or two entries, for its fields.
+        if axes is None or (array.ndim == 5 and array.shape[1] <= 2):
+            raise ValueError(
+                "kernel must be a kernel (*kernel_size, c, filters) or that of a block (steps, fields, *kernel_size, "
+                f"c, filters); where both are possible, or for other arrays, give axes. {received}"
+            )
+    elif isinstance(axes, bool) or not isinstance(axes, numbers.Integral) or not 1 <= axes <= 3:
+        raise ValueError(f"axes must be the number of space axes, 1, 2 or 3. Received: axes={axes!r}")
+    if array.ndim < axes + 2 or array.size == 0:
+        raise ValueError(f"kernel must have {axes} space axes, channels and filters, none empty. {received}")
+    arguments.check_odd_sizes("kernel_size", array.shape[-axes - 2 : -2])
+    if bad := int(np.sum(~np.isfinite(array))):
+        raise ValueError(f"kernel must be finite. {received} with {bad} entries that are NaN or infinite")
+    return array, int(axes)
+
+
+def _check_shape(shape, count: int) -> tuple:
+    """Return shape as a tuple of one positive integer per space axis."""
+    entries = tuple(shape) if isinstance(shape, tuple | list) else (shape,)
+    if len(entries) != count:
+        raise ValueError(f"shape must have one entry per space axis ({count}). Received: shape={shape!r}")
+    return tuple(arguments.check_positive_integer("shape", entry) for entry in entries)
