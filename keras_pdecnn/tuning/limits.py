@@ -54,7 +54,7 @@ def training_memory(recipe: Recipe, input_shape, classes: int) -> int:
     * weights, gradients and momentum: 12 bytes per weight;
     * opening and connectors: three features each;
     * what block i keeps of its N steps: stored 3 N S_i; in the other modes 3 S_i for each of the last two, and of the
-      M = N - 2 before them: reversible one state; checkpointed, with k = ceil(sqrt(M)), ceil(M / k) states and 3 k S_i;
+      M = N - 2 before them: reversible one state; checkpointed, with k = ceil(sqrt(N)), ceil(M / k) states and 3 k S_i;
       a state is S_i, for the second-order network 2 S_i;
     * working room: 16 times the largest S_i.
 
@@ -82,11 +82,11 @@ def _kept(recipe: Recipe, steps: int) -> int:
     state = 2 if recipe.architecture == "second_order" else 1
     if backprop == "stored" or steps <= STORED_STEPS:
         return _KEPT * steps
-    last, steps = _KEPT * STORED_STEPS, steps - STORED_STEPS
+    last = _KEPT * STORED_STEPS
     if backprop == "reversible":
         return last + state
     segment = math.isqrt(steps - 1) + 1
-    return last + math.ceil(steps / segment) * state + _KEPT * segment
+    return last + math.ceil((steps - STORED_STEPS) / segment) * state + _KEPT * segment
 
 
 def _steps(recipe: Recipe) -> tuple:

@@ -6,7 +6,6 @@ import copy
 import datetime
 import itertools
 import json
-import os
 import pathlib
 import shutil
 import sys
@@ -15,6 +14,8 @@ import time
 import keras_tuner as kt
 from keras_tuner.engine.hyperparameters import Choice
 from keras_tuner.engine.trial import Trial, TrialStatus
+
+from keras_pdecnn import files
 
 _ENDED = (TrialStatus.COMPLETED, TrialStatus.FAILED)
 REASON = "failure.txt"
@@ -184,11 +185,10 @@ class SearchOracle(kt.Oracle):
         self._limits_at_end = state["limits_at_end"]
 
     def save(self):
-        path, part = self.folder / "oracle.json", self.folder / "oracle.json.part"
-        part.write_text(json.dumps(self.get_state()), encoding="utf-8")
+        path, content = self.folder / "oracle.json", json.dumps(self.get_state()).encode()
         if path.exists():
             shutil.copyfile(path, self.folder / "oracle.previous.json")
-        os.replace(part, path)
+        files.replace(path, content)
 
     def reload(self):
         for path in sorted(self.folder.glob("trial_*/trial.json")):

@@ -11,7 +11,7 @@ import time
 import keras_tuner as kt
 from keras_tuner.engine.trial import TrialStatus
 
-from keras_pdecnn import arguments
+from keras_pdecnn import arguments, files
 from keras_pdecnn.tuning.hypermodel import PDEHyperModel
 from keras_pdecnn.tuning.oracles import METHODS, REASON, SearchOracle, reason
 from keras_pdecnn.tuning.roles import is_chief, is_worker, pulse, serve, tuner_id, work
@@ -195,9 +195,7 @@ def _enter(folder: pathlib.Path, settings: dict):
         except OSError as error:
             raise ValueError(f"The folder cannot be made ({error}). Received: {str(folder)!r}") from error
         if not is_worker():
-            part = path.with_name(path.name + ".part")
-            part.write_text(json.dumps(settings, indent=2), encoding="utf-8")
-            part.replace(path)
+            files.replace(path, json.dumps(settings, indent=2).encode())
     if not is_worker() and (folder / "oracle.json").exists():
         # Keras Tuner goes on with a search if the (empty) file of the tuner is there, which it writes after a trial.
         (folder / f"{tuner_id()}.json").write_text("{}")
