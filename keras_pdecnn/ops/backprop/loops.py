@@ -8,23 +8,24 @@ import tensorflow as tf
 _UNROLLED = 4
 
 
-def repeat(count: int, body, carry):
+def repeat(count: int, body, carry, until=None):
     """Return carry after body(j, carry) for j = 0 … count - 1.
 
     Args:
-        count: Static number of iterations.
+        count: Static number of iterations, or the most there can be.
         body: Function (j, carry) -> carry, j a scalar int32 tensor, or an int where the loop is written out.
         carry: Nested structure of tensors.
+        until: Scalar int32 tensor, the number of iterations where it is not static; default None, count.
 
     Returns:
         A structure like carry.
     """
-    if count <= _UNROLLED:
+    if until is None and count <= _UNROLLED:
         for j in range(count):
             carry = body(j, carry)
         return carry
     _, carry = tf.while_loop(
-        lambda j, _: j < count,
+        lambda j, _: j < (count if until is None else until),
         lambda j, carry: (j + 1, body(j, carry)),
         (tf.constant(0), carry),
         # One step at a time: steps that ran ahead would hold their temporaries at the same time.

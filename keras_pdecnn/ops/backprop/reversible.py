@@ -45,24 +45,28 @@ def _pull_back(integrator, field, theta, h, state, cotangent):
     steps = theta["kernel"].shape[0]
     length = -(-steps // _PARTS) if steps >= 8 * _PARTS else steps
 
-    # One function for all parts: its graph written into each of them would take memory.
+    # One function for all parts, the shorter last one too: each graph of its own would take memory.
     @tf.function(autograph=False, experimental_attributes={"_noinline": True})
-    def undo_part(first, count, state, cotangent, theta):
+    def undo_part(end, state, cotangent, theta):
+        count = tf.minimum(end, length)
+
         def undo(i, carry):
             state, cotangent, found = carry
-            j = count - 1 - i
-            state, cotangent, of_step = _undo(integrator, field, at(theta, first + j), h, state, cotangent)
-            return state, cotangent, write(found, j, of_step)
+            state, cotangent, of_step = _undo(integrator, field, at(theta, end - 1 - i), h, state, cotangent)
+            return state, cotangent, write(found, length - 1 - i, of_step)
 
-        empty = arrays(count, at(theta, 0))
-        state, cotangent, found = repeat(count, undo, (state, cotangent, empty))
-        return state, cotangent, {name: array.stack() for name, array in found.items()}
+        empty = arrays(length, at(theta, 0))
+        until = None if length == steps else count
+        state, cotangent, found = repeat(length, undo, (state, cotangent, empty), until)
+        return end - count, state, cotangent, {name: array.stack() for name, array in found.items()}
 
     state, cotangent, pieces = tuple(state), tuple(cotangent), []
-    for end in range(steps, 0, -length):
-        count = min(length, end)
-        state, cotangent, found = undo_part(tf.constant(end - count), count, state, cotangent, theta)
-        pieces.append((end - count, found))
+    # Passed on as a tensor: TensorFlow would make another function for each constant.
+    end = tf.constant(steps)
+    for last in range(steps, 0, -length):
+        end, state, cotangent, found = undo_part(end, state, cotangent, theta)
+        count = min(length, last)
+        pieces.append((last - count, {name: value[length - count :] for name, value in found.items()}))
     return cotangent, pieces
 
 
