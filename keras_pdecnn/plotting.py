@@ -130,8 +130,8 @@ def theta(kernels, step_size: float, entries: int = 12) -> Figure:
     """Draw entries of the kernel of a block over time, as the block takes them: theta_j from t_j = j h to t_{j+1}.
 
     Args:
-        kernels: `theta()["kernel"]` of a block, shape (steps, fields, *kernel_size, c, filters); or a dict of several of
-            one shape by their titles, which are drawn side by side.
+        kernels: `theta()["kernel"]` of a block, shape (steps, fields, *kernel_size, c, filters); or a dict of several
+            of one shape by their titles, which are drawn side by side.
         step_size: h.
         entries: Number of entries, at equal distances over the kernel, the same in each panel; default 12.
 
@@ -146,7 +146,8 @@ def theta(kernels, step_size: float, entries: int = 12) -> Figure:
     for axes, (title, kernel) in zip(
         figure.subplots(1, len(panels), sharey=True, squeeze=False)[0], panels.items(), strict=True
     ):
-        values = np.asarray(kernel, float).reshape(len(kernel), -1)
+        values = np.asarray(kernel, float)
+        values = values.reshape(len(values), -1)
         steps, size = values.shape
         shown = np.unique(np.linspace(0, size - 1, min(entries, size)).round().astype(int))
         # The last value holds until T.
