@@ -45,7 +45,10 @@ def read_examples(path, input_shape) -> np.ndarray:
 
 
 def classify(model: keras.Model, x) -> tuple[np.ndarray, np.ndarray]:
-    """Return the most probable class of each example and its probability, both of shape (n,)."""
-    probabilities = model.predict(x, verbose=0)
-    best = probabilities.argmax(axis=-1)
-    return best, np.take_along_axis(probabilities, best[:, None], axis=-1)[:, 0]
+    """Return the class of the largest output for each example and that output, both of shape (n,).
+
+    It is a probability, or the score of a network without softmax (`loss="regression"`), 1 for a perfect fit.
+    """
+    outputs = model.predict(x, verbose=0)
+    best = outputs.argmax(axis=-1)
+    return best, np.take_along_axis(outputs, best[:, None], axis=-1)[:, 0]

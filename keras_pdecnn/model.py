@@ -8,7 +8,7 @@ import inspect
 import keras
 import tensorflow as tf
 
-from keras_pdecnn import distribute, layers, replicated
+from keras_pdecnn import arguments, distribute, layers, replicated
 
 
 @keras.saving.register_keras_serializable(package="keras_pdecnn")
@@ -28,6 +28,33 @@ class PDEModel(keras.Model):
     def blocks(self) -> list[layers.PDEBlock]:
         """The blocks of the network, in order."""
         return [layer for layer in self.layers if isinstance(layer, layers.PDEBlock)]
+
+    def with_steps(self, steps) -> PDEModel:
+        """Return a model with the same weights, whose blocks take other numbers of steps over the same time T = N h.
+
+        It needs blocks with a time basis, whose theta(t) is taken at other times then. The weights are copies, and as
+        by `keras.models.clone_model`, the model is compiled if this one is, with a new optimiser.
+
+        Args:
+            steps: Number of steps, one number or one per block.
+
+        Raises:
+            ValueError: If a block has no time basis, or `steps` is no number of steps.
+
+        Example:
+            >>> model = keras_pdecnn.models.ParabolicCNN((8, 8, 1), 10, steps=4, time_basis="linear", basis_size=3)
+            >>> [(block.steps, block.step_size) for block in model.with_steps(8).blocks]
+            [(8, 0.5), (8, 0.5), (8, 0.5)]
+        """
+        counts = arguments.per_entry("steps", steps, len(self.blocks), "block")
+        changed = {block.name: block.with_steps(n) for block, n in zip(self.blocks, counts, strict=True)}
+
+        def clone(layer):
+            return changed.get(layer.name) or type(layer).from_config(layer.get_config())
+
+        model = keras.models.clone_model(self, clone_function=clone)
+        model.set_weights(self.get_weights())
+        return model
 
     def export(self, filepath, *args, **kwargs):
         """Export as `keras.Model.export` does, the same for every `backprop`; the gradients are exported too."""

@@ -5,12 +5,14 @@ from __future__ import annotations
 import math
 
 import numpy as np
+from matplotlib import colormaps
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 from matplotlib.ticker import LogLocator, MaxNLocator, NullLocator, PercentFormatter
 
 _BLUE, _ORANGE, _GREY = "#3465a4", "#e07b00", "#b4b4b4"  # told apart by colour-blind readers too
 _NAMED_CLASSES = 20  # more than that, and neither names nor counts fit into a confusion matrix
+_COLORS = colormaps["viridis"]
 _MARKERS = {
     "hamiltonian": ("o", _BLUE),
     "parabolic": ("s", _ORANGE),
@@ -88,7 +90,7 @@ def confusion_matrix(matrix, class_names) -> Figure:
     return figure
 
 
-def predictions(x, labels, probabilities, class_names, columns: int = 4) -> Figure:
+def predictions(x, labels, outputs, class_names, columns: int = 4, probabilities: bool = True) -> Figure:
     """Draw examples with bars of the predicted class probabilities (Figure 1 of the paper).
 
     The bar of the true class is blue; if another is higher, that one is orange. Of many classes the most probable ones
@@ -97,27 +99,69 @@ def predictions(x, labels, probabilities, class_names, columns: int = 4) -> Figu
     Args:
         x: Raw examples, shape (n, *space, channels).
         labels: True classes, shape (n,).
-        probabilities: Shape (n, classes).
+        outputs: Probabilities or scores of the classes, shape (n, classes).
         class_names: One name per class.
         columns: Examples per row; default 4.
+        probabilities: Whether the outputs are probabilities; default True. False: scores, of any size and sign.
 
     Returns:
         The figure.
     """
     x, labels = np.asarray(x), np.asarray(labels)
-    probabilities = np.nan_to_num(np.asarray(probabilities, float))
+    outputs = np.nan_to_num(np.asarray(outputs, float))
+    limits = (0, 1) if probabilities else (min(0, outputs.min(initial=0)), max(1, outputs.max(initial=1)))
     columns = max(1, min(columns, len(x)))
     rows = max(1, math.ceil(len(x) / columns))
-    shown = min(_BARS, probabilities.shape[-1])
+    shown = min(_BARS, outputs.shape[-1])
     figure = Figure(figsize=(3.6 * columns, (0.9 + 0.17 * shown) * rows + 0.4), dpi=120, layout="constrained")
     cells = np.atleast_1d(figure.subfigures(rows, columns, wspace=0.02, hspace=0.02)).ravel()
-    for cell, example, label, values in zip(cells, x, labels, probabilities, strict=False):
+    for cell, example, label, values in zip(cells, x, labels, outputs, strict=False):
         left, right = cell.subplots(1, 2, width_ratios=(1, 1))
         _draw_example(left, example)
-        _draw_bars(right, int(label), values, class_names)
+        _draw_bars(right, int(label), values, class_names, limits)
         left.set_title(_short(class_names[int(label)]), fontsize=9, color=_BLUE)
     gap = "   " if columns > 1 else "\n"
-    figure.suptitle(f"Predicted probabilities{gap}(blue: true class, orange: another one predicted)", fontsize=10)
+    title = "Predicted probabilities" if probabilities else "Scores of the classes"
+    figure.suptitle(f"{title}{gap}(blue: true class, orange: another one predicted)", fontsize=10)
+    return figure
+
+
+def theta(kernels, step_size: float, entries: int = 12) -> Figure:
+    """Draw entries of the kernel of a block over time, as the block takes them: theta_j from t_j = j h to t_{j+1}.
+
+    Args:
+        kernels: `theta()["kernel"]` of a block, shape (steps, fields, *kernel_size, c, filters); or a dict of several
+            of one shape by their titles, which are drawn side by side.
+        step_size: h.
+        entries: Number of entries, at equal distances over the kernel, the same in each panel; default 12.
+
+    Returns:
+        The figure.
+
+    Example:
+        >>> figure = theta(block.theta()["kernel"], block.step_size)
+    """
+    panels = kernels if isinstance(kernels, dict) else {"": kernels}
+    figure = Figure(figsize=(1.2 + 4.2 * len(panels), 3.8), dpi=120, layout="constrained")
+    for axes, (title, kernel) in zip(
+        figure.subplots(1, len(panels), sharey=True, squeeze=False)[0], panels.items(), strict=True
+    ):
+        values = np.asarray(kernel, float)
+        values = values.reshape(len(values), -1)
+        steps, size = values.shape
+        shown = np.unique(np.linspace(0, size - 1, min(entries, size)).round().astype(int))
+        # The last value holds until T.
+        lines = axes.step(
+            step_size * np.arange(steps + 1), np.vstack([values, values[-1:]])[:, shown], where="post", linewidth=1.3
+        )
+        for i, line in enumerate(lines):
+            line.set_color(_COLORS(i / max(1, len(lines) - 1)))
+        axes.set_title(title, fontsize=10)
+        axes.set_xlabel("time t")
+        axes.set_xlim(0, step_size * steps)
+        axes.grid(alpha=0.3)
+        axes.spines[["top", "right"]].set_visible(False)
+    figure.axes[0].set_ylabel("entries of theta(t)")
     return figure
 
 
@@ -214,8 +258,8 @@ def _draw_example(axes, example):
         axes.imshow(np.asarray(example, float).mean(axis=-1), cmap="gray")
 
 
-def _draw_bars(axes, label: int, values, class_names):
-    """Draw the probabilities of one example: all classes, or of many the most probable and the true one."""
+def _draw_bars(axes, label: int, values, class_names, limits: tuple):
+    """Draw the outputs for one example: all classes, or of many the most probable and the true one."""
     order = np.arange(len(values))
     if len(values) > _BARS:
         order = np.argsort(-values, kind="stable")[:_BARS]
@@ -226,7 +270,7 @@ def _draw_bars(axes, label: int, values, class_names):
     axes.barh(range(len(order)), values[order], color=colors)
     axes.set_yticks(range(len(order)), [_short(class_names[i]) for i in order], fontsize=7)
     axes.invert_yaxis()
-    axes.set_xlim(0, 1)
+    axes.set_xlim(limits)
     axes.set_xticks([0, 0.5, 1], ["0", "½", "1"], fontsize=7)
     axes.tick_params(length=2)
     axes.spines[["top", "right"]].set_visible(False)

@@ -10,6 +10,7 @@ import re
 from keras_pdecnn import arguments
 
 ARCHITECTURES = ("hamiltonian", "parabolic", "second_order", "residual")
+LOSSES = ("classification", "regression")
 DTYPES = ("float32", "mixed_bfloat16", "mixed_float16")
 
 
@@ -97,8 +98,10 @@ class Recipe:
         seed: Determines the initial weights, the order of the examples and their augmentation.
         architecture: "hamiltonian", "parabolic", "second_order" or "residual".
         widths, head_width, steps, step_size, time_smoothness, weight_decay, box, synchronized: See `models`.
-        kernel_size, activation, normalization, padding, backprop: See `layers.PDEBlock`.
+        time_basis, basis_size, kernel_size, activation, normalization, padding, backprop: See `layers.PDEBlock`.
         dtype: Policy of Keras: "float32", "mixed_bfloat16" or "mixed_float16".
+        loss: "classification", cross-entropy of class probabilities; or "regression", least squares 1/2 |f - c|^2, with
+            no softmax, where c is 1 for the class of the example and 0 for the others.
         learning_rates, epochs: One entry per phase of the training.
         momentum: Of the optimiser.
 
@@ -129,6 +132,12 @@ class Recipe:
     head_width: int | None = _setting(None, _optional(_whole), "Width after the last block; none: the last width.")
     steps: int | tuple[int, ...] = _setting(3, _one_or_more(_whole), "Number of time steps, one or one per block.")
     step_size: float | tuple[float, ...] = _setting(1.0, _one_or_more(_positive), "Step size h, one or one per block.")
+    time_basis: str | None = _setting(
+        None,
+        _one_of(None, "constant", "linear", "cosine"),
+        "Basis of theta(t): constant, linear, cosine; none: every step has its own weights.",
+    )
+    basis_size: int | None = _setting(None, _optional(_whole), "Functions of the basis; none: as many as steps.")
     kernel_size: int | tuple[int, ...] = _setting(
         3, arguments.check_odd_sizes, "Size of the blocks' kernels, one or one per space axis."
     )
@@ -146,6 +155,7 @@ class Recipe:
     synchronized: bool = _setting(False, _flag, "Take batch statistics over all replicas.")
     dtype: str = _setting("float32", _one_of(*DTYPES), f"Policy of the types: {', '.join(DTYPES)}.")
 
+    loss: str = _setting("classification", _one_of(*LOSSES), "classification (entropy) or regression (least squares).")
     learning_rates: tuple[float, ...] = _setting((0.05, 0.01, 0.002), _each(_positive), "Learning rate of each phase.")
     epochs: tuple[int, ...] = _setting((20, 6, 6), _each(_whole), "Number of epochs of each phase.")
     momentum: float = _setting(0.9, _fraction, "Momentum of stochastic gradient descent.")
@@ -156,6 +166,8 @@ class Recipe:
             object.__setattr__(self, field.name, value)
         for name in ("steps", "step_size"):
             arguments.per_entry(name, getattr(self, name), len(self.widths), "block")
+        if self.basis_size is not None and self.time_basis is None:
+            raise ValueError(f"basis_size needs a time_basis. Received: basis_size={self.basis_size}, time_basis=None")
         if len(self.learning_rates) != len(self.epochs):
             raise ValueError(
                 "learning_rates and epochs must have one entry for each phase of the training. "

@@ -15,6 +15,7 @@ import tensorflow as tf
 from keras_pdecnn import data, distribute, models, plotting, replicated
 from keras_pdecnn.callbacks import Divergence, DivergenceGuard
 from keras_pdecnn.checkpoints import Checkpoint, CheckpointError, CheckpointFolder, CheckpointWriter
+from keras_pdecnn.losses import LeastSquares
 from keras_pdecnn.recipes import Recipe
 from keras_pdecnn.runs import RunFolder, default_path
 
@@ -120,9 +121,12 @@ def build(recipe: Recipe, info: data.Info) -> models.PDEModel:
             head_width=recipe.head_width,
             steps=recipe.steps,
             step_size=recipe.step_size,
+            time_basis=recipe.time_basis,
+            basis_size=recipe.basis_size,
             time_smoothness=recipe.time_smoothness,
             weight_decay=recipe.weight_decay,
             box=recipe.box,
+            classifier_activation=None if recipe.loss == "regression" else "softmax",
             synchronized=recipe.synchronized,
             kernel_size=recipe.kernel_size,
             activation=recipe.activation,
@@ -143,11 +147,11 @@ def learning_rate(recipe: Recipe, steps_per_epoch: int):
 
 
 def compile(model: keras.Model, recipe: Recipe, steps_per_epoch: int) -> keras.Model:
-    """Compile a model for a recipe: SGD with momentum, cross-entropy of integer labels, accuracy.
+    """Compile a model for a recipe: SGD with momentum, the loss for integer labels, accuracy.
 
     Args:
-        model: The model; its output are probabilities.
-        recipe: Learning rates, epochs and momentum.
+        model: The model; its output are probabilities, for regression any numbers.
+        recipe: Learning rates, epochs, momentum and loss.
         steps_per_epoch: Number of batches of an epoch.
 
     Returns:
@@ -157,8 +161,12 @@ def compile(model: keras.Model, recipe: Recipe, steps_per_epoch: int) -> keras.M
     if recipe.dtype == "mixed_float16":
         # What Keras does by itself, but the wrapper is then not saved with the model.
         optimizer = keras.optimizers.LossScaleOptimizer(optimizer)
-    model.compile(optimizer, "sparse_categorical_crossentropy", metrics=["accuracy"], auto_scale_loss=False)
+    model.compile(optimizer, _loss(recipe.loss), metrics=["accuracy"], auto_scale_loss=False)
     return model
+
+
+def _loss(name: str) -> keras.losses.Loss:
+    return LeastSquares() if name == "regression" else keras.losses.SparseCategoricalCrossentropy()
 
 
 def fit(
@@ -194,26 +202,26 @@ def fit(
     )
 
 
-def evaluate(model: keras.Model, dataset, verbose: int | str = 0) -> dict:
+def evaluate(model: keras.Model, dataset, verbose: int | str = 0, loss: str = "classification") -> dict:
     """Evaluate a model on a dataset of (x, label).
 
     Args:
-        model: The model; its output are the probabilities of the classes.
+        model: The model; its output has one number per class, of which the largest is the predicted class.
         dataset: A tf.data.Dataset of batches, each pass the same.
         verbose: As in `keras.Model.predict`; default 0.
+        loss: "classification" (default) or "regression", see `recipes.Recipe`.
 
     Returns:
-        loss (mean cross-entropy and regularisation, as in `keras.Model.evaluate`), accuracy, and confusion_matrix, a
+        loss (its mean and regularisation, as in `keras.Model.evaluate`), accuracy, and confusion_matrix, a
         list of rows: entry [i][j] counts the examples of class i that were taken for class j.
     """
-    probabilities = model.predict(dataset, verbose=verbose)
+    outputs = model.predict(dataset, verbose=verbose)
     labels = np.concatenate([np.asarray(y) for _, y in dataset])
-    classes = probabilities.shape[-1]
-    entropy = keras.losses.sparse_categorical_crossentropy(labels, probabilities)
-    confusion = np.bincount(labels * classes + probabilities.argmax(-1), minlength=classes**2)
+    classes, best = outputs.shape[-1], outputs.argmax(-1)
+    confusion = np.bincount(labels * classes + best, minlength=classes**2)
     return {
-        "loss": float(keras.ops.mean(entropy)) + sum(float(loss) for loss in model.losses),
-        "accuracy": float(np.mean(probabilities.argmax(-1) == labels)),
+        "loss": float(_loss(loss)(labels, outputs)) + sum(float(penalty) for penalty in model.losses),
+        "accuracy": float(np.mean(best == labels)),
         "confusion_matrix": confusion.reshape(classes, classes).tolist(),
     }
 
@@ -283,7 +291,7 @@ def _train(recipe: Recipe, folder: RunFolder, callbacks, verbose, strategy: tf.d
     fit(model, dataset, recipe, used, first_epoch, verbose if is_chief else 0)
     seconds = time.perf_counter() - start
     metrics = {
-        **evaluate(model, dataset.test),
+        **evaluate(model, dataset.test, loss=recipe.loss),
         "seconds": round(seconds, 3),
         "trainable_weights": sum(int(np.prod(weight.shape)) for weight in model.trainable_weights),
         "diverged": dataclasses.asdict(guard.divergence) if guard.divergence else None,
@@ -291,7 +299,7 @@ def _train(recipe: Recipe, folder: RunFolder, callbacks, verbose, strategy: tf.d
     x, labels = _spread(dataset.test, dataset.info.sizes["test"], count=12)
     shown = x, labels, model.predict(x, verbose=0)
     # The other workers wait for it: whoever leaves earlier looks lost.
-    distribute.from_chief(strategy, lambda: _write(folder, model, metrics, shown, dataset.info.class_names))
+    distribute.from_chief(strategy, lambda: _write(folder, recipe, model, metrics, shown, dataset.info))
 
     result = Result(folder, model, metrics)
     if guard.divergence:
@@ -327,14 +335,14 @@ def _begin(folder: RunFolder, recipe: Recipe, info: data.Info) -> Checkpoint | N
     return last
 
 
-def _write(folder: RunFolder, model: keras.Model, metrics: dict, shown: tuple, class_names):
+def _write(folder: RunFolder, recipe: Recipe, model: keras.Model, metrics: dict, shown: tuple, info: data.Info):
     """Write what a run ends with; `shown` are some test examples, their labels and their predictions."""
     model.save(folder.model)
     folder.write_metrics(metrics)
     figures = {
         folder.training_curves: plotting.training_curves(folder.read_history()),
-        folder.confusion_matrix: plotting.confusion_matrix(metrics["confusion_matrix"], class_names),
-        folder.predictions: plotting.predictions(*shown, class_names),
+        folder.confusion_matrix: plotting.confusion_matrix(metrics["confusion_matrix"], info.class_names),
+        folder.predictions: plotting.predictions(*shown, info.class_names, probabilities=recipe.loss != "regression"),
     }
     for path, figure in figures.items():
         figure.savefig(path)

@@ -100,6 +100,8 @@ def test_every_field_is_an_option(chosen):
         head_width=5,
         steps=(1, 2, 3),
         step_size=(0.1, 0.2, 0.3),
+        time_basis="cosine",
+        basis_size=2,
         kernel_size=(3, 5),
         activation="tanh",
         normalization=None,
@@ -110,6 +112,7 @@ def test_every_field_is_an_option(chosen):
         box=0.5,
         synchronized=True,
         dtype="mixed_bfloat16",
+        loss="regression",
         learning_rates=(0.3, 0.2),
         epochs=(1, 2),
         momentum=0.5,
@@ -325,6 +328,20 @@ def test_predict(run, tmp_path):
     assert [row[1] for row in rows] == ["standing", "lying", "standing", "standing"]
     assert [row[0][-len("several.npz[0]") :] for row in rows][1:3] == ["several.npz[0]", "several.npz[1]"]
     assert all(0.5 <= float(row[2]) <= 1 for row in rows)
+
+
+def test_regression_from_training_to_prediction(archive, tmp_path):
+    folder = tmp_path / "run"
+    settings = ("--loss", "regression", "--time-basis", "linear", "--basis-size", 2, "--verbose", 0)
+    done = invoke("train", archive, *SMALL, *settings, "--output", folder)
+    assert done.exit_code == 0, done.output
+    assert "Test accuracy: 100.00 % (10 of 10)" in done.stdout
+    assert invoke("train", "--output", folder, "--resume").stdout.splitlines()[-2] == done.stdout.splitlines()[-2]
+    assert done.stdout.splitlines()[-2] in invoke("evaluate", folder).stdout
+    np.savez(tmp_path / "two.npz", x=7.0 * np.stack([stripes(8), stripes(8).T])[..., None])
+    head, *rows = [line.split() for line in invoke("predict", folder, tmp_path / "two.npz").stdout.splitlines()]
+    assert head == ["file", "class", "score"]
+    assert [row[1] for row in rows] == ["lying", "standing"]
 
 
 def test_predict_reports_what_it_cannot_read(run, tmp_path):

@@ -389,6 +389,7 @@ LAYERS = [
             "bias_regularizer": "l2",
         },
     ),
+    (layers.HamiltonianBlock, {"steps": 4, "time_basis": "linear", "basis_size": 2, "kernel_regularizer": "l2"}),
     (layers.SymmetricConv, {"filters": 5}),
     (layers.TVNormalization, {"epsilon": 1e-2, "use_bias": False, "scale_regularizer": "l2"}),
     (layers.Connector, {"filters": 5}),

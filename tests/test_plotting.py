@@ -101,3 +101,28 @@ def test_small_searches(tmp_path, accuracies):
 def test_pareto_front():
     points = [(3, 0.5), (1, 0.2), (1, 0.3), (2, 0.3), (4, 0.9), (5, 0.9)]
     assert plotting.pareto_front(points) == [(1, 0.3), (3, 0.5), (4, 0.9)]
+
+
+def test_scores_have_their_own_axis(tmp_path):
+    x, scores = np.zeros((2, 8, 8, 1)), [[1.2, -0.3], [0.1, 0.8]]
+    figure = save(plotting.predictions(x, [0, 1], scores, "ab", probabilities=False), tmp_path)
+    assert figure.axes[1].get_xlim() == figure.axes[3].get_xlim() == (-0.3, 1.2)
+    assert "probabilities" not in figure.get_suptitle()
+
+
+def test_theta_over_time(tmp_path, rng):
+    kernel = rng.normal(size=(5, 2, 3, 3, 2, 4))
+    axes = save(plotting.theta(kernel, 0.5, entries=7), tmp_path).axes
+    assert len(axes) == 1
+    assert len(axes[0].lines) == 7
+    first, last = axes[0].lines[0], axes[0].lines[-1]
+    np.testing.assert_allclose(first.get_xdata(), 0.5 * np.arange(6))
+    np.testing.assert_array_equal(first.get_ydata(), [*kernel[:, 0, 0, 0, 0, 0], kernel[-1, 0, 0, 0, 0, 0]])
+    np.testing.assert_array_equal(last.get_ydata()[:5], kernel[:, -1, -1, -1, -1, -1])
+    panels = save(plotting.theta({"one": kernel, "half": kernel / 2}, 0.5), tmp_path).axes
+    assert [panel.get_title() for panel in panels] == ["one", "half"]
+    assert panels[0].get_ylim() == panels[1].get_ylim()
+
+
+def test_theta_of_a_single_weight(tmp_path):
+    assert len(save(plotting.theta(np.zeros((1, 1, 1, 1, 1)), 1.0), tmp_path).axes[0].lines) == 1

@@ -50,7 +50,13 @@ def test_values_are_normalised():
     assert (recipe.epochs, recipe.learning_rates) == ((3,), (1.0,))
 
 
-@pytest.mark.parametrize("recipe", [*RECIPES.values(), Recipe(steps=(1, 2), size=(32, 48), normalization=None)])
+@pytest.mark.parametrize(
+    "recipe",
+    [
+        *RECIPES.values(),
+        Recipe(steps=(1, 2), size=(32, 48), normalization=None, time_basis="linear", basis_size=2, loss="regression"),
+    ],
+)
 def test_json_and_back(recipe):
     assert Recipe.from_dict(json.loads(json.dumps(recipe.to_dict()))) == recipe
 
@@ -78,6 +84,8 @@ WRONG = {
     "head_width": [0, 2.5],
     "steps": [0, -1, 1.5, (3,), (3, 3, 3), ()],
     "step_size": [0, -1.0, float("nan"), (1.0,), "1"],
+    "time_basis": ["fourier", 3],
+    "basis_size": [0, -1, 1.5, 2],
     "kernel_size": [2, 0, (3, 2), -3, "3"],
     "activation": ["rely", None, 3],
     "normalization": ["batch", 3],
@@ -88,6 +96,7 @@ WRONG = {
     "box": [0, -1],
     "synchronized": ["no", None],
     "dtype": ["float8", "mixed", None],
+    "loss": ["hinge", None],
     "learning_rates": [(), (0.1, 0.02), 0, (0.1, -1, 0.1), ("0.1",)],
     "epochs": [(), (1, 1), 0, (1, 1, 0), (1.5,)],
     "momentum": [-0.1, 1, None],

@@ -99,11 +99,12 @@ def test_the_learning_rate_changes_with_the_first_batch_of_a_phase():
     assert training.learning_rate(Recipe(learning_rates=0.3, epochs=7), 5) == 0.3
 
 
-def test_evaluate_agrees_with_keras(recipe, randomize):
-    recipe = dataclasses.replace(recipe, weight_decay=0.1, time_smoothness=0.01)
+@pytest.mark.parametrize("loss", ["classification", "regression"])
+def test_evaluate_agrees_with_keras(recipe, randomize, loss):
+    recipe = dataclasses.replace(recipe, weight_decay=0.1, time_smoothness=0.01, loss=loss)
     dataset = training.load_data(recipe)
     model = randomize(training.compile(training.build(recipe, dataset.info), recipe, 1))
-    found = training.evaluate(model, dataset.test)
+    found = training.evaluate(model, dataset.test, loss=loss)
     loss, accuracy = model.evaluate(dataset.test, verbose=0)
     assert found["loss"] == pytest.approx(loss, rel=1e-5)
     assert found["accuracy"] == pytest.approx(accuracy)

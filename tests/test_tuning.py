@@ -183,7 +183,13 @@ def info(shape, classes):
 
 @pytest.mark.parametrize("architecture", models.ARCHITECTURES)
 @pytest.mark.parametrize(
-    "changes", [{}, {"normalization": None, "steps": (1, 2), "head_width": 5}, {"kernel_size": (3, 5)}]
+    "changes",
+    [
+        {},
+        {"normalization": None, "steps": (1, 2), "head_width": 5},
+        {"kernel_size": (3, 5)},
+        {"time_basis": "cosine", "basis_size": 2},
+    ],
 )
 def test_weights_are_counted_without_the_network(architecture, changes):
     recipe = Recipe(architecture=architecture, widths=(4, 6), **changes)

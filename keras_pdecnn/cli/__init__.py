@@ -96,7 +96,7 @@ def evaluate(run, source):
     model = folder.load_model()
     dataset = training.load_like(recipe, info, source)
     click.echo(f"{dataset.info.name}: {dataset.info.sizes['test']:,} test examples")
-    report_accuracy(training.evaluate(model, dataset.test))
+    report_accuracy(training.evaluate(model, dataset.test, loss=recipe.loss))
 
 
 @main.command()
@@ -105,6 +105,9 @@ def evaluate(run, source):
 def predict(run, files):
     """Print the class that the network of the folder RUN sees in each FILE, and its probability.
 
+    For a network trained with --loss regression it is the score of the class, which is no probability; 1 is a perfect
+    fit.
+
     A FILE is an image, or an .npz file with examples under x or x_test. A file that cannot be read is reported, and
     the others are predicted: exit code 1 then, 2 if none can be read.
     """
@@ -112,7 +115,7 @@ def predict(run, files):
     from keras_pdecnn.runs import RunFolder
 
     folder = RunFolder(run)
-    _, info = folder.read_config()
+    recipe, info = folder.read_config()
     model = folder.load_model()
     rows, failed = [], 0
     for file in files:
@@ -122,11 +125,11 @@ def predict(run, files):
             click.echo(f"{file}: {one_line(error)}", err=True)
             failed += 1
             continue
-        best, probability = inference.classify(model, x)
+        best, outputs = inference.classify(model, x)
         names = [file] if len(x) == 1 else [f"{file}[{index}]" for index in range(len(x))]
-        rows += zip(names, (info.class_names[index] for index in best), probability, strict=True)
+        rows += zip(names, (info.class_names[index] for index in best), outputs, strict=True)
     if rows:
-        _print_table(rows)
+        _print_table(rows, "score" if recipe.loss == "regression" else "probability")
     if failed:
         raise click.exceptions.Exit(1 if rows else 2)
 
@@ -174,9 +177,9 @@ def benchmark(quick, tables, output):
     click.echo(f"Report: {path}")
 
 
-def _print_table(rows):
-    heads = ("file", "class", "probability")
+def _print_table(rows, quantity: str):
+    heads = ("file", "class", quantity)
     widths = [max(len(heads[i]), *(len(row[i]) for row in rows)) for i in (0, 1)]
-    click.echo(f"{heads[0]:<{widths[0]}}  {heads[1]:<{widths[1]}}  {heads[2]}")
-    for name, label, probability in rows:
-        click.echo(f"{name:<{widths[0]}}  {label:<{widths[1]}}  {probability:11.4f}")
+    click.echo(f"{heads[0]:<{widths[0]}}  {heads[1]:<{widths[1]}}  {heads[2]:>11}")
+    for name, label, output in rows:
+        click.echo(f"{name:<{widths[0]}}  {label:<{widths[1]}}  {output:11.4f}")

@@ -9,8 +9,11 @@ from keras import ops
 from keras_pdecnn import arguments
 from keras_pdecnn.initializers import ConstantInTime
 from keras_pdecnn.layers.field import FieldLayer
+from keras_pdecnn.layers.in_basis import InBasis
 from keras_pdecnn.ops.integrators import Integrator
 from keras_pdecnn.ops.propagation import BACKPROPS, advance, propagate, trajectory, undo
+from keras_pdecnn.ops.time_basis import TIME_BASES
+from keras_pdecnn.regularizers import TimeSmoothness
 
 # Undoing the few steps of the paper's networks costs a quarter of the time; two that are stored leave a tenth.
 STORED_STEPS = 2
@@ -26,6 +29,12 @@ class PDEBlock(FieldLayer):
     and out. The state is held in the type of the weights; under a mixed policy only F runs in the compute type, and
     the output is float32.
 
+    With a time basis, theta(t) = sum_k phi_k(t) c_k on [0, T], T = N h, and step j takes theta(t_j), t_j = j h. The
+    weights are then the coefficients c_k, `basis_size` instead of `steps` on axis 0, and `theta()` gives the values at
+    all steps. Regularisers and the constraint act on these: with B_jk = phi_k(t_j), the steps take constraint(B c), and
+    the gradient is passed on to B c as it is, as in projected gradient methods. So that the coefficients do not wander,
+    they are projected after an update, c + B^+ (constraint(B c) - B c). For `Box` and "constant" that alone would do.
+
     Args:
         steps: Number N of steps, at least 1.
         step_size: h, positive; default 1.
@@ -36,6 +45,9 @@ class PDEBlock(FieldLayer):
             "reversible" (default None: the last state only) keeps. It bounds the digits that undoing steps loses.
         stored_steps: Number of last steps whose activations are kept in every mode; default 2. Their gradient is due
             first, so they cost little memory, the same at any depth, and save computing them again.
+        time_basis: Basis of theta(t): "constant" on equal intervals, "linear" between equidistant nodes, "cosine", see
+            `ops.time_basis.matrix`; default None, every step has its own weights.
+        basis_size: Number of functions of the basis; default as many as steps.
         kernel_initializer: Initializer of one kernel, drawn once and repeated over the steps; default "he_normal".
         kernel_regularizer, scale_regularizer, bias_regularizer: Regularisers, time on axis 0; default None.
         kernel_constraint: Constraint of the kernel; default None.
@@ -43,7 +55,8 @@ class PDEBlock(FieldLayer):
 
     Raises:
         ValueError: If an argument is outside its range, if "reversible" is asked of an integrator that cannot be run
-            backwards, or if the input has not one to three space axes and a suitable number of channels.
+            backwards, if there is a basis size and no basis, or if the input has not one to three space axes and a
+            suitable number of channels.
     """
 
     integrator: Integrator
@@ -62,6 +75,8 @@ class PDEBlock(FieldLayer):
         backprop=None,
         checkpoint_every=None,
         stored_steps=STORED_STEPS,
+        time_basis=None,
+        basis_size=None,
         kernel_initializer="he_normal",
         kernel_regularizer=None,
         scale_regularizer=None,
@@ -92,6 +107,9 @@ class PDEBlock(FieldLayer):
             None if checkpoint_every is None else arguments.check_positive_integer("checkpoint_every", checkpoint_every)
         )
         self.stored_steps = arguments.check_non_negative_integer("stored_steps", stored_steps)
+        self.time_basis = arguments.check_choice("time_basis", time_basis, (None, *TIME_BASES))
+        self.basis_size = self._check_basis_size(basis_size)
+        self._basis = InBasis(time_basis, self.steps, self.basis_size) if time_basis else None
 
     def _check_backprop(self, backprop):
         reversible = self.integrator.is_reversible
@@ -104,17 +122,62 @@ class PDEBlock(FieldLayer):
             )
         return arguments.check_choice("backprop", backprop, BACKPROPS)
 
+    def _check_basis_size(self, size):
+        if self.time_basis is None:
+            if size is not None:
+                raise ValueError(f"basis_size needs a time_basis. Received: basis_size={size!r}, time_basis=None")
+            return None
+        return self.steps if size is None else arguments.check_positive_integer("basis_size", size)
+
     def build(self, input_shape):
         fields = self.integrator.fields
         # K1 and K2 of the general layer are stored as two fields of the kernel; they share scale and bias.
         kernels = fields if self.symmetric else 2 * fields
+        times = self.basis_size or self.steps
         self._add_field_weights(
             input_shape,
             parts=self.integrator.parts,
-            kernel_axes=(self.steps, kernels),
-            vector_axes=(self.steps, fields),
+            kernel_axes=(times, kernels),
+            vector_axes=(times, fields),
             initializer=ConstantInTime(self.kernel_initializer),
         )
+
+    def _add_theta(self, *, initializer, regularizer=None, constraint=None, **settings):
+        if self._basis is not None:
+            initializer = self._basis.initializer(initializer)
+            regularizer = regularizer and self._basis.regularizer(regularizer, constraint)
+            constraint = constraint and self._basis.constraint(constraint)
+        return super()._add_theta(initializer=initializer, regularizer=regularizer, constraint=constraint, **settings)
+
+    def theta(self) -> dict:
+        """Return the weights that exist at all steps, as tensors by name, with time, of length `steps`, on axis 0."""
+        theta = super().theta()
+        if self._basis is None:
+            return theta
+        constraints = {"kernel": self.kernel_constraint}
+        return {name: self._basis.values(weight, constraints.get(name)) for name, weight in theta.items()}
+
+    def with_steps(self, steps) -> PDEBlock:
+        """Return a block of so many steps over the same time T = N h, not built, which the weights of this one fit.
+
+        The step size of `TimeSmoothness` regularisers changes as that of the block does.
+
+        Raises:
+            ValueError: If `steps` is no number of steps, or the block has no time basis.
+        """
+        if self.time_basis is None:
+            raise ValueError(
+                "The number of steps can only be changed with a time_basis: without one, every step has its own "
+                f"weights. Received: steps={steps!r} for {self.name}, time_basis=None"
+            )
+        factor = self.steps / arguments.check_positive_integer("steps", steps)
+        block = type(self).from_config({**self.get_config(), "steps": steps, "step_size": factor * self.step_size})
+        for name in ("kernel_regularizer", "scale_regularizer", "bias_regularizer"):
+            regularizer = getattr(block, name)
+            if isinstance(regularizer, TimeSmoothness):
+                config = {**regularizer.get_config(), "step_size": factor * regularizer.step_size}
+                setattr(block, name, type(regularizer).from_config(config))
+        return block
 
     def call(self, y):
         """Return the features at time N h, of the shape of y."""
@@ -183,4 +246,6 @@ class PDEBlock(FieldLayer):
             "backprop": self.backprop,
             "checkpoint_every": self.checkpoint_every,
             "stored_steps": self.stored_steps,
+            "time_basis": self.time_basis,
+            "basis_size": self.basis_size,
         }

@@ -86,7 +86,7 @@ class FieldLayer(keras.layers.Layer):
         width = channels // parts
         filters = self.filters or width
         self._check_activation((*input_shape[:-1], filters))
-        self.kernel = self.add_weight(
+        self.kernel = self._add_theta(
             name="kernel",
             shape=(*kernel_axes, *size, width, filters),
             initializer=initializer or self.kernel_initializer,
@@ -96,7 +96,7 @@ class FieldLayer(keras.layers.Layer):
         )
         self.scale = self.bias = None
         if self.normalization is not None:
-            self.scale = self.add_weight(
+            self.scale = self._add_theta(
                 name="scale",
                 shape=(*vector_axes, filters),
                 initializer="ones",
@@ -104,7 +104,7 @@ class FieldLayer(keras.layers.Layer):
                 autocast=False,
             )
         if self.use_bias:
-            self.bias = self.add_weight(
+            self.bias = self._add_theta(
                 name="bias",
                 shape=(*vector_axes, filters),
                 initializer="zeros",
@@ -113,6 +113,10 @@ class FieldLayer(keras.layers.Layer):
             )
         # The spatial size is free, so it is no part of the specification.
         self.input_spec = keras.layers.InputSpec(ndim=rank + 2, axes={-1: channels})
+
+    def _add_theta(self, **settings):
+        """Create a part of theta, by what `add_weight` takes."""
+        return self.add_weight(**settings)
 
     def _check_activation(self, input_shape):
         """Refuse a layer with weights: they would be no part of theta, and have no gradient."""

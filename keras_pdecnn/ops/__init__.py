@@ -1,5 +1,6 @@
 """Pure functions of tensors: convolutions and their adjoints, right-hand sides, integrators, propagation."""
 
+from keras_pdecnn.ops import time_basis
 from keras_pdecnn.ops.convolution import adjoint_convolve, adjoint_kernel, convolve
 from keras_pdecnn.ops.fields import Field, general_layer, symmetric_layer
 from keras_pdecnn.ops.integrators import Integrator, Update, forward_euler, leapfrog, verlet
@@ -18,6 +19,7 @@ __all__ = [
     "leapfrog",
     "propagate",
     "symmetric_layer",
+    "time_basis",
     "trajectory",
     "tv_normalize",
     "undo",

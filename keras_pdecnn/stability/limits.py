@@ -67,7 +67,8 @@ def step_limit(block) -> np.ndarray:
     if not block.built:
         raise ValueError(f"block must be built, for its kernel is needed. Received: block={block!r}")
     lipschitz = _lipschitz(block.activation)
-    norms = operator_norm(block.kernel, block.padding, axes=len(block.kernel.shape) - 4)
+    kernel = block.theta()["kernel"]
+    norms = operator_norm(kernel, block.padding, axes=len(kernel.shape) - 4)
     with np.errstate(divide="ignore"):
         if isinstance(block, SecondOrderBlock):
             return 2 / (np.sqrt(lipschitz) * norms[:, 0])

@@ -17,7 +17,8 @@ def count_weights(recipe: Recipe, input_shape, classes: int) -> int:
     """Return the number of trainable weights of the network of a recipe.
 
     Opening 3^d c0 c + 2 c; each step k c^2 + 2 c, for Hamiltonian 2 (k (c/2)^2 + c), for residual 2 k c^2 + 2 c, with k
-    entries of a kernel; connector c c' + 2 c'; classifier classes (c' + 1).
+    entries of a kernel; connector c c' + 2 c'; classifier classes (c' + 1). With a time basis, `basis_size` stands for
+    the number of steps.
 
     Args:
         recipe: Settings of the network.
@@ -42,7 +43,7 @@ def count_weights(recipe: Recipe, input_shape, classes: int) -> int:
     steps, following = _steps(recipe), _following(recipe)
     total = 3**rank * channels * recipe.widths[0] + 2 * recipe.widths[0]
     for count, c, after in zip(steps, recipe.widths, following, strict=True):
-        total += count * step(c) + c * after + 2 * after
+        total += (recipe.basis_size or count) * step(c) + c * after + 2 * after
     return total + classes * (following[-1] + 1)
 
 

@@ -1,0 +1,31 @@
+"""Least squares, the loss of the training problem for regression (problem 4)."""
+
+from __future__ import annotations
+
+import keras
+from keras import ops
+
+
+@keras.saving.register_keras_serializable(package="keras_pdecnn")
+class LeastSquares(keras.losses.Loss):
+    """Half the squared distance of the outputs f and their targets c: 1/2 |f - c|^2, averaged over the batch.
+
+    Targets with one axis less than the outputs are integer labels and stand for unit vectors: c is 1 for the class of
+    the example and 0 for the others. The network has no softmax (`classifier_activation=None`), and the class of the
+    largest output is the predicted one.
+
+    Args:
+        reduction, name, dtype: See `keras.losses.Loss`.
+
+    Example:
+        >>> float(LeastSquares()([1], [[0.5, 0.5, 0.0]]))
+        0.25
+    """
+
+    def __init__(self, reduction="sum_over_batch_size", name="least_squares", dtype=None):
+        super().__init__(name=name, reduction=reduction, dtype=dtype)
+
+    def call(self, y_true, y_pred):
+        if len(y_true.shape) < len(y_pred.shape):
+            y_true = ops.one_hot(ops.cast(y_true, "int32"), y_pred.shape[-1], dtype=y_pred.dtype)
+        return 0.5 * ops.sum(ops.square(y_pred - y_true), axis=-1)
