@@ -31,11 +31,13 @@ def _builder(block: type[layers.PDEBlock], function_name: str, default_name: str
         pooling=None,
         synchronized=False,
         name=None,
+        max_step_size=1.0,
         **block_kwargs,
     ) -> PDEModel:
         widths = arguments.check_entries("widths", widths, arguments.check_positive_integer)
         steps = arguments.per_entry("steps", steps, len(widths), "block")
         step_size = arguments.per_entry("step_size", step_size, len(widths), "block")
+        max_step_size = arguments.per_entry("max_step_size", max_step_size, len(widths), "block")
         head_width = widths[-1] if head_width is None else arguments.check_positive_integer("head_width", head_width)
         alpha1 = arguments.check_non_negative("time_smoothness", time_smoothness)
         alpha2 = arguments.check_non_negative("weight_decay", weight_decay)
@@ -59,9 +61,10 @@ def _builder(block: type[layers.PDEBlock], function_name: str, default_name: str
         y = layers.Standardization(name="standardization")(inputs) if include_preprocessing else inputs
         y = connector(widths[0], "opening", kernel_size=3, pool_size=1)(y)
         following = (*widths[1:], head_width)
-        for i, (count, h, filters) in enumerate(zip(steps, step_size, following, strict=True), start=1):
-            settings = {**_regularization(alpha1, alpha2, h, box), **block_kwargs}
-            y = block(count, step_size=h, name=f"block_{i}", **settings)(y)
+        per_block = zip(steps, step_size, max_step_size, following, strict=True)
+        for i, (count, h, largest, filters) in enumerate(per_block, start=1):
+            settings = {**_regularization(alpha1, alpha2, largest if h == "auto" else h, box), **block_kwargs}
+            y = block(count, step_size=h, max_step_size=largest, name=f"block_{i}", **settings)(y)
             y = connector(filters, f"connector_{i}", pool_size=2 if i < len(widths) else 1)(y)
 
         rank = len(input_shape) - 1
@@ -95,7 +98,8 @@ def _builder(block: type[layers.PDEBlock], function_name: str, default_name: str
         widths: Width of each block; default (32, 64, 112).
         head_width: Width after the last connector; default widths[-1].
         steps: Number of time steps, one number or one per block; default 3.
-        step_size: h, one number or one per block; default 1.
+        step_size: h, one number or one per block; default 1. "auto": as large as the theory allows for the current
+            weights of a block, see `layers.PDEBlock`.
         time_smoothness: alpha1 of the regulariser (eq. 13), on kernel, scale and bias of the blocks; default 0.
         weight_decay: alpha2 of the regulariser, on every kernel and on the classifier; default 0. It is part of the
             loss.
@@ -107,6 +111,8 @@ def _builder(block: type[layers.PDEBlock], function_name: str, default_name: str
         pooling: Without top: None (default, feature maps), "avg" or "max".
         synchronized: Whether batch statistics are taken over all replicas; default False.
         name: Name of the model.
+        max_step_size: Upper bound of the step size "auto", one number or one per block; default 1. With "auto", the
+            regulariser takes it for h.
         **block_kwargs: Further arguments of every block, see `layers.{block.__name__}`.
 
     Returns:

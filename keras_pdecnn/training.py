@@ -123,6 +123,7 @@ def build(recipe: Recipe, info: data.Info) -> models.PDEModel:
             step_size=recipe.step_size,
             time_basis=recipe.time_basis,
             basis_size=recipe.basis_size,
+            max_step_size=recipe.max_step_size,
             time_smoothness=recipe.time_smoothness,
             weight_decay=recipe.weight_decay,
             box=recipe.box,

@@ -11,6 +11,7 @@ from keras_pdecnn.initializers import ConstantInTime
 from keras_pdecnn.layers.field import FieldLayer
 from keras_pdecnn.layers.in_basis import InBasis
 from keras_pdecnn.ops.integrators import Integrator
+from keras_pdecnn.ops.limits import automatic_step, lipschitz
 from keras_pdecnn.ops.propagation import BACKPROPS, advance, propagate, trajectory, undo
 from keras_pdecnn.ops.time_basis import TIME_BASES
 from keras_pdecnn.regularizers import TimeSmoothness
@@ -37,7 +38,10 @@ class PDEBlock(FieldLayer):
 
     Args:
         steps: Number N of steps, at least 1.
-        step_size: h, positive; default 1.
+        step_size: h, positive; default 1. "auto" computes it in every call from the current weights, the same for all
+            steps: h = min(max_step_size, 0.9 times the least of the limits that `stability.step_limit` states). With a
+            provable `normalization`, steps of a `ParabolicBlock` are then never expansive; with the paper's "tv", and
+            for the other blocks, the limit guarantees nothing. No gradient goes through h.
         kernel_size, filters, activation, normalization, epsilon, use_bias, padding: See `FieldLayer`.
         backprop: How the gradient is taken: "reversible" (the default where the integrator allows it), "checkpointed"
             or "stored"; see `ops.propagate`.
@@ -51,6 +55,7 @@ class PDEBlock(FieldLayer):
         kernel_initializer: Initializer of one kernel, drawn once and repeated over the steps; default "he_normal".
         kernel_regularizer, scale_regularizer, bias_regularizer: Regularisers, time on axis 0; default None.
         kernel_constraint: Constraint of the kernel; default None.
+        max_step_size: Upper bound of an automatic step size, otherwise without effect; default 1.
         **layer_kwargs: name, dtype, trainable of `keras.layers.Layer`.
 
     Raises:
@@ -82,6 +87,7 @@ class PDEBlock(FieldLayer):
         scale_regularizer=None,
         bias_regularizer=None,
         kernel_constraint=None,
+        max_step_size=1.0,
         **layer_kwargs,
     ):
         super().__init__(
@@ -99,9 +105,10 @@ class PDEBlock(FieldLayer):
             kernel_constraint=kernel_constraint,
             **layer_kwargs,
         )
-        self._plain = False
+        self._plain, self._constant_step_size = False, None
         self.steps = arguments.check_positive_integer("steps", steps)
-        self.step_size = arguments.check_positive("step_size", step_size)
+        self.step_size = self._check_step_size(step_size)
+        self.max_step_size = arguments.check_positive("max_step_size", max_step_size)
         self.backprop = self._check_backprop(backprop)
         self.checkpoint_every = (
             None if checkpoint_every is None else arguments.check_positive_integer("checkpoint_every", checkpoint_every)
@@ -110,6 +117,17 @@ class PDEBlock(FieldLayer):
         self.time_basis = arguments.check_choice("time_basis", time_basis, (None, *TIME_BASES))
         self.basis_size = self._check_basis_size(basis_size)
         self._basis = InBasis(time_basis, self.steps, self.basis_size) if time_basis else None
+
+    def _check_step_size(self, step_size):
+        if arguments.check_step_size("step_size", step_size) != "auto":
+            return float(step_size)
+        if not self.symmetric:
+            raise ValueError(
+                f"No step size makes a {type(self).__name__} stable: step_size must be a number. "
+                f"Received: step_size={step_size!r}"
+            )
+        lipschitz(self.activation)  # reports one that there is no limit for
+        return step_size
 
     def _check_backprop(self, backprop):
         reversible = self.integrator.is_reversible
@@ -160,6 +178,8 @@ class PDEBlock(FieldLayer):
     def with_steps(self, steps) -> PDEBlock:
         """Return a block of so many steps over the same time T = N h, not built, which the weights of this one fit.
 
+        An automatic step size stays one; its upper bound is scaled.
+
         The step size of `TimeSmoothness` regularisers changes as that of the block does.
 
         Raises:
@@ -171,7 +191,10 @@ class PDEBlock(FieldLayer):
                 f"weights. Received: steps={steps!r} for {self.name}, time_basis=None"
             )
         factor = self.steps / arguments.check_positive_integer("steps", steps)
-        block = type(self).from_config({**self.get_config(), "steps": steps, "step_size": factor * self.step_size})
+        sizes = {"max_step_size": factor * self.max_step_size}
+        if self.step_size != "auto":
+            sizes["step_size"] = factor * self.step_size
+        block = type(self).from_config({**self.get_config(), "steps": steps, **sizes})
         for name in ("kernel_regularizer", "scale_regularizer", "bias_regularizer"):
             regularizer = getattr(block, name)
             if isinstance(regularizer, TimeSmoothness):
@@ -184,17 +207,37 @@ class PDEBlock(FieldLayer):
         y = ops.cast(y, self.variable_dtype)
         if not self._plain:
             return self.integrator.finish(self._propagate(y))
-        state = advance(self.integrator, self.field, self.theta(), self.step_size, self.integrator.start(y))
-        return self.integrator.finish(state)
+        return self.integrator.finish(advance(*self._equation(), self.integrator.start(y)))
 
     @contextlib.contextmanager
     def plain_operations(self):
-        """Make calls leave the gradient to TensorFlow: a SavedModel cannot hold those written by hand inside a loop."""
-        self._plain = True
+        """Make calls leave the gradient to TensorFlow: a SavedModel cannot hold those written by hand inside a loop.
+
+        An automatic step size is the constant that the weights have now.
+        """
+        self._plain, self._constant_step_size = True, float(self.current_step_size())
         try:
             yield
         finally:
-            self._plain = False
+            self._plain, self._constant_step_size = False, None
+
+    def current_step_size(self, theta: dict | None = None):
+        """Return h of the next call: `step_size`, or with "auto" a scalar tensor, computed from the current weights.
+
+        Args:
+            theta: What `theta()` returns, if it is there already.
+        """
+        if self.step_size != "auto":
+            return self.step_size
+        if self._constant_step_size is not None:
+            return self._constant_step_size
+        theta = self.theta() if theta is None else theta
+        return automatic_step(self.integrator, self.activation, self.normalization, theta, self.max_step_size)
+
+    def _equation(self) -> tuple:
+        """Return what defines the map from features at time 0 to those at time N h: integrator, field, theta, h."""
+        theta = self.theta()
+        return self.integrator, self.field, theta, self.current_step_size(theta)
 
     def trajectory(self, y):
         """Return the features at all times t_0 … t_N, stacked: shape (steps + 1, batch, *space, channels).
@@ -205,16 +248,13 @@ class PDEBlock(FieldLayer):
             ValueError: If y does not have the number of axes or channels that the layer was built for.
         """
         y = self._features(y)
-        states = trajectory(self.integrator, self.field, self.theta(), self.step_size, self.integrator.start(y))
+        states = trajectory(*self._equation(), self.integrator.start(y))
         return ops.stack([self.integrator.finish(state) for state in states])
 
     def _propagate(self, y) -> tuple:
         """Return the state at time N h, from features at time 0."""
         return propagate(
-            self.integrator,
-            self.field,
-            self.theta(),
-            self.step_size,
+            *self._equation(),
             self.integrator.start(y),
             self.backprop,
             self.checkpoint_every,
@@ -223,7 +263,7 @@ class PDEBlock(FieldLayer):
 
     def _undo(self, state: tuple):
         """Return the features at time 0, from the state at time N h."""
-        return self.integrator.finish(undo(self.integrator, self.field, self.theta(), self.step_size, state))
+        return self.integrator.finish(undo(*self._equation(), state))
 
     def _features(self, y):
         """Do outside `call` what `__call__` does before it: convert to the type of the state, build, check."""
@@ -243,6 +283,7 @@ class PDEBlock(FieldLayer):
             **super().get_config(),
             "steps": self.steps,
             "step_size": self.step_size,
+            "max_step_size": self.max_step_size,
             "backprop": self.backprop,
             "checkpoint_every": self.checkpoint_every,
             "stored_steps": self.stored_steps,

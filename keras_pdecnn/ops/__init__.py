@@ -5,6 +5,7 @@ from keras_pdecnn.ops.convolution import adjoint_convolve, adjoint_kernel, convo
 from keras_pdecnn.ops.fields import Field, general_layer, symmetric_layer
 from keras_pdecnn.ops.integrators import Integrator, Update, forward_euler, leapfrog, verlet
 from keras_pdecnn.ops.normalization import tv_normalize
+from keras_pdecnn.ops.norms import norm_bound
 from keras_pdecnn.ops.propagation import propagate, trajectory, undo
 
 __all__ = [
@@ -17,6 +18,7 @@ __all__ = [
     "forward_euler",
     "general_layer",
     "leapfrog",
+    "norm_bound",
     "propagate",
     "symmetric_layer",
     "time_basis",

@@ -14,13 +14,13 @@ its maximum at x; a point of the grid is at most pi / N away. One axis after the
 
 from __future__ import annotations
 
-import itertools
 import math
 import numbers
 
 import numpy as np
 
 from keras_pdecnn import arguments
+from keras_pdecnn.ops import norms as grids
 from keras_pdecnn.ops.convolution import PADDINGS
 
 TOLERANCE = 0.02
@@ -83,9 +83,7 @@ def _upper(kernel: np.ndarray, padding: str, shape: tuple | None) -> float:
     # Rounding in the symbol (a sum over the stencil), its Gram matrix (over channels) and the eigenvalues, each
     # relative to the square of sum_j ||s_j||; the factor is a generous one.
     squared += 10 * (sum(kernel.shape) + kernel[..., 0, 0].size) * EPSILON * _size(kernel) ** 2
-    between = 1.0
-    if shape is None:
-        between = math.prod(math.cos(r * math.pi / n) for r, n in zip(_radii(kernel), grid, strict=True))
+    between = grids.between(grids.radii(kernel.shape), grid) if shape is None else 1.0
     return float(np.ldexp(math.sqrt(squared) / between, exponent))
 
 
@@ -124,9 +122,7 @@ def _start(kernel: np.ndarray, padding: str, grid: tuple, shape: tuple) -> np.nd
 
 def _largest(kernel: np.ndarray, grid: tuple) -> tuple[float, np.ndarray]:
     """Return the largest ||S||^2 on the grid, and the indices of the frequency where it is found."""
-    # The kernel is real, so S(-x) is the conjugate of S(x): half of the grid has all norms.
-    half = [range(n) for n in grid[:-1]] + [range(grid[-1] // 2 + 1)]
-    frequencies = np.array(list(itertools.product(*half)))
+    frequencies = grids.half(grid)
     c, filters = kernel.shape[-2:]
     values = []
     for start in range(0, len(frequencies), chunk := max(1, CHUNK // (c * filters))):
@@ -140,12 +136,7 @@ def _largest(kernel: np.ndarray, grid: tuple) -> tuple[float, np.ndarray]:
 
 def _symbols(kernel: np.ndarray, grid: tuple, frequencies: np.ndarray) -> np.ndarray:
     """Return S at frequencies 2 pi k / N, k given, as matrices (filters, c)."""
-    factors = np.ones((len(frequencies), 1), complex)
-    for axis, (r, n) in enumerate(zip(_radii(kernel), grid, strict=True)):
-        # The product j k is reduced as an integer: the factors have no larger an error than the cosine.
-        turns = np.outer(frequencies[:, axis], np.arange(-r, r + 1)) % n
-        factor = np.exp(2j * math.pi / n * turns)
-        factors = (factors[:, :, None] * factor[:, None, :]).reshape(len(frequencies), -1)
+    factors = grids.waves(grids.radii(kernel.shape), grid, frequencies)
     c, filters = kernel.shape[-2:]
     stencils = kernel.reshape(-1, c * filters)
     # Two real products instead of a complex one with a zero part.
@@ -155,7 +146,7 @@ def _symbols(kernel: np.ndarray, grid: tuple, frequencies: np.ndarray) -> np.nda
 
 def _convolve(y: np.ndarray, kernel: np.ndarray, padding: str) -> np.ndarray:
     """Return (K y)_i = sum_j s_j y_{i+j}; the adjoint is the one with the stencil mirrored and transposed."""
-    margins = [(r, r) for r in _radii(kernel)] + [(0, 0)]
+    margins = [(r, r) for r in grids.radii(kernel.shape)] + [(0, 0)]
     padded = np.pad(y, margins, mode="constant" if padding == "same" else "wrap")
     shifts = np.ndindex(kernel.shape[:-2])
     windows = (tuple(slice(j, j + n) for j, n in zip(shift, y.shape[:-1], strict=True)) for shift in shifts)
@@ -164,16 +155,11 @@ def _convolve(y: np.ndarray, kernel: np.ndarray, padding: str) -> np.ndarray:
 
 def _grid(kernel: np.ndarray, padding: str, shape: tuple | None) -> tuple:
     """Return the number of points per axis: enough for the tolerance, or those whose values bound the given size."""
-    radii = _radii(kernel)
+    radii = grids.radii(kernel.shape)
     if shape is None:
-        step = math.acos((1 + TOLERANCE) ** (-1 / len(radii)))
-        return tuple(max(1, math.ceil(r * math.pi / step)) for r in radii)
+        return grids.grid(radii, TOLERANCE)
     # Pixels n - 1 apart must not become neighbours across the boundary of the periodic image.
     return tuple(n + r if padding == "same" else n for n, r in zip(shape, radii, strict=True))
-
-
-def _radii(kernel: np.ndarray) -> tuple:
-    return tuple(size // 2 for size in kernel.shape[:-2])
 
 
 def _stencils(kernel: np.ndarray) -> np.ndarray:
