@@ -5,6 +5,7 @@ import pytest
 from matplotlib.colors import to_hex
 
 from keras_pdecnn import plotting
+from keras_pdecnn.plotting import style
 
 
 def save(figure, tmp_path):
@@ -61,8 +62,8 @@ def test_bars_of_many_classes_contain_the_true_one():
     axes = figure.axes[1]
     assert [label.get_text() for label in axes.get_yticklabels()] == [*(f"c{i}" for i in range(9)), "c99"]
     colors = [to_hex(bar.get_facecolor()) for bar in axes.patches]
-    assert colors[0] == plotting._ORANGE
-    assert colors[-1] == plotting._BLUE
+    assert colors[0] == style.ORANGE
+    assert colors[-1] == style.BLUE
 
 
 def test_probabilities_that_are_not_finite(tmp_path):
