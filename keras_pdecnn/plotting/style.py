@@ -33,6 +33,11 @@ def draw_example(axes, example):
         axes.imshow(np.asarray(example, float).mean(axis=-1), cmap="gray")
 
 
+def shown_slice(values):
+    """Return what is shown of values of shape (*space): of three space axes the slice in the middle of the first."""
+    return values[len(values) // 2] if values.ndim == 3 else values
+
+
 def _to_unit(image):
     image = np.asarray(image, float)
     low, high = image.min(), image.max()
