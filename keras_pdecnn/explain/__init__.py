@@ -2,6 +2,7 @@
 
 from keras_pdecnn.explain.attribution import LogitModel, class_activation, saliency, smooth_grad
 from keras_pdecnn.explain.dynamics import BlockDynamics, conserved_energy, follow
+from keras_pdecnn.explain.page import page
 
 __all__ = [
     "BlockDynamics",
@@ -9,6 +10,7 @@ __all__ = [
     "class_activation",
     "conserved_energy",
     "follow",
+    "page",
     "saliency",
     "smooth_grad",
 ]

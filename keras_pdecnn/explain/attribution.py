@@ -5,6 +5,7 @@ What is explained is the logit, the number before the softmax: a probability als
 
 from __future__ import annotations
 
+import contextlib
 import math
 
 import keras
@@ -13,7 +14,8 @@ import tensorflow as tf
 from keras import ops
 
 from keras_pdecnn import arguments, layers
-from keras_pdecnn.explain.dynamics import check_input
+from keras_pdecnn.explain.inputs import check_input
+from keras_pdecnn.model import PDEModel
 
 
 class LogitModel:
@@ -30,7 +32,7 @@ class LogitModel:
         ValueError: If the network does not end with the average over space and a dense layer.
     """
 
-    def __init__(self, model: keras.Model):
+    def __init__(self, model: PDEModel):
         *_, average, classifier = [None, *model.layers]
         if not (isinstance(classifier, keras.layers.Dense) and "GlobalAveragePooling" in type(average).__name__):
             raise ValueError(
@@ -52,7 +54,7 @@ class LogitModel:
         return logits if self.classifier.bias is None else logits + self.classifier.bias
 
 
-def saliency(model: keras.Model, x, classes) -> np.ndarray:
+def saliency(model: PDEModel, x, classes) -> np.ndarray:
     """Return the gradient of the logit of a class with respect to the input.
 
     Args:
@@ -75,13 +77,15 @@ def saliency(model: keras.Model, x, classes) -> np.ndarray:
     return _gradient(logits, x, classes)
 
 
-def smooth_grad(model: keras.Model, x, classes, samples: int = 32, noise: float = 0.1, seed: int = 0) -> np.ndarray:
+def smooth_grad(model: PDEModel, x, classes, samples: int = 32, noise: float = 0.1, seed: int = 0) -> np.ndarray:
     """Return the mean of the gradients at noisy copies of the input (SmoothGrad, Smilkov et al. 2017).
 
     mean_i d logit / d x (x + noise * (max x - min x) * n_i),   n_i standard normal
 
     Args:
-        model, x, classes: As for `saliency`.
+        model: As for `saliency`.
+        x: As for `saliency`.
+        classes: As for `saliency`.
         samples: Number of noisy copies; default 32.
         noise: Deviation of the noise relative to the range of the example; not negative, default 0.1.
         seed: Determines the noise.
@@ -104,7 +108,7 @@ def smooth_grad(model: keras.Model, x, classes, samples: int = 32, noise: float 
     return np.stack(means)
 
 
-def class_activation(model: keras.Model, x, classes) -> np.ndarray:
+def class_activation(model: PDEModel, x, classes) -> np.ndarray:
     """Return the class-activation map: the share that each place of the last features has in a logit.
 
     m_p = sum_c W_ck f_c(x)_p / P,   P the number of places, so that sum_p m_p + b_k = logit_k, exactly
@@ -112,7 +116,9 @@ def class_activation(model: keras.Model, x, classes) -> np.ndarray:
     The networks end with an average and a dense layer, for which Grad-CAM without its ReLU is this map.
 
     Args:
-        model, x, classes: As for `saliency`.
+        model: As for `saliency`.
+        x: As for `saliency`.
+        classes: As for `saliency`.
 
     Returns:
         Array of shape (n, *space of the last features): coarser than x by the pooling of the connectors.
@@ -126,7 +132,7 @@ def class_activation(model: keras.Model, x, classes) -> np.ndarray:
     return np.einsum("n...c,nc->n...", f, weights) / math.prod(f.shape[1:-1])
 
 
-def pooled_by(model: keras.Model) -> int:
+def pooled_by(model: PDEModel) -> int:
     """Return how many pixels along an axis one place of the last features stands for."""
     return math.prod(layer.pool_size for layer in model.layers if isinstance(layer, layers.Connector))
 
@@ -146,7 +152,11 @@ def _read(model, x, classes) -> tuple[LogitModel, np.ndarray, np.ndarray]:
 
 def _gradient(logits: LogitModel, x: np.ndarray, classes: np.ndarray) -> np.ndarray:
     x = tf.convert_to_tensor(x)
-    with tf.GradientTape() as tape:
+    with contextlib.ExitStack() as stack:
+        # The gradients written by hand save memory in training; taken eagerly, each of them would be compiled anew.
+        for block in logits.model.blocks:
+            stack.enter_context(block.plain_operations())
+        tape = stack.enter_context(tf.GradientTape())
         tape.watch(x)
         # The logit of an example depends on that example alone, so the gradient of the sum is that of each.
         wanted = tf.reduce_sum(tf.gather(logits(x), classes, axis=1, batch_dims=1))

@@ -9,6 +9,7 @@ import numpy as np
 from keras import ops
 
 from keras_pdecnn import arguments, layers
+from keras_pdecnn.explain.inputs import check_input
 from keras_pdecnn.model import PDEModel
 from keras_pdecnn.stability import leapfrog_energy, verlet_energy
 
@@ -110,16 +111,6 @@ def conserved_energy(block: layers.PDEBlock, trajectory) -> np.ndarray | None:
     else:
         return None
     return np.stack([ops.convert_to_numpy(energy(j)) for j in range(len(y))])
-
-
-def check_input(model: keras.Model, x) -> np.ndarray:
-    """Return examples in the type that the network takes; raise ValueError if they have another shape."""
-    x = np.asarray(x)
-    expected = tuple(model.input.shape)[1:]
-    fits = x.ndim == len(expected) + 1 and len(x)
-    if not fits or any(size not in (None, given) for size, given in zip(expected, x.shape[1:], strict=True)):
-        raise ValueError(f"x must have the shape {('n', *expected)}. Received: x of shape {x.shape}")
-    return x.astype(model.input.dtype)
 
 
 def _norm(features: np.ndarray) -> np.ndarray:

@@ -44,8 +44,8 @@ def dynamics(networks: dict[str, list]) -> Figure:
                 marker, color = styles[name]
                 values = np.asarray(getattr(blocks[column], key))
                 steps = range(len(values))
-                label = name.replace("_", "-")
-                axes.plot(steps, np.median(values, axis=1), marker=marker, markersize=4, color=color, label=label)
+                middle = np.median(values, axis=1)
+                axes.plot(steps, middle, marker=marker, markersize=4, color=color, label=name.replace("_", "-"))
                 axes.fill_between(steps, values.min(axis=1), values.max(axis=1), color=color, alpha=0.15, linewidth=0)
             axes.xaxis.set_major_locator(MaxNLocator(integer=True, min_n_ticks=1))
             _plain(axes)
@@ -85,7 +85,7 @@ def trajectory(features, channels: int = 3) -> Figure:
         The figure: a row per channel, a column per time.
     """
     features = np.asarray(features, float)
-    times = _some(len(features))
+    times = some_steps(len(features))
     change = np.abs(features[-1] - features[0]).reshape(-1, features.shape[-1]).sum(axis=0)
     picked = np.sort(np.argsort(-change, kind="stable")[:channels])
     figure = Figure(figsize=(4.5, 0.5 + 4 / len(times) * len(picked)), dpi=120, layout="constrained")
@@ -184,7 +184,7 @@ def operator_maps(shares: dict, name: str = "") -> Figure:
     Returns:
         The figure: a row per group, a column per step; a row of a map is an input channel, a column a filter.
     """
-    steps = _some(len(next(iter(shares.values()))))
+    steps = some_steps(len(next(iter(shares.values()))))
     figure = Figure(figsize=(4.5, 0.9 + 0.85 * len(shares)), dpi=120, layout="constrained")
     panels = figure.subplots(len(shares), len(steps), squeeze=False)
     for row, (group, values) in zip(panels, shares.items(), strict=True):
@@ -201,7 +201,7 @@ def operator_maps(shares: dict, name: str = "") -> Figure:
     return figure
 
 
-def _some(count: int) -> list[int]:
+def some_steps(count: int) -> list[int]:
     """Return the first and the last of `count` steps, and some between at equal distances."""
     return np.unique(np.linspace(0, count - 1, min(count, _COLUMNS)).round().astype(int)).tolist()
 
