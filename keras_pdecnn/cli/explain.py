@@ -38,7 +38,7 @@ def explain(run, images, output, overwrite):
     import numpy as np
 
     from keras_pdecnn import files, inference, training
-    from keras_pdecnn.explain.page import page
+    from keras_pdecnn.explain.sections import page
 
     model = folder.load_model()
     if images:

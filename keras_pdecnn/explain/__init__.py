@@ -2,7 +2,7 @@
 
 from keras_pdecnn.explain.attribution import LogitModel, class_activation, saliency, smooth_grad
 from keras_pdecnn.explain.dynamics import BlockDynamics, conserved_energy, follow
-from keras_pdecnn.explain.page import page
+from keras_pdecnn.explain.sections import page
 
 __all__ = [
     "BlockDynamics",

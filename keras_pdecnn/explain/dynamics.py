@@ -82,10 +82,10 @@ def follow(model: PDEModel, x, perturbation: float = 1e-3, seed: int = 0) -> lis
     direction /= np.sqrt(np.sum(direction**2, axis=axes, keepdims=True))
     size = np.sqrt(np.sum((x - x.mean(axis=axes, keepdims=True)) ** 2, axis=axes, keepdims=True))
     both = np.concatenate([x, x + perturbation * size * direction])
-    inputs = keras.Model(model.input, [block.input for block in model.blocks])(both, training=False)
+    inputs = keras.Model(model.input, {block.name: block.input for block in model.blocks})(both, training=False)
     found = []
-    for block, y in zip(model.blocks, inputs, strict=True):
-        plain, perturbed = np.split(ops.convert_to_numpy(block.trajectory(y)), 2, axis=1)
+    for block in model.blocks:
+        plain, perturbed = np.split(ops.convert_to_numpy(block.trajectory(inputs[block.name])), 2, axis=1)
         found.append(BlockDynamics(block.name, plain, _norm(perturbed - plain), conserved_energy(block, plain)))
     return found
 

@@ -18,7 +18,7 @@ h1 { font-size: 1.6rem; line-height: 1.25; margin: 0.5rem 0; overflow-wrap: anyw
 h2 { font-size: 1.25rem; margin: 2.5rem 0 0.5rem; padding-top: 0.75rem; border-top: 1px solid #ccc; }
 p, ul { max-width: 46rem; margin: 0.5rem 0; overflow-wrap: break-word; }
 a { color: #204a87; }
-.pictures { display: grid; grid-template-columns: repeat(auto-fill, minmax(min(20rem, 100%), 1fr)); gap: 1rem 1.5rem;
+.pictures { display: grid; grid-template-columns: repeat(auto-fill, minmax(min(22rem, 100%), 1fr)); gap: 1rem 1.5rem;
   align-items: start; margin: 1rem 0; }
 figure { margin: 0; }
 figcaption { font-size: 0.9rem; color: #444; overflow-wrap: anywhere; }
@@ -28,6 +28,7 @@ caption { text-align: left; color: #444; font-size: 0.9rem; }
 th, td { text-align: left; padding: 0.25rem 1rem 0.25rem 0; border-bottom: 1px solid #ddd; overflow-wrap: anywhere; }
 @media print { .pictures { display: block; } figure { break-inside: avoid; margin-bottom: 1rem; } }
 """
+_PIXELS_PER_INCH = 100  # on the page; the pictures themselves have more
 # Nothing is loaded, whatever a class name or a file name contains.
 _POLICY = "default-src 'none'; img-src data:; style-src 'unsafe-inline'"
 
@@ -46,7 +47,7 @@ class Table:
     """A table of text: its caption, its heads and its rows."""
 
     caption: str
-    heads: tuple[str, ...]
+    heads: list[str]
     rows: list[tuple[str, ...]]
 
 
@@ -68,9 +69,9 @@ def render(title: str, lead: list, sections: list[Section]) -> str:
         lead: What stands above the table of contents.
         sections: The sections.
     """
-    contents = "".join(f'<li><a href="#{_anchor(s.title)}">{html.escape(s.title)}</a></li>\n' for s in sections)
+    contents = "".join(f'<li><a href="#{_anchor(s.title)}">{_text(s.title)}</a></li>\n' for s in sections)
     body = "".join(
-        f'<section aria-labelledby="{_anchor(s.title)}">\n<h2 id="{_anchor(s.title)}">{html.escape(s.title)}</h2>\n'
+        f'<section aria-labelledby="{_anchor(s.title)}">\n<h2 id="{_anchor(s.title)}">{_text(s.title)}</h2>\n'
         f"{_content(s.content)}</section>\n"
         for s in sections
     )
@@ -80,12 +81,12 @@ def render(title: str, lead: list, sections: list[Section]) -> str:
 <meta charset="utf-8">
 <meta name="viewport" content="width=device-width, initial-scale=1">
 <meta http-equiv="Content-Security-Policy" content="{_POLICY}">
-<title>{html.escape(title)}</title>
+<title>{_text(title)}</title>
 <style>{_STYLE}</style>
 </head>
 <body>
 <main>
-<h1>{html.escape(title)}</h1>
+<h1>{_text(title)}</h1>
 {_content(lead)}<nav aria-label="Contents">
 <ul>
 {contents}</ul>
@@ -94,6 +95,10 @@ def render(title: str, lead: list, sections: list[Section]) -> str:
 </body>
 </html>
 """
+
+
+def _text(text: str) -> str:
+    return html.escape(text).replace(" %", "&nbsp;%")
 
 
 def _anchor(title: str) -> str:
@@ -113,9 +118,9 @@ def _content(items: list) -> str:
         if isinstance(item, Table):
             parts.append(_table(item))
         elif isinstance(item, list):
-            parts.append("<ul>\n" + "".join(f"<li>{html.escape(entry)}</li>\n" for entry in item) + "</ul>\n")
+            parts.append("<ul>\n" + "".join(f"<li>{_text(entry)}</li>\n" for entry in item) + "</ul>\n")
         elif item is not None:
-            parts.append(f"<p>{html.escape(item)}</p>\n")
+            parts.append(f"<p>{_text(item)}</p>\n")
     return "".join(parts)
 
 
@@ -123,17 +128,17 @@ def _picture(picture: Picture) -> str:
     buffer = io.BytesIO()
     picture.figure.savefig(buffer, format="png")
     data = base64.b64encode(buffer.getvalue()).decode()
-    width, height = (round(size * picture.figure.dpi) for size in picture.figure.get_size_inches())
+    width, height = (round(_PIXELS_PER_INCH * size) for size in picture.figure.get_size_inches())
     return (
-        f'<figure>\n<img src="data:image/png;base64,{data}" alt="{html.escape(picture.alternative)}" width="{width}" '
-        f'height="{height}">\n<figcaption>{html.escape(picture.caption)}</figcaption>\n</figure>\n'
+        f'<figure>\n<img src="data:image/png;base64,{data}" alt="{_text(picture.alternative)}" width="{width}" '
+        f'height="{height}">\n<figcaption>{_text(picture.caption)}</figcaption>\n</figure>\n'
     )
 
 
 def _table(table: Table) -> str:
-    heads = "".join(f'<th scope="col">{html.escape(head)}</th>' for head in table.heads)
-    rows = "".join("<tr>" + "".join(f"<td>{html.escape(cell)}</td>" for cell in row) + "</tr>\n" for row in table.rows)
-    caption = html.escape(table.caption)
+    heads = "".join(f'<th scope="col">{_text(head)}</th>' for head in table.heads)
+    rows = "".join("<tr>" + "".join(f"<td>{_text(cell)}</td>" for cell in row) + "</tr>\n" for row in table.rows)
+    caption = _text(table.caption)
     return (
         f"<table>\n<caption>{caption}</caption>\n<thead><tr>{heads}</tr></thead>\n<tbody>\n{rows}</tbody>\n</table>\n"
     )

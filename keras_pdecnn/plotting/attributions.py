@@ -7,7 +7,7 @@ from matplotlib.collections import LineCollection
 from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator
 
-from keras_pdecnn.plotting.style import draw_example, shown_slice
+from keras_pdecnn.plotting.style import DPI, WIDTH, draw_example, shown_slice, to_unit
 
 
 def attribution(example, gradients: dict, activation, pooled_by: int = 1) -> Figure:
@@ -29,7 +29,7 @@ def attribution(example, gradients: dict, activation, pooled_by: int = 1) -> Fig
     signal = example.ndim == 2
     count = 2 + len(gradients)
     rows, columns = (count, 1) if signal else ((count + 1) // 2, 2)
-    figure = Figure(figsize=(4.5, 1.35 * rows if signal else 2.3 * rows), dpi=120, layout="constrained")
+    figure = Figure(figsize=(WIDTH, 1.3 * rows if signal else 1.85 * rows), dpi=DPI, layout="constrained")
     panels = figure.subplots(rows, columns, squeeze=False).ravel()
     panels[0].set_title("example", fontsize=9)
     draw_example(panels[0], example)
@@ -55,7 +55,9 @@ def _draw_activation(figure, axes, example, activation, pooled_by: int):
         place = np.minimum(np.arange(len(example)) // pooled_by, len(activation) - 1)
         _draw_coloured(axes, example, activation[place], "coolwarm", -bound, bound, figure)
         return
-    draw_example(axes, example)
+    # Pale and grey, so that the colours are those of the map.
+    axes.imshow(0.5 + 0.5 * to_unit(shown_slice(example.mean(axis=-1))), cmap="gray", vmin=0, vmax=1)
+    axes.set_axis_off()
     activation = shown_slice(activation)
     height, width = (pooled_by * size for size in activation.shape)
     image = axes.imshow(
@@ -63,7 +65,7 @@ def _draw_activation(figure, axes, example, activation, pooled_by: int):
         cmap="coolwarm",
         vmin=-bound,
         vmax=bound,
-        alpha=0.6,
+        alpha=0.65,
         extent=(-0.5, width - 0.5, height - 0.5, -0.5),
         interpolation="nearest",
     )

@@ -6,9 +6,9 @@ import numpy as np
 from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator, PercentFormatter
 
-from keras_pdecnn.plotting.style import BLUE, GREY, MARKERS, ORANGE, shown_slice
+from keras_pdecnn.plotting.style import BLUE, DPI, GREY, MARKERS, ORANGE, WIDTH, shown_slice
 
-_OTHERS = ("#56b4e9", "#000000", "#8c564b", "#7f7f7f")  # networks of other names
+_OTHERS = (BLUE, "#000000", "#56b4e9", "#8c564b")  # networks of other names
 _GROUPS = {"reaction": BLUE, "convection": ORANGE, "diffusion": "#009e73", "higher": "#cc79a7"}
 _RANDOM = {1: (0.39, 0.22, 0.39), 2: (0.21, 0.17, 0.36, 0.27)}  # kernels of independent entries, by space axes
 _COLUMNS = 5  # times or steps side by side; of more, some at equal distances are shown
@@ -28,15 +28,15 @@ def dynamics(networks: dict[str, list]) -> Figure:
         The figure: a column per block.
     """
     columns = len(next(iter(networks.values())))
-    size = (1 + 3.5 * columns, 5.6 + 0.3 * (len(networks) > 1))
-    figure = Figure(figsize=size, dpi=120, layout="constrained")
+    size = (0.8 + (WIDTH - 0.8) * columns, 4.4 + 0.3 * (len(networks) > 1))
+    figure = Figure(figsize=size, dpi=DPI, layout="constrained")
     panels = figure.subplots(2, columns, squeeze=False, sharex="col", sharey="row")
     others = iter(_OTHERS)
     styles = {name: MARKERS[name] if name in MARKERS else ("o", next(others, GREY)) for name in networks}
     quantities = {"relative_norm": "norm ‖y(t)‖ / ‖y(0)‖", "growth": "distance ‖y′−y‖(t) / ‖y′−y‖(0)"}
     for row, (key, label) in zip(panels, quantities.items(), strict=True):
         drawn = [np.asarray(getattr(block, key)) for blocks in networks.values() for block in blocks]
-        row[0].set_ylabel(label)
+        row[0].set_ylabel(label, fontsize=9)
         row[0].set_yscale(_scale(np.concatenate([values.ravel() for values in drawn])))
         for column, axes in enumerate(row):
             axes.axhline(1, color=GREY, linewidth=1)
@@ -61,7 +61,7 @@ def dynamics(networks: dict[str, list]) -> Figure:
 def energy(values, name: str) -> Figure:
     """Draw the discrete energy of a block over its steps, relative to its start, a line for each example."""
     values = np.asarray(values)
-    figure = Figure(figsize=(4.5, 2.8), dpi=120, layout="constrained")
+    figure = Figure(figsize=(WIDTH, 2.4), dpi=DPI, layout="constrained")
     axes = figure.subplots()
     axes.plot(values / values[:1], color=BLUE, linewidth=1)
     axes.set_xlabel("step")
@@ -88,7 +88,7 @@ def trajectory(features, channels: int = 3) -> Figure:
     times = some_steps(len(features))
     change = np.abs(features[-1] - features[0]).reshape(-1, features.shape[-1]).sum(axis=0)
     picked = np.sort(np.argsort(-change, kind="stable")[:channels])
-    figure = Figure(figsize=(4.5, 0.5 + 4 / len(times) * len(picked)), dpi=120, layout="constrained")
+    figure = Figure(figsize=(WIDTH, 0.4 + 3.4 / len(times) * len(picked)), dpi=DPI, layout="constrained")
     panels = figure.subplots(len(picked), len(times), squeeze=False, sharey="row")
     for row, channel in zip(panels, picked, strict=True):
         low, high = features[..., channel].min(), features[..., channel].max()
@@ -120,7 +120,7 @@ def kernel_entries(kernel, name: str = "", count: int = 8) -> Figure:
     """
     kernel = np.asarray(kernel, float)
     steps, fields = kernel.shape[:2]
-    figure = Figure(figsize=(4.5, 0.7 + 2.3 * fields), dpi=120, layout="constrained")
+    figure = Figure(figsize=(WIDTH, 0.7 + 1.9 * fields), dpi=DPI, layout="constrained")
     panels = figure.subplots(fields, 1, squeeze=False, sharex=True, sharey=True)[:, 0]
     marker = "." if steps <= 40 else None
     for field, axes in enumerate(panels):
@@ -151,17 +151,16 @@ def operator_shares(rows: list[tuple[str, dict]]) -> Figure:
     groups = list(rows[0][1])
     random = dict(zip(groups, _RANDOM[1 if len(groups) < 4 else 2], strict=True))
     rows = [*rows, ("random kernel", random)]
-    figure = Figure(figsize=(4.5, 1.2 + 0.26 * len(rows)), dpi=120, layout="constrained")
+    figure = Figure(figsize=(WIDTH, 1.2 + 0.26 * len(rows)), dpi=DPI, layout="constrained")
     axes = figure.subplots()
     left = np.zeros(len(rows))
     for group in groups:
+        ink = "white" if group in ("reaction", "diffusion") else "black"
         values = np.array([shares[group] for _, shares in rows])
         axes.barh(range(len(rows)), values, left=left, color=_GROUPS[group], label=group, height=0.75)
         for y, (value, start) in enumerate(zip(values, left, strict=True)):
             if value > 0.08:
-                axes.text(
-                    start + value / 2, y, f"{100 * value:.0f}", ha="center", va="center", color="white", fontsize=8
-                )
+                axes.text(start + value / 2, y, f"{100 * value:.0f}", ha="center", va="center", color=ink, fontsize=8)
         left += values
     axes.axhline(len(rows) - 1.5, color="black", linewidth=0.8)
     axes.set_yticks(range(len(rows)), [label for label, _ in rows], fontsize=8)
@@ -185,7 +184,7 @@ def operator_maps(shares: dict, name: str = "") -> Figure:
         The figure: a row per group, a column per step; a row of a map is an input channel, a column a filter.
     """
     steps = some_steps(len(next(iter(shares.values()))))
-    figure = Figure(figsize=(4.5, 0.9 + 0.85 * len(shares)), dpi=120, layout="constrained")
+    figure = Figure(figsize=(WIDTH, 0.8 + 0.75 * len(shares)), dpi=DPI, layout="constrained")
     panels = figure.subplots(len(shares), len(steps), squeeze=False)
     for row, (group, values) in zip(panels, shares.items(), strict=True):
         row[0].set_ylabel(group, fontsize=8)

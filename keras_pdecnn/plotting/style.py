@@ -5,6 +5,7 @@ from __future__ import annotations
 import numpy as np
 from matplotlib.ticker import MaxNLocator
 
+WIDTH, DPI = 3.8, 150  # of pictures that stand side by side, and below each other on a narrow screen
 BLUE, ORANGE, GREY = "#3465a4", "#e07b00", "#b4b4b4"  # told apart by colour-blind readers too
 MARKERS = {
     "hamiltonian": ("o", BLUE),
@@ -28,7 +29,7 @@ def draw_example(axes, example):
         example = example[len(example) // 2]
     axes.set_axis_off()
     if example.shape[-1] == 3:
-        axes.imshow(example if example.dtype == np.uint8 else _to_unit(example))
+        axes.imshow(example if example.dtype == np.uint8 else to_unit(example))
     else:
         axes.imshow(np.asarray(example, float).mean(axis=-1), cmap="gray")
 
@@ -38,7 +39,8 @@ def shown_slice(values):
     return values[len(values) // 2] if values.ndim == 3 else values
 
 
-def _to_unit(image):
+def to_unit(image):
+    """Return an image with its values brought to [0, 1]."""
     image = np.asarray(image, float)
     low, high = image.min(), image.max()
     return (image - low) / (high - low) if high > low else np.zeros_like(image)

@@ -46,13 +46,18 @@ def page(model: PDEModel, x, class_names, labels=None, names=None, title: str | 
     names = [f"example {i}" for i in range(1, len(x) + 1)] if names is None else list(names)
     predicted, probability = inference.classify(model, x)
     says = [f"{class_names[k]} ({100 * p:.1f} %)" for k, p in zip(predicted, probability, strict=True)]
-    known = labels is not None
-    rows = [(name, *([str(class_names[labels[i]])] if known else []), says[i]) for i, name in enumerate(names)]
-    heads = ("example", *(["true class"] if known else []), "predicted class (probability)")
+    heads, columns = ["example", "predicted class (probability)"], [names, says]
+    captions = [f"{name}: {text}" for name, text in zip(names, says, strict=True)]
+    if labels is not None:
+        true = [str(class_names[label]) for label in labels]
+        heads.append("true class")
+        columns.append(true)
+        captions = [f"{caption}; true class {text}" for caption, text in zip(captions, true, strict=True)]
+    rows = list(zip(*columns, strict=True))
     lead = [*([list(facts)] if facts else []), Table("What the network says of the examples", heads, rows)]
     dynamics = follow(model, x)
     sections = [
-        _attribution(model, x, predicted, [f"{name}: {text}" for name, text in zip(names, says, strict=True)]),
+        _attribution(model, x, predicted, captions),
         _features(dynamics, names[0]),
         _dynamics(model, dynamics),
         _weights(model),
@@ -121,18 +126,15 @@ def _dynamics(model: PDEModel, dynamics: list[BlockDynamics]) -> Section:
         "Above: the size of the features over the steps of a block, relative to its input. Below: the distance of two "
         "trajectories, one of them from the example with a random change of 0.1 %, relative to their distance at the "
         "input of the block; 1 (grey) means neither growth nor decay. The line is the median over the examples, the "
-        "band reaches from the smallest to the largest. The worst change grows more than a random one.",
+        "band reaches from the smallest to the largest. The worst change may grow more than a random one.",
         *([f"A step is {kind}."] if kind else []),
         _theory(model),
     ]
     for block in dynamics:
-        norm, growth = (np.nanmedian(values[-1]) for values in (block.relative_norm, block.growth))
-        relative = np.nanmedian(block.relative_distance[-1])
         title = _title(block.name)
-        said = (
-            f"{title}: from input to output the norm changes by a factor of {norm:.2f} and the distance by "
-            f"{growth:.2f} (medians). At its output the change is {100 * relative:.2g} % of the features."
-        )
+        said = f"{title}: from input to output the norm changes by a factor of {_median(block.relative_norm):.2f} and "
+        said += f"the distance by {_median(block.growth):.2f} (medians). At its output the change is "
+        said += f"{100 * _median(block.relative_distance):.2g} % of the features."
         content.append(Picture(plotting.dynamics({"": [block]}), said, f"Norm and distance over the steps. {said}"))
     for block in dynamics:
         if block.energy is not None:
@@ -141,6 +143,12 @@ def _dynamics(model: PDEModel, dynamics: list[BlockDynamics]) -> Section:
             said = f"{title}: the discrete energy that its linear steps conserve changes by {drift:.1g}, relatively."
             content.append(Picture(plotting.energy(block.energy, title), said, said))
     return Section("Energy, and how a small change grows", content)
+
+
+def _median(values) -> float:
+    """Return the median at the last step, over the examples that have a value: one without contrast has none."""
+    last = values[-1][np.isfinite(values[-1])]
+    return float(np.median(last)) if last.size else float("nan")
 
 
 def _theory(model: PDEModel) -> str:
