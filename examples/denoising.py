@@ -18,6 +18,7 @@ from keras_pdecnn import layers
 
 NOISE, EPSILON = 0.12, 1e-3
 ROWS, COLUMNS = slice(60, 300), slice(80, 400)
+PART = slice(45, 117), slice(180, 276)
 
 
 def block(steps, h, normalization):
@@ -49,22 +50,23 @@ for name, diffusion in equations.items():
     curves[name] = psnr(states)
     shown[name] = states[curves[name].argmax()]
 
-figure = Figure(figsize=(12, 7.2), dpi=100, layout="constrained")
-panels = figure.subplots(2, 4, height_ratios=(1.5, 1))
-for axes, (name, image) in zip(panels[0], shown.items(), strict=True):
-    axes.imshow(image, cmap="gray", vmin=0, vmax=1)
-    axes.set_title(name if name == "clean" else f"{name}, {psnr(image):.1f} dB")
-    axes.set_axis_off()
-for axes, (name, image) in zip(panels[1, :3], list(shown.items())[1:], strict=True):
-    axes.imshow(image[60:120, 110:190], cmap="gray", vmin=0, vmax=1)
-    axes.set_title(f"{name}, a part")
-    axes.set_axis_off()
+figure = Figure(figsize=(12, 7), dpi=100, layout="constrained")
+pictures, curve = figure.subfigures(2, 1, height_ratios=(2.2, 1))
+panels = pictures.subplots(2, 4)
+for (above, below), (name, image) in zip(panels.T, shown.items(), strict=True):
+    above.imshow(image, cmap="gray", vmin=0, vmax=1)
+    below.imshow(image[PART], cmap="gray", vmin=0, vmax=1)
+    above.set_title(name if name == "clean" else f"{name}, {psnr(image):.1f} dB")
+    above.set_axis_off()
+    below.set_axis_off()
+axes = curve.subplots()
 for name, values in curves.items():
-    panels[1, 3].plot(np.arange(len(values)) / values.argmax(), values, label=name)
-panels[1, 3].set_xlabel("time, 1 at the best")
-panels[1, 3].set_ylabel("decibels")
-panels[1, 3].grid(alpha=0.3)
-panels[1, 3].legend(frameon=False)
+    axes.plot(np.arange(len(values)) / values.argmax(), values, ".-", label=name)
+axes.set_xlabel("time, in units of the best time of each")
+axes.set_ylabel("decibels")
+axes.set_xlim(0, 5)
+axes.grid(alpha=0.3)
+axes.legend(frameon=False)
 figure.savefig(folder / "denoising.png")
 print("| equation | step size | steps to the best | decibels |\n|---|---|---|---|")
 print(f"| noisy image | - | 0 | {psnr(noisy):.1f} |")

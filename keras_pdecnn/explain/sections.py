@@ -7,7 +7,7 @@ import numpy as np
 from keras import ops
 
 from keras_pdecnn import inference, layers, operators, plotting
-from keras_pdecnn.explain.attribution import class_activation, pooled_by, saliency, smooth_grad
+from keras_pdecnn.explain.attribution import LogitModel, class_activation, pooled_by, saliency, smooth_grad
 from keras_pdecnn.explain.dynamics import BlockDynamics, follow
 from keras_pdecnn.explain.html import Picture, Section, Table, render
 from keras_pdecnn.explain.inputs import check_input
@@ -43,10 +43,13 @@ def page(model: PDEModel, x, class_names, labels=None, names=None, title: str | 
     if len(x) > MOST_EXAMPLES:
         raise ValueError(f"A page shows at most {MOST_EXAMPLES} examples. Received: {len(x)} examples")
     check_input(model, x)
+    LogitModel(model)  # raises the error of a network without a head
     names = [f"example {i}" for i in range(1, len(x) + 1)] if names is None else list(names)
-    predicted, probability = inference.classify(model, x)
-    says = [f"{class_names[k]} ({100 * p:.1f} %)" for k, p in zip(predicted, probability, strict=True)]
-    heads, columns = ["example", "predicted class (probability)"], [names, says]
+    predicted, output = inference.classify(model, x)
+    softmax = model.layers[-1].activation is keras.activations.softmax
+    values = [f"{100 * value:.1f} %" if softmax else f"{value:.3g}" for value in output]
+    says = [f"{class_names[k]} ({value})" for k, value in zip(predicted, values, strict=True)]
+    heads, columns = ["example", f"predicted class ({'probability' if softmax else 'score'})"], [names, says]
     captions = [f"{name}: {text}" for name, text in zip(names, says, strict=True)]
     if labels is not None:
         true = [str(class_names[label]) for label in labels]
@@ -68,10 +71,10 @@ def page(model: PDEModel, x, class_names, labels=None, names=None, title: str | 
 
 def _attribution(model: PDEModel, x, classes, captions) -> Section:
     gradients = {"saliency": saliency(model, x, classes), "SmoothGrad": smooth_grad(model, x, classes)}
-    maps = class_activation(model, x, classes)
+    maps, size = class_activation(model, x, classes), pooled_by(model)
     content = [
         "What speaks for the predicted class. All three pictures explain its logit, the number before the softmax, not "
-        "its probability.",
+        "a probability, which also changes because other classes do.",
         [
             "Saliency: the size of the derivative of the logit by each input value. Where it is large, a small change "
             "matters; it does not say that the value itself speaks for the class.",
@@ -79,15 +82,14 @@ def _attribution(model: PDEModel, x, classes, captions) -> Section:
             "range), which leaves out what changes from copy to copy.",
             "Class-activation map: the share that each place has in the logit, red for the class, blue against it. "
             "The network ends with an average over space and a linear map, so the shares and the bias add up to the "
-            f"logit exactly. A place stands for {pooled_by(model)} pixels along each axis; by the convolutions before "
-            "it, it also depends on its neighbourhood.",
+            f"logit exactly. A place stands for {size} {'pixel' if size == 1 else 'pixels'} along each axis; by the "
+            "convolutions before it, it also depends on its neighbourhood.",
             *_slices(x.ndim - 2),
         ],
     ]
     for i, caption in enumerate(captions):
-        figure = plotting.attribution(
-            x[i], {name: gradient[i] for name, gradient in gradients.items()}, maps[i], pooled_by(model)
-        )
+        own = {name: gradient[i] for name, gradient in gradients.items()}
+        figure = plotting.attribution(x[i], own, maps[i], size)
         said = "The example, its saliency, SmoothGrad and class-activation map. " + _most(maps[i])
         content.append(Picture(figure, caption, said))
     return Section("What speaks for the class", content)

@@ -11,6 +11,7 @@ from keras_pdecnn.plotting.style import BLUE, DPI, GREY, MARKERS, ORANGE, WIDTH,
 _OTHERS = (BLUE, "#000000", "#56b4e9", "#8c564b")  # networks of other names
 _GROUPS = {"reaction": BLUE, "convection": ORANGE, "diffusion": "#009e73", "higher": "#cc79a7"}
 _RANDOM = {1: (0.39, 0.22, 0.39), 2: (0.21, 0.17, 0.36, 0.27)}  # kernels of independent entries, by space axes
+_MARKED = 25  # up to so many steps each has its marker
 _COLUMNS = 5  # times or steps side by side; of more, some at equal distances are shown
 
 
@@ -43,9 +44,9 @@ def dynamics(networks: dict[str, list]) -> Figure:
             for name, blocks in networks.items():
                 marker, color = styles[name]
                 values = np.asarray(getattr(blocks[column], key))
-                steps = range(len(values))
-                middle = np.median(values, axis=1)
-                axes.plot(steps, middle, marker=marker, markersize=4, color=color, label=name.replace("_", "-"))
+                steps, middle = range(len(values)), np.median(values, axis=1)
+                marked = marker if len(values) <= _MARKED else None
+                axes.plot(steps, middle, marker=marked, markersize=4, color=color, label=name.replace("_", "-"))
                 axes.fill_between(steps, values.min(axis=1), values.max(axis=1), color=color, alpha=0.15, linewidth=0)
             axes.xaxis.set_major_locator(MaxNLocator(integer=True, min_n_ticks=1))
             _plain(axes)
@@ -122,7 +123,7 @@ def kernel_entries(kernel, name: str = "", count: int = 8) -> Figure:
     steps, fields = kernel.shape[:2]
     figure = Figure(figsize=(WIDTH, 0.7 + 1.9 * fields), dpi=DPI, layout="constrained")
     panels = figure.subplots(fields, 1, squeeze=False, sharex=True, sharey=True)[:, 0]
-    marker = "." if steps <= 40 else None
+    marker = "." if steps <= _MARKED else None
     for field, axes in enumerate(panels):
         entries = kernel[:, field].reshape(steps, -1)
         variation = np.abs(np.diff(entries, axis=0)).sum(axis=0)
