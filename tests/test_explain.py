@@ -260,7 +260,7 @@ def test_the_page_of_a_run(page):
     accuracy = RunFolder(page.parent).read_metrics()["accuracy"]
     said = "".join(found.text)
     assert f"Accuracy on the test part: {100 * accuracy:.2f}\N{NO-BREAK SPACE}%" in said
-    assert "A hamiltonian network" in said
+    assert "A Hamiltonian network" in said
     assert "standing & straight" in said
     assert not any(tag == "lying" for tag, _ in found.tags)
 

@@ -49,10 +49,12 @@ def explain(run, images, output, overwrite):
         dataset = training.load_like(recipe, info)
         x, labels = training.spread(dataset.test, dataset.info.sizes["test"], _SHOWN)
         names = [f"test example {i}" for i in range(1, len(x) + 1)]
-    facts = [f"A {recipe.architecture.replace('_', '-')} network, trained on {info.name} ({info.classes} classes)."]
+    kind = recipe.architecture.replace("_", "-").replace("hamiltonian", "Hamiltonian")
+    weights = sum(int(np.prod(weight.shape)) for weight in model.trainable_weights)
+    facts = [f"A {kind} network, trained on {info.name} ({info.classes} classes)."]
     facts.append(
         f"{len(model.blocks)} blocks of widths {', '.join(map(str, recipe.widths))}; steps: {_text(recipe.steps)}; "
-        f"step size: {_text(recipe.step_size)}; {model.count_params():,} weights."
+        f"step size: {_text(recipe.step_size)}; {weights:,} weights."
     )
     if folder.metrics.is_file():
         facts.append(f"Accuracy on the test part: {100 * folder.read_metrics()['accuracy']:.2f} %.")

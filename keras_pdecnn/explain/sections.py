@@ -72,6 +72,7 @@ def page(model: PDEModel, x, class_names, labels=None, names=None, title: str | 
 def _attribution(model: PDEModel, x, classes, captions) -> Section:
     gradients = {"saliency": saliency(model, x, classes), "SmoothGrad": smooth_grad(model, x, classes)}
     maps, size = class_activation(model, x, classes), pooled_by(model)
+    unit = "sample" if x.ndim == 3 else "pixel"
     content = [
         "What speaks for the predicted class. All three pictures explain its logit, the number before the softmax, not "
         "a probability, which also changes because other classes do.",
@@ -82,7 +83,7 @@ def _attribution(model: PDEModel, x, classes, captions) -> Section:
             "range), which leaves out what changes from copy to copy.",
             "Class-activation map: the share that each place has in the logit, red for the class, blue against it. "
             "The network ends with an average over space and a linear map, so the shares and the bias add up to the "
-            f"logit exactly. A place stands for {size} {'pixel' if size == 1 else 'pixels'} along each axis; by the "
+            f"logit exactly. A place stands for {size} {unit if size == 1 else unit + 's'} along each axis; by the "
             "convolutions before it, it also depends on its neighbourhood.",
             *_slices(x.ndim - 2),
         ],
@@ -112,7 +113,7 @@ def _slices(rank: int) -> list[str]:
 def _features(dynamics: list[BlockDynamics], name: str) -> Section:
     content = [
         f"Features of {name} inside each block, from its input (step 0) to its output: the three channels that change "
-        "most. Each row has one grey scale for all times, so brightness can be compared along a row.",
+        "most. Each row has one scale for all times.",
         *_slices(dynamics[0].trajectory.ndim - 3),
     ]
     for block in dynamics:

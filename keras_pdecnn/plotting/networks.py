@@ -61,10 +61,11 @@ def dynamics(networks: dict[str, list]) -> Figure:
 
 def energy(values, name: str) -> Figure:
     """Draw the discrete energy of a block over its steps, relative to its start, a line for each example."""
-    values = np.asarray(values)
+    values = np.asarray(values) / values[:1]
     figure = Figure(figsize=(WIDTH, 2.4), dpi=DPI, layout="constrained")
     axes = figure.subplots()
-    axes.plot(values / values[:1], color=BLUE, linewidth=1)
+    axes.plot(values, color=BLUE, linewidth=1)
+    axes.set_ylim(min(0.9, np.nanmin(values)), max(1.1, np.nanmax(values)))  # rounding errors are a straight line
     axes.set_xlabel("step")
     axes.set_ylabel("energy E(t) / E(0)")
     axes.set_title(name, fontsize=10)
