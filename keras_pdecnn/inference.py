@@ -44,6 +44,12 @@ def read_examples(path, input_shape) -> np.ndarray:
     return check_examples(x, key)
 
 
+def example_names(path, count: int) -> list[str]:
+    """Return names of the examples of a file: that of the file, with a number if there are several."""
+    file = os.fspath(path)
+    return [file] if count == 1 else [f"{file}[{index}]" for index in range(count)]
+
+
 def classify(model: keras.Model, x) -> tuple[np.ndarray, np.ndarray]:
     """Return the class of the largest output for each example and that output, both of shape (n,).
 

@@ -140,6 +140,33 @@ def summary(stencil, axes=None) -> dict[str, float]:
     return {group: norm / total if total else 0.0 for group, norm in norms.items()}
 
 
+def shares(stencil, axes=None) -> dict[str, np.ndarray]:
+    """Return how much of every single stencil of a kernel is reaction, convection, diffusion and of higher order.
+
+    As `summary`, with the norm over the space axes alone: for a block, a map over the pairs of channels for each step
+    and field.
+
+    Args:
+        stencil: As for `coefficients`.
+        axes: As for `coefficients`.
+
+    Returns:
+        Dictionary from `GROUPS` (in 1-D without the last) to float64 arrays of the shape of the stencil without its
+        space axes; the sum over the groups is 1 (or 0, where a stencil is 0).
+
+    Raises:
+        ValueError: If the stencil does not have one or two space axes of length 3.
+
+    Example:
+        >>> shares([[-1.0, 0.0, 1.0], [1.0, -2.0, 1.0]], axes=1)["diffusion"].tolist()
+        [0.0, 1.0]
+    """
+    _, space = _read("stencil", stencil, axes)
+    norms = {group: np.sqrt(np.sum(part**2, axis=space)) for group, part in parts(stencil, axes).items()}
+    total = sum(norms.values())
+    return {group: np.divide(norm, total, out=np.zeros_like(norm), where=total > 0) for group, norm in norms.items()}
+
+
 def _moments(h: float) -> np.ndarray:
     """Return the matrix that takes a three-point stencil to its coefficients."""
     return np.array([[1.0, 1.0, 1.0], [-h, 0.0, h], [h * h / 2, 0.0, h * h / 2]])

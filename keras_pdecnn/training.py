@@ -297,7 +297,7 @@ def _train(recipe: Recipe, folder: RunFolder, callbacks, verbose, strategy: tf.d
         "trainable_weights": sum(int(np.prod(weight.shape)) for weight in model.trainable_weights),
         "diverged": dataclasses.asdict(guard.divergence) if guard.divergence else None,
     }
-    x, labels = _spread(dataset.test, dataset.info.sizes["test"], count=12)
+    x, labels = spread(dataset.test, dataset.info.sizes["test"], count=12)
     shown = x, labels, model.predict(x, verbose=0)
     # The other workers wait for it: whoever leaves earlier looks lost.
     distribute.from_chief(strategy, lambda: _write(folder, recipe, model, metrics, shown, dataset.info))
@@ -386,7 +386,7 @@ _LOST = (
 )
 
 
-def _spread(dataset, size: int, count: int) -> tuple[np.ndarray, np.ndarray]:
+def spread(dataset, size: int, count: int) -> tuple[np.ndarray, np.ndarray]:
     """Return examples at equal distances over a dataset, so that one sorted by class shows its classes."""
     wanted = set(np.linspace(0, size - 1, min(count, size)).round().astype(int).tolist())
     first, x, labels = 0, [], []

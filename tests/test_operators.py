@@ -170,6 +170,20 @@ def test_summary_of_random_entries(rng, shape, squares):
     np.testing.assert_allclose(list(shares.values()), np.sqrt(squares) / np.sum(np.sqrt(squares)), rtol=0.02)
 
 
+@pytest.mark.parametrize("shape", [(3, 2, 2), (2, 2, 3, 3, 4, 5)], ids=str)
+def test_shares_are_the_summaries_of_single_stencils(rng, shape):
+    kernel = rng.normal(size=shape)
+    space = (0,) if len(shape) == 3 else (2, 3)
+    first = tuple(slice(None) if axis in space else 0 for axis in range(len(shape)))
+    kernel[first] = 0
+    found = operators.shares(kernel)
+    others = tuple(size for axis, size in enumerate(shape) if axis not in space)
+    assert {values.shape for values in found.values()} == {others}
+    for index in np.ndindex(*others):
+        expected = operators.summary(np.moveaxis(kernel, space, range(len(space)))[(..., *index)])
+        assert {group: values[index] for group, values in found.items()} == pytest.approx(expected, abs=1e-14)
+
+
 @pytest.mark.parametrize(
     ("shape", "message"),
     [
@@ -182,7 +196,9 @@ def test_summary_of_random_entries(rng, shape, squares):
     ],
     ids=str,
 )
-@pytest.mark.parametrize("function", [lambda s: operators.coefficients(s, 1.0), operators.parts, operators.summary])
+@pytest.mark.parametrize(
+    "function", [lambda s: operators.coefficients(s, 1.0), operators.parts, operators.shares, operators.summary]
+)
 def test_refuses_shapes(function, shape, message):
     with pytest.raises(ValueError, match=message):
         function(np.ones(shape))

@@ -5,6 +5,7 @@ import pytest
 from matplotlib.colors import to_hex
 
 from keras_pdecnn import plotting
+from keras_pdecnn.plotting import style
 
 
 def save(figure, tmp_path):
@@ -61,8 +62,8 @@ def test_bars_of_many_classes_contain_the_true_one():
     axes = figure.axes[1]
     assert [label.get_text() for label in axes.get_yticklabels()] == [*(f"c{i}" for i in range(9)), "c99"]
     colors = [to_hex(bar.get_facecolor()) for bar in axes.patches]
-    assert colors[0] == plotting._ORANGE
-    assert colors[-1] == plotting._BLUE
+    assert colors[0] == style.ORANGE
+    assert colors[-1] == style.BLUE
 
 
 def test_probabilities_that_are_not_finite(tmp_path):
@@ -101,6 +102,65 @@ def test_small_searches(tmp_path, accuracies):
 def test_pareto_front():
     points = [(3, 0.5), (1, 0.2), (1, 0.3), (2, 0.3), (4, 0.9), (5, 0.9)]
     assert plotting.pareto_front(points) == [(1, 0.3), (3, 0.5), (4, 0.9)]
+
+
+@pytest.mark.parametrize("shape", [(9, 2), (9, 7, 1), (8, 6, 3), (5, 8, 8, 1)], ids=str)
+def test_attribution(tmp_path, rng, shape):
+    x, gradient = rng.integers(0, 255, shape).astype("uint8"), rng.normal(size=shape)
+    activation = rng.normal(size=[size // 2 for size in shape[:-1]])
+    figure = save(plotting.attribution(x, {"saliency": gradient}, activation, pooled_by=2), tmp_path)
+    titles = ["example", "saliency", "class-activation map"]
+    panels = {axes.get_title(): axes for axes in figure.axes}
+    assert [title for title in panels if title] == titles
+    size = np.abs(gradient).max(axis=-1)
+    if len(shape) == 2:
+        coloured = panels["saliency"].collections[0]
+        np.testing.assert_array_equal(coloured.get_array(), size[:-1])
+        return
+    shown = size[2] if len(shape) == 4 else size
+    np.testing.assert_array_equal(panels["saliency"].images[0].get_array(), shown)
+    # The map covers the pixels that it stands for: of an odd number the last one is dropped by the pooling.
+    rows, columns = (length // 2 * 2 for length in shape[-3:-1])
+    assert panels["class-activation map"].images[1].get_extent() == [-0.5, columns - 0.5, rows - 0.5, -0.5]
+    assert panels["class-activation map"].get_xlim() == (-0.5, shape[-2] - 0.5)
+
+
+def test_the_entries_that_vary_most_are_in_colour(tmp_path):
+    kernel = np.zeros((4, 1, 3, 3, 2, 2))
+    kernel[:, 0, 1, 1, 0, 1] = [0, 1, 0, 1]
+    kernel[:, 0, 0, 0, 0, 0] = [0, 0.1, 0, 0]
+    axes = save(plotting.kernel_entries(kernel, "Block 1", count=1), tmp_path).axes[0]
+    coloured = [line for line in axes.lines if line.get_color() != style.GREY]
+    assert [line.get_ydata().tolist() for line in coloured] == [[0, 1, 0, 1]]
+
+
+@pytest.mark.parametrize("space", [(9,), (6, 5), (4, 6, 6)], ids=str)
+def test_trajectory_shows_the_channels_that_change_most(tmp_path, space):
+    features = np.zeros((9, *space, 4))
+    features[-1, ..., 2], features[-1, ..., 0] = 5, 1
+    figure = save(plotting.trajectory(features, channels=2), tmp_path)
+    assert [axes.get_ylabel() for axes in figure.axes if axes.get_ylabel()] == ["channel 0", "channel 2"]
+    assert [axes.get_title() for axes in figure.axes if axes.get_title()] == [f"step {j}" for j in (0, 2, 4, 6, 8)]
+
+
+def test_operator_pictures(tmp_path, rng):
+    rows = [("step 0", {"reaction": 0.5, "convection": 0.25, "diffusion": 0.25})]
+    axes = save(plotting.operator_shares(rows), tmp_path).axes[0]
+    assert [label.get_text() for label in axes.get_yticklabels()] == ["step 0", "random kernel"]
+    assert [bar.get_width() for bar in axes.patches[::2]] == [0.5, 0.25, 0.25]
+    shares = {"reaction": rng.random((3, 4, 5)), "diffusion": rng.random((3, 4, 5))}
+    maps = save(plotting.operator_maps(shares, "Block 1"), tmp_path).axes
+    np.testing.assert_array_equal(maps[4].images[0].get_array(), shares["diffusion"][1])
+
+
+def test_large_growth_is_drawn_on_a_logarithmic_scale(tmp_path):
+    class Block:
+        name, relative_norm, growth = "block_1", np.ones((3, 2)), np.array([[1.0, 1.0], [10.0, 20.0], [100.0, 400.0]])
+
+    norm, growth = save(plotting.dynamics({"parabolic": [Block]}), tmp_path).axes
+    assert (norm.get_yscale(), growth.get_yscale()) == ("linear", "log")
+    assert growth.lines[-1].get_ydata().tolist() == [1, 15, 250]
+    save(plotting.energy(np.ones((4, 2)), "Block 1"), tmp_path)
 
 
 def test_scores_have_their_own_axis(tmp_path):

@@ -1,4 +1,4 @@
-"""The command `keras-pdecnn`: train, tune, evaluate, predict, benchmark."""
+"""The command `keras-pdecnn`: train, tune, evaluate, predict, explain, benchmark."""
 
 from __future__ import annotations
 
@@ -8,6 +8,7 @@ import sys
 
 import click
 
+from keras_pdecnn.cli.explain import explain
 from keras_pdecnn.cli.settings import (
     WrongInput,
     chosen_recipe,
@@ -39,6 +40,7 @@ def main():
 
 
 main.add_command(tune)
+main.add_command(explain)
 
 
 @main.command()
@@ -126,7 +128,7 @@ def predict(run, files):
             failed += 1
             continue
         best, outputs = inference.classify(model, x)
-        names = [file] if len(x) == 1 else [f"{file}[{index}]" for index in range(len(x))]
+        names = inference.example_names(file, len(x))
         rows += zip(names, (info.class_names[index] for index in best), outputs, strict=True)
     if rows:
         _print_table(rows, "score" if recipe.loss == "regression" else "probability")

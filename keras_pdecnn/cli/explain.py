@@ -1,0 +1,72 @@
+"""The command `keras-pdecnn explain`: a page that shows what the network of a run does."""
+
+from __future__ import annotations
+
+import os
+import pathlib
+
+import click
+
+from keras_pdecnn.cli.settings import WrongInput, one_line
+
+_SHOWN = 6  # test examples on the page if no image is given
+
+
+@click.command()
+@click.argument("run", type=click.Path(path_type=pathlib.Path))
+@click.argument("images", nargs=-1, metavar="[IMAGE]...")
+@click.option("--output", type=click.Path(path_type=pathlib.Path), help="File to write.  [default: RUN/explain.html]")
+@click.option("--overwrite", is_flag=True, help="Replace the file if it exists; without it, that is an error.")
+def explain(run, images, output, overwrite):
+    """Write a page that shows what the network of the folder RUN does, as one HTML file.
+
+    An IMAGE is an image, or an .npz file with examples under x or x_test; without one, some test examples of the
+    run's data set are shown. The page opens in any browser, without a network: what speaks for the predicted class
+    (saliency, SmoothGrad, class-activation maps), features, energy and the growth of a small change over time, the
+    weights over time, and kernels as differential operators.
+    """
+    from keras_pdecnn.runs import RunFolder
+
+    folder = RunFolder(run)
+    output = folder.path / "explain.html" if output is None else output.expanduser()
+    recipe, info = folder.read_config()
+    if os.path.lexists(output) and (output.is_dir() or not overwrite):
+        raise WrongInput(f"The page must not exist yet, unless --overwrite is given. Received: {str(output)!r}")
+    if not output.parent.is_dir():
+        raise WrongInput(f"There is no folder for the page. Received: {str(output)!r}")
+
+    import numpy as np
+
+    from keras_pdecnn import files, inference, training
+    from keras_pdecnn.explain.sections import page
+
+    model = folder.load_model()
+    if images:
+        read = [inference.read_examples(image, info.input_shape) for image in images]
+        names = [name for image, x in zip(images, read, strict=True) for name in inference.example_names(image, len(x))]
+        x, labels = np.concatenate(read), None
+    else:
+        dataset = training.load_like(recipe, info)
+        x, labels = training.spread(dataset.test, dataset.info.sizes["test"], _SHOWN)
+        names = [f"test example {i}" for i in range(1, len(x) + 1)]
+    kind = recipe.architecture.replace("_", "-").replace("hamiltonian", "Hamiltonian")
+    weights = sum(int(np.prod(weight.shape)) for weight in model.trainable_weights)
+    facts = [f"A {kind} network, trained on {info.name} ({info.classes} classes)."]
+    facts.append(
+        f"{len(model.blocks)} blocks of widths {', '.join(map(str, recipe.widths))}; steps: {_text(recipe.steps)}; "
+        f"step size: {_text(recipe.step_size)}; {weights:,} weights."
+    )
+    if folder.metrics.is_file():
+        facts.append(f"Accuracy on the test part: {100 * folder.read_metrics()['accuracy']:.2f} %.")
+    text = page(model, x, info.class_names, labels, names, f"What the network of {folder.path.name} does", facts)
+    try:
+        files.replace(output, text.encode())
+    except OSError as error:
+        raise click.ClickException(
+            f"The page cannot be written ({one_line(error)}). Received: {str(output)!r}"
+        ) from error
+    click.echo(f"Page: {output}")
+
+
+def _text(value) -> str:
+    return ", ".join(map(str, value)) if isinstance(value, tuple) else str(value)

@@ -1,0 +1,237 @@
+"""The page that explains a network: what it says of some examples, why, and what happens inside it."""
+
+from __future__ import annotations
+
+import keras
+import numpy as np
+from keras import ops
+
+from keras_pdecnn import inference, layers, operators, plotting
+from keras_pdecnn.explain.attribution import LogitModel, class_activation, pooled_by, saliency, smooth_grad
+from keras_pdecnn.explain.dynamics import BlockDynamics, follow
+from keras_pdecnn.explain.html import Picture, Section, Table, render
+from keras_pdecnn.explain.inputs import check_input
+from keras_pdecnn.model import PDEModel
+
+MOST_EXAMPLES = 16
+"""More would make a page that nobody reads."""
+
+_EQUATIONS = {
+    layers.ParabolicBlock: "y += h F(y) with F(y) = −Kᵀ σ(N(K y)), a nonlinear heat equation",
+    layers.HamiltonianBlock: "y += h F₁(z), then z −= h F₂(y), with F(y) = −Kᵀ σ(N(K y)) on two halves of the channels",
+    layers.SecondOrderBlock: "v += h² F(y), then y += v, with F(y) = −Kᵀ σ(N(K y)), a nonlinear wave equation",
+    layers.ResidualBlock: "y += h K₂ σ(N(K₁ y)), an ordinary residual network",
+}
+
+
+def page(model: PDEModel, x, class_names, labels=None, names=None, title: str | None = None, facts=()) -> str:
+    """Return an HTML page with all that can be shown of a network on some examples, in one text without links.
+
+    Args:
+        model: A network of `models`, built with `include_top=True`.
+        x: Raw examples, shape (n, *space, channels), at most `MOST_EXAMPLES`.
+        class_names: One name per class.
+        labels: True classes, shape (n,); default None, unknown.
+        names: Name of each example; default None, numbers.
+        title: Title of the page; default the name of the model.
+        facts: Lines about the network that stand at the top.
+
+    Raises:
+        ValueError: If the network has no head, or there are too many examples or ones of another shape.
+    """
+    x = np.asarray(x)
+    if len(x) > MOST_EXAMPLES:
+        raise ValueError(f"A page shows at most {MOST_EXAMPLES} examples. Received: {len(x)} examples")
+    check_input(model, x)
+    LogitModel(model)  # raises the error of a network without a head
+    names = [f"example {i}" for i in range(1, len(x) + 1)] if names is None else list(names)
+    predicted, output = inference.classify(model, x)
+    softmax = model.layers[-1].activation is keras.activations.softmax
+    values = [f"{100 * value:.1f} %" if softmax else f"{value:.3g}" for value in output]
+    says = [f"{class_names[k]} ({value})" for k, value in zip(predicted, values, strict=True)]
+    heads, columns = ["example", f"predicted class ({'probability' if softmax else 'score'})"], [names, says]
+    captions = [f"{name}: {text}" for name, text in zip(names, says, strict=True)]
+    if labels is not None:
+        true = [str(class_names[label]) for label in labels]
+        heads.append("true class")
+        columns.append(true)
+        captions = [f"{caption}; true class {text}" for caption, text in zip(captions, true, strict=True)]
+    rows = list(zip(*columns, strict=True))
+    lead = [*([list(facts)] if facts else []), Table("What the network says of the examples", heads, rows)]
+    dynamics = follow(model, x)
+    sections = [
+        _attribution(model, x, predicted, captions),
+        _features(dynamics, names[0]),
+        _dynamics(model, dynamics),
+        _weights(model),
+        _operators(model),
+    ]
+    return render(title or model.name, lead, sections)
+
+
+def _attribution(model: PDEModel, x, classes, captions) -> Section:
+    gradients = {"saliency": saliency(model, x, classes), "SmoothGrad": smooth_grad(model, x, classes)}
+    maps, size = class_activation(model, x, classes), pooled_by(model)
+    unit = "sample" if x.ndim == 3 else "pixel"
+    content = [
+        "What speaks for the predicted class. All three pictures explain its logit, the number before the softmax, not "
+        "a probability, which also changes because other classes do.",
+        [
+            "Saliency: the size of the derivative of the logit by each input value. Where it is large, a small change "
+            "matters; it does not say that the value itself speaks for the class.",
+            "SmoothGrad: the mean of this derivative over 32 noisy copies of the example (noise: a tenth of its "
+            "range), which leaves out what changes from copy to copy.",
+            "Class-activation map: the share that each place has in the logit, red for the class, blue against it. "
+            "The network ends with an average over space and a linear map, so the shares and the bias add up to the "
+            f"logit exactly. A place stands for {size} {unit if size == 1 else unit + 's'} along each axis; by the "
+            "convolutions before it, it also depends on its neighbourhood.",
+            *_slices(x.ndim - 2),
+        ],
+    ]
+    for i, caption in enumerate(captions):
+        own = {name: gradient[i] for name, gradient in gradients.items()}
+        figure = plotting.attribution(x[i], own, maps[i], size)
+        said = "The example, its saliency, SmoothGrad and class-activation map. " + _most(maps[i])
+        content.append(Picture(figure, caption, said))
+    return Section("What speaks for the class", content)
+
+
+def _most(activation) -> str:
+    """Return in words where a class-activation map is largest."""
+    place = np.unravel_index(activation.argmax(), activation.shape)
+    where = [f"{(p + 0.5) / size:.0%}" for p, size in zip(place, activation.shape, strict=True)]
+    axes = {1: ("along the signal",), 2: ("down", "across")}.get(activation.ndim, ("in depth", "down", "across"))
+    return (
+        "The map is largest at " + ", ".join(f"{share} {axis}" for share, axis in zip(where, axes, strict=True)) + "."
+    )
+
+
+def _slices(rank: int) -> list[str]:
+    return ["Of the three space axes the slice in the middle of the first is shown."] if rank == 3 else []
+
+
+def _features(dynamics: list[BlockDynamics], name: str) -> Section:
+    content = [
+        f"Features of {name} inside each block, from its input (step 0) to its output: the three channels that change "
+        "most. Each row has one scale for all times.",
+        *_slices(dynamics[0].trajectory.ndim - 3),
+    ]
+    for block in dynamics:
+        title = _title(block.name)
+        said = f"Grey images of three channels of {title} over its steps."
+        content.append(Picture(plotting.trajectory(block.trajectory[:, 0]), title, said))
+    return Section("Features over time", content)
+
+
+def _dynamics(model: PDEModel, dynamics: list[BlockDynamics]) -> Section:
+    kind = next((text for block, text in _EQUATIONS.items() if isinstance(model.blocks[0], block)), None)
+    content = [
+        "Above: the size of the features over the steps of a block, relative to its input. Below: the distance of two "
+        "trajectories, one of them from the example with a random change of 0.1 %, relative to their distance at the "
+        "input of the block; 1 (grey) means neither growth nor decay. The line is the median over the examples, the "
+        "band reaches from the smallest to the largest. The worst change may grow more than a random one.",
+        *([f"A step is {kind}."] if kind else []),
+        _theory(model),
+    ]
+    for block in dynamics:
+        title = _title(block.name)
+        said = f"{title}: from input to output the norm changes by a factor of {_median(block.relative_norm):.2f} and "
+        said += f"the distance by {_median(block.growth):.2f} (medians). At its output the change is "
+        said += f"{100 * _median(block.relative_distance):.2g} % of the features."
+        content.append(Picture(plotting.dynamics({"": [block]}), said, f"Norm and distance over the steps. {said}"))
+    for block in dynamics:
+        if block.energy is not None:
+            drift = np.abs(block.energy / block.energy[:1] - 1).max()
+            title = _title(block.name)
+            said = f"{title}: the discrete energy that its linear steps conserve changes by {drift:.1g}, relatively."
+            content.append(Picture(plotting.energy(block.energy, title), said, said))
+    return Section("Energy, and how a small change grows", content)
+
+
+def _median(values) -> float:
+    """Return the median at the last step, over the examples that have a value: one without contrast has none."""
+    last = values[-1][np.isfinite(values[-1])]
+    return float(np.median(last)) if last.size else float("nan")
+
+
+def _theory(model: PDEModel) -> str:
+    """Return what may be said of the stability of the blocks."""
+    block = model.blocks[0]
+    normalized = block.normalization is not None
+    if isinstance(block, layers.ParabolicBlock):
+        text = "Without normalisation, and with a non-decreasing activation, a parabolic step that is not too large "
+        text += "(h ≤ 2 / (L ‖K‖²)) enlarges no distance."
+        if normalized:
+            text += " This network has a normalisation, after which an activation is no monotone map: nothing is "
+            text += "guaranteed, and distances may grow."
+        return text
+    if isinstance(block, layers.HamiltonianBlock | layers.SecondOrderBlock):
+        linear = not normalized and block.activation is keras.activations.linear
+        text = "Hyperbolic steps conserve an energy if they are linear and their weights constant in time. "
+        if linear:
+            return text + "This network is linear inside its blocks; where weights are constant, the energy is shown."
+        return text + "These are nonlinear, so the plain norm is shown: nothing says that it is conserved or bounded."
+    return "Nothing makes the steps of this network stable: features and distances may grow or decay."
+
+
+def _weights(model: PDEModel) -> Section:
+    content = [
+        "Entries of the convolution kernels over the steps: in colour the eight that vary most, in grey others. All "
+        "start constant in time; the regulariser (time smoothness) keeps them close to that, or piecewise constant, "
+        "where it is strong.",
+    ]
+    for block in model.blocks:
+        kernel = ops.convert_to_numpy(block.theta()["kernel"])
+        title = _title(block.name)
+        if len(kernel) == 1:
+            content.append(f"{title} has one step, so there is nothing to see over time.")
+            continue
+        change = np.linalg.norm(np.diff(kernel, axis=0)) / np.linalg.norm(kernel[1:])
+        said = f"{title}: from step to step the kernel changes by {100 * change:.0f} % of its norm."
+        picture = plotting.kernel_entries(kernel, title)
+        content.append(Picture(picture, said, f"Kernel entries over {len(kernel)} steps. {said}"))
+    return Section("Weights over time", content)
+
+
+def _operators(model: PDEModel) -> Section:
+    title = "Kernels as differential operators"
+    kernels = {block.name: ops.convert_to_numpy(block.theta()["kernel"]) for block in model.blocks}
+    rank = model.blocks[0].input_spec.ndim - 2
+    sizes = {kernel.shape[2 : 2 + rank] for kernel in kernels.values()}
+    if rank == 3 or sizes != {(3,) * rank}:
+        found = ", ".join("x".join(map(str, size)) for size in sorted(sizes))
+        return Section(
+            title, [f"Only stencils of 3 points on one or two axes are read as operators; these are {found}."]
+        )
+    axes = tuple(range(2, 2 + rank))
+    symbols = {1: ["K"], 2: ["K₁", "K₂ᵀ" if isinstance(model.blocks[0], layers.ResidualBlock) else "K₂"]}
+    rows, maps = [], []
+    for name, kernel in kernels.items():
+        shares = operators.shares(kernel, axes=axes)
+        labels = symbols[kernel.shape[1]]
+        for field, symbol in enumerate(labels):
+            which = f"{_title(name)}, {symbol}"
+            for j in plotting.networks.some_steps(len(kernel)):
+                rows.append((f"{which}, step {j}", operators.summary(kernel[j, field])))
+            of_field = {group: values[:, field] for group, values in shares.items()}
+            said = f"{which}: " + ", ".join(f"{group} {values.mean():.0%}" for group, values in of_field.items())
+            said += ", on the mean over steps and pairs."
+            maps.append(Picture(plotting.operator_maps(of_field, which), said, f"Four maps of shares. {said}"))
+    text = "; ".join(f"{label}: " + ", ".join(f"{g} {s:.0%}" for g, s in shares.items()) for label, shares in rows)
+    content = [
+        "Every stencil of a kernel is a sum of differential operators: reaction (the value itself), convection (first "
+        "derivatives), diffusion (second derivatives)" + (", and higher ones" if rank == 2 else "") + ". The bars "
+        "show the norms of these parts as shares of their sum. They mean something only beside a kernel of independent "
+        "random entries, such as every network starts with: the last bar.",
+        Picture(plotting.operator_shares(rows), "Shares of whole kernels, in per cent", f"Stacked bars. {text}."),
+        "The maps show the same for every pair of channels by itself: a row of a map is an input channel, a column a "
+        "filter. Columns of maps are steps; maps that look alike from left to right are kernels that hardly change in "
+        "time.",
+        *maps,
+    ]
+    return Section(title, content)
+
+
+def _title(name: str) -> str:
+    """Return the name of a block as a title: block_1 is Block 1."""
+    return name.replace("_", " ").capitalize()

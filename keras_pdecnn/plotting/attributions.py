@@ -1,0 +1,97 @@
+"""Pictures of what speaks for a class."""
+
+from __future__ import annotations
+
+import numpy as np
+from matplotlib.collections import LineCollection
+from matplotlib.figure import Figure
+from matplotlib.ticker import MaxNLocator
+
+from keras_pdecnn.plotting.style import DPI, WIDTH, draw_example, shown_slice, to_unit
+
+
+def attribution(example, gradients: dict, activation, pooled_by: int = 1) -> Figure:
+    """Draw an example, the sizes of gradients of a logit, and a class-activation map.
+
+    Of several channels the largest absolute gradient is shown. Signals are drawn as curves with the value as colour,
+    and of video or volumes the middle slice.
+
+    Args:
+        example: Raw example, shape (*space, channels), one to three space axes.
+        gradients: Arrays of the shape of the example by name, such as saliency and SmoothGrad.
+        activation: Class-activation map, shape (*coarser space).
+        pooled_by: Number of pixels along an axis that one entry of the map stands for; default 1.
+
+    Returns:
+        The figure.
+    """
+    example = np.asarray(example)
+    signal = example.ndim == 2
+    count = 2 + len(gradients)
+    rows, columns = (count, 1) if signal else ((count + 1) // 2, 2)
+    figure = Figure(figsize=(WIDTH, 1.3 * rows if signal else 1.85 * rows), dpi=DPI, layout="constrained")
+    panels = figure.subplots(rows, columns, squeeze=False).ravel()
+    panels[0].set_title("example", fontsize=9)
+    draw_example(panels[0], example)
+    for axes, (name, gradient) in zip(panels[1:], gradients.items(), strict=False):
+        axes.set_title(name, fontsize=9)
+        size = np.abs(np.asarray(gradient, float)).max(axis=-1)
+        if signal:
+            _draw_coloured(axes, example, size, "viridis", 0, size.max(), figure)
+        else:
+            image = axes.imshow(shown_slice(size), cmap="inferno", vmin=0)
+            axes.set_axis_off()
+            _add_bar(figure, axes, image)
+    _draw_activation(figure, panels[count - 1], example, np.asarray(activation, float), pooled_by)
+    for axes in panels[count:]:
+        axes.set_axis_off()
+    return figure
+
+
+def _draw_activation(figure, axes, example, activation, pooled_by: int):
+    axes.set_title("class-activation map", fontsize=9)
+    bound = np.abs(activation).max() or 1.0
+    if example.ndim == 2:
+        place = np.minimum(np.arange(len(example)) // pooled_by, len(activation) - 1)
+        _draw_coloured(axes, example, activation[place], "coolwarm", -bound, bound, figure)
+        return
+    # Pale and grey, so that the colours are those of the map.
+    axes.imshow(0.5 + 0.5 * to_unit(shown_slice(example.mean(axis=-1))), cmap="gray", vmin=0, vmax=1)
+    axes.set_axis_off()
+    activation = shown_slice(activation)
+    height, width = (pooled_by * size for size in activation.shape)
+    image = axes.imshow(
+        activation,
+        cmap="coolwarm",
+        vmin=-bound,
+        vmax=bound,
+        alpha=0.65,
+        extent=(-0.5, width - 0.5, height - 0.5, -0.5),
+        interpolation="nearest",
+    )
+    rows, columns = shown_slice(example[..., 0]).shape
+    axes.set_xlim(-0.5, columns - 0.5)
+    axes.set_ylim(rows - 0.5, -0.5)
+    _add_bar(figure, axes, image)
+
+
+def _draw_coloured(axes, example, value, cmap, low, high, figure):
+    """Draw the curve of a signal in the colours of a value."""
+    curve = np.asarray(example, float).mean(axis=-1)
+    points = np.stack([np.arange(len(curve)), curve], axis=-1)
+    segments = np.stack([points[:-1], points[1:]], axis=1)
+    lines = LineCollection(segments, cmap=cmap, array=value[:-1], linewidth=1.4)
+    lines.set_clim(low, high or 1.0)
+    axes.add_collection(lines)
+    axes.autoscale()
+    axes.set_xmargin(0)
+    axes.set_yticks([])
+    axes.xaxis.set_major_locator(MaxNLocator(3, integer=True))
+    axes.tick_params(labelsize=7)
+    _add_bar(figure, axes, lines)
+
+
+def _add_bar(figure, axes, image):
+    bar = figure.colorbar(image, ax=axes, fraction=0.046, pad=0.03)
+    bar.ax.yaxis.set_major_locator(MaxNLocator(4))
+    bar.ax.tick_params(labelsize=7)

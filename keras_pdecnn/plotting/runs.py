@@ -1,0 +1,136 @@
+"""Pictures of runs."""
+
+from __future__ import annotations
+
+import math
+
+import numpy as np
+from matplotlib.figure import Figure
+from matplotlib.ticker import MaxNLocator, PercentFormatter
+
+from keras_pdecnn.plotting.style import BLUE, GREY, ORANGE, draw_example, short
+
+_NAMED_CLASSES = 20  # more than that, and neither names nor counts fit into a confusion matrix
+_BARS = 10  # per example; of more classes the most probable are shown
+
+
+def training_curves(history: dict) -> Figure:
+    """Draw loss and accuracy over the epochs.
+
+    Args:
+        history: One list per quantity, one entry per epoch: loss, accuracy, and where there is a validation part
+            val_loss and val_accuracy; entries that are not finite are gaps. `epoch`, if given, counts from 0.
+
+    Returns:
+        The figure.
+    """
+    length = max((len(values) for values in history.values()), default=0)
+    epochs = np.asarray(history.get("epoch", range(length)), float) + 1
+    figure = Figure(figsize=(10, 4), dpi=120, layout="constrained")
+    panels = {"loss": "Loss", "accuracy": "Accuracy"}
+    for axes, (key, title) in zip(figure.subplots(1, 2), panels.items(), strict=True):
+        for name, label, color in ((key, "training", BLUE), (f"val_{key}", "validation", ORANGE)):
+            if name in history:
+                values = np.asarray(history[name], float)
+                values[~np.isfinite(values)] = np.nan
+                axes.plot(epochs, values, ".-", color=color, label=label, markersize=4, linewidth=1.4)
+        axes.set_title(title)
+        axes.set_xlabel("epoch")
+        axes.set_xlim(epochs.min(initial=1) - 0.5, epochs.max(initial=1) + 0.5)
+        axes.xaxis.set_major_locator(MaxNLocator(integer=True, min_n_ticks=1))
+        axes.grid(alpha=0.3)
+        axes.spines[["top", "right"]].set_visible(False)
+        if key == "accuracy":
+            axes.yaxis.set_major_formatter(PercentFormatter(1.0))
+        if axes.lines:
+            axes.legend(frameon=False)
+    return figure
+
+
+def confusion_matrix(matrix, class_names) -> Figure:
+    """Draw a confusion matrix, each row shaded by the share of its class.
+
+    Args:
+        matrix: Square array; entry [i][j] counts the examples of class i that were taken for class j.
+        class_names: One name per class.
+
+    Returns:
+        The figure.
+    """
+    matrix = np.asarray(matrix)
+    classes = len(matrix)
+    share = matrix / np.maximum(matrix.sum(axis=1, keepdims=True), 1)
+    named = classes <= _NAMED_CLASSES
+    side = max(5.0, 3.2 + 0.42 * classes) if named else 8.0
+    figure = Figure(figsize=(side + 1.0, side), dpi=120, layout="compressed")
+    axes = figure.subplots()
+    image = axes.imshow(share, cmap="Blues", vmin=0, vmax=1)
+    axes.set_xlabel("predicted class")
+    axes.set_ylabel("true class")
+    accuracy = np.trace(matrix) / max(matrix.sum(), 1)
+    axes.set_title(f"{100 * accuracy:.2f} % of {matrix.sum():,} test examples are right")
+    if named:
+        names = [short(name) for name in class_names]
+        upright = max(map(len, names)) <= 3
+        axes.set_xticks(range(classes), names, rotation=0 if upright else 90)
+        axes.set_yticks(range(classes), names)
+        for i, j in zip(*np.nonzero(matrix), strict=True):
+            color = "white" if share[i, j] > 0.5 else "black"
+            axes.text(j, i, str(matrix[i, j]), ha="center", va="center", color=color, fontsize=9)
+    bar = figure.colorbar(image, ax=axes, fraction=0.046, pad=0.03, format=PercentFormatter(1.0))
+    bar.set_label("share of the true class")
+    return figure
+
+
+def predictions(x, labels, outputs, class_names, columns: int = 4, probabilities: bool = True) -> Figure:
+    """Draw examples with bars of the predicted class probabilities (Figure 1 of the paper).
+
+    The bar of the true class is blue; if another is higher, that one is orange. Of many classes the most probable ones
+    and the true one are shown. Signals are drawn as curves, and of video or volumes the middle slice.
+
+    Args:
+        x: Raw examples, shape (n, *space, channels).
+        labels: True classes, shape (n,).
+        outputs: Probabilities or scores of the classes, shape (n, classes).
+        class_names: One name per class.
+        columns: Examples per row; default 4.
+        probabilities: Whether the outputs are probabilities; default True. False: scores, of any size and sign.
+
+    Returns:
+        The figure.
+    """
+    x, labels = np.asarray(x), np.asarray(labels)
+    outputs = np.nan_to_num(np.asarray(outputs, float))
+    limits = (0, 1) if probabilities else (min(0, outputs.min(initial=0)), max(1, outputs.max(initial=1)))
+    columns = max(1, min(columns, len(x)))
+    rows = max(1, math.ceil(len(x) / columns))
+    shown = min(_BARS, outputs.shape[-1])
+    figure = Figure(figsize=(3.6 * columns, (0.9 + 0.17 * shown) * rows + 0.4), dpi=120, layout="constrained")
+    cells = np.atleast_1d(figure.subfigures(rows, columns, wspace=0.02, hspace=0.02)).ravel()
+    for cell, example, label, values in zip(cells, x, labels, outputs, strict=False):
+        left, right = cell.subplots(1, 2, width_ratios=(1, 1))
+        draw_example(left, example)
+        _draw_bars(right, int(label), values, class_names, limits)
+        left.set_title(short(class_names[int(label)]), fontsize=9, color=BLUE)
+    gap = "   " if columns > 1 else "\n"
+    title = "Predicted probabilities" if probabilities else "Scores of the classes"
+    figure.suptitle(f"{title}{gap}(blue: true class, orange: another one predicted)", fontsize=10)
+    return figure
+
+
+def _draw_bars(axes, label: int, values, class_names, limits: tuple):
+    """Draw the outputs for one example: all classes, or of many the most probable and the true one."""
+    order = np.arange(len(values))
+    if len(values) > _BARS:
+        order = np.argsort(-values, kind="stable")[:_BARS]
+        if label not in order:
+            order[-1] = label
+    best = values.argmax()
+    colors = [BLUE if i == label else ORANGE if i == best else GREY for i in order]
+    axes.barh(range(len(order)), values[order], color=colors)
+    axes.set_yticks(range(len(order)), [short(class_names[i]) for i in order], fontsize=7)
+    axes.invert_yaxis()
+    axes.set_xlim(limits)
+    axes.set_xticks([0, 0.5, 1], ["0", "½", "1"], fontsize=7)
+    axes.tick_params(length=2)
+    axes.spines[["top", "right"]].set_visible(False)

@@ -1,0 +1,84 @@
+"""Pictures of searches."""
+
+from __future__ import annotations
+
+import numpy as np
+from matplotlib.figure import Figure
+from matplotlib.lines import Line2D
+from matplotlib.ticker import LogLocator, MaxNLocator, NullLocator, PercentFormatter
+
+from keras_pdecnn.plotting.style import GREY, MARKERS
+
+
+def search(trials: list[dict]) -> Figure:
+    """Draw the trials of a search: validation accuracy over trials, depth, width, step size and number of weights.
+
+    Trials that failed are crosses below the others. The line of the last panel is the Pareto front, the networks that
+    no other one beats with fewer weights.
+
+    Args:
+        trials: One dict per trial, in order: accuracy (None if it failed), architecture, steps, width, step_size,
+            weights.
+
+    Returns:
+        The figure.
+    """
+    figure = Figure(figsize=(12, 7), dpi=120, layout="constrained")
+    panels = figure.subplots(2, 3, sharey=True).ravel()
+    done = [trial for trial in trials if trial["accuracy"] is not None]
+    names = [name for name in MARKERS if any(trial["architecture"] == name for trial in trials)]
+    low = min((trial["accuracy"] for trial in done), default=0.0)
+    high = max((trial["accuracy"] for trial in done), default=1.0)
+    room = 0.08 * max(high - low, 0.01)
+    numbered = [{**trial, "number": number} for number, trial in enumerate(trials, start=1)]
+    quantities = {
+        "number": "trial",
+        "steps": "steps per block",
+        "width": "width of the first block",
+        "step_size": "step size",
+        "weights": "number of weights",
+    }
+    for axes, (key, label) in zip(panels, quantities.items(), strict=False):
+        for name in names:
+            marker, color = MARKERS[name]
+            of_name = [trial for trial in numbered if trial["architecture"] == name]
+            good = [trial for trial in of_name if trial["accuracy"] is not None]
+            failed = [trial for trial in of_name if trial["accuracy"] is None]
+            x, y = [trial[key] for trial in good], [trial["accuracy"] for trial in good]
+            axes.plot(x, y, marker, color=color, markersize=6, alpha=0.85, label=name.replace("_", "-"), zorder=3)
+            axes.plot([trial[key] for trial in failed], [low - room] * len(failed), "x", color=color, zorder=3)
+        axes.set_xlabel(label)
+        if key in ("step_size", "weights"):
+            axes.set_xscale("log")
+            axes.xaxis.set_major_locator(LogLocator(subs=(1, 2, 5)))
+            axes.xaxis.set_major_formatter("{x:,g}")
+            axes.xaxis.set_minor_locator(NullLocator())
+        else:
+            axes.xaxis.set_major_locator(MaxNLocator(integer=True, min_n_ticks=1))
+        axes.set_ylim(low - 2 * room, high + room)
+        axes.yaxis.set_major_formatter(PercentFormatter(1.0))
+        axes.grid(alpha=0.3)
+        axes.spines[["top", "right"]].set_visible(False)
+    for axes in (panels[0], panels[3]):
+        axes.set_ylabel("validation accuracy")
+    over_trials, *_, over_weights, legend = panels
+    so_far = np.fmax.accumulate([np.nan if t["accuracy"] is None else t["accuracy"] for t in trials] or [np.nan])
+    over_trials.plot(range(1, len(so_far) + 1), so_far, color=GREY, drawstyle="steps-post", label="best so far")
+    front = pareto_front([(trial["weights"], trial["accuracy"]) for trial in done])
+    over_weights.plot(*np.array(front).reshape(-1, 2).T, color="black", linewidth=1, label="Pareto front")
+    handles = dict(zip(*reversed(over_trials.get_legend_handles_labels()), strict=True))
+    handles |= dict(zip(*reversed(over_weights.get_legend_handles_labels()), strict=True))
+    if len(done) < len(trials):
+        handles["failed"] = Line2D([], [], color="black", marker="x", linestyle="")
+    legend.set_axis_off()
+    legend.legend(handles.values(), handles.keys(), loc="center", frameon=False)
+    return figure
+
+
+def pareto_front(points: list[tuple]) -> list[tuple]:
+    """Return the points (cost, value), by cost, that no other one beats in one of them at no loss in the other."""
+    front = []
+    for cost, value in sorted(points, key=lambda point: (point[0], -point[1])):
+        if not front or value > front[-1][1]:
+            front.append((cost, value))
+    return front
