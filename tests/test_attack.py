@@ -7,7 +7,7 @@ import pytest
 from keras_pdecnn import data, models, stability
 
 RANGE = (0.0, 16.0)  # of the digits
-EPSILON = {"l2": 4.0, "linf": 1.0}
+EPSILON = {"l2": 6.0, "linf": 1.0}
 
 
 @pytest.fixture(scope="module")
@@ -16,8 +16,9 @@ def digits():
     keras.utils.set_random_seed(0)
     loaded = data.load("digits", batch_size=32, validation=0.0)
     model = models.HamiltonianCNN(loaded.info.input_shape, 10, widths=(8, 16), steps=2)
-    model.compile(keras.optimizers.SGD(0.05, 0.9), "sparse_categorical_crossentropy", metrics=["accuracy"])
-    model.fit(loaded.train, epochs=4, verbose=0)
+    rates = keras.optimizers.schedules.PiecewiseConstantDecay([5 * loaded.steps_per_epoch], [0.05, 0.005])
+    model.compile(keras.optimizers.SGD(rates, 0.9), "sparse_categorical_crossentropy")
+    model.fit(loaded.train, epochs=7, verbose=0)
     x, y = (np.concatenate(parts) for parts in zip(*loaded.test.as_numpy_iterator(), strict=True))
     return model, np.float32(x[:120]), y[:120]
 
@@ -63,7 +64,7 @@ def test_pgd_is_stronger_than_fgsm_and_both_than_noise(digits, attacked, norm):
     noise, fgsm, pgd = (accuracy(model, attacked[norm, method], y) for method in ("random", "fgsm", "pgd"))
     assert clean >= 0.9
     assert noise >= clean - 0.05
-    assert fgsm <= noise - 0.1
+    assert fgsm <= noise - 0.05
     assert pgd <= fgsm - 0.02
 
 
@@ -112,17 +113,16 @@ def test_a_saturated_softmax_hides_nothing(digits):
     probabilities = sure.predict(x, verbose=0)
     assert np.mean(probabilities.max(axis=1) == 1) > 0.9
     found = stability.attack(sure, x, y, EPSILON["l2"], steps=20, bounds=RANGE)
-    plain = stability.attack(model, x, y, EPSILON["l2"], steps=20, bounds=RANGE)
-    assert accuracy(sure, found, y) <= accuracy(model, plain, y) + 0.03
+    assert accuracy(sure, found, y) <= accuracy(model, x, y) - 0.2
 
 
 @pytest.mark.parametrize("shape", [(20, 2), (6, 6, 4, 1)])
 def test_signals_and_volumes(rng, randomize, shape):
-    model = randomize(models.ParabolicCNN(shape, 3, widths=(4,), steps=1))
+    model = randomize(models.ParabolicCNN(shape, 3, widths=(4,), steps=1, normalization=None, activation="tanh"))
     x = rng.uniform(0, 255, (4, *shape)).astype(np.float32)
     y = model.predict(x, verbose=0).argmax(axis=1)
-    for norm, epsilon in (("l2", 100.0), ("linf", 8.0)):
-        found = stability.attack(model, x, y, epsilon, norm, steps=5)
+    for norm, epsilon in (("l2", 10.0), ("linf", 2.0)):
+        found = stability.attack(model, x, y, epsilon, norm, steps=10)
         assert size(np.float64(found) - x, norm).max() <= epsilon * (1 + 1e-5)
         assert np.all(margin(model, found, y) > margin(model, x, y))
 

@@ -166,7 +166,7 @@ def test_spectral_radius_of_matrices(n, rng):
     assert found == pytest.approx(expected, rel=2e-3)
 
 
-@pytest.mark.parametrize("factor", [0.0, 1.0])
+@pytest.mark.parametrize("factor", [0.0, 1.0, np.inf])
 def test_spectral_radius_of_multiples_of_the_identity(factor):
     assert spectral_radius(lambda state: (factor * state[0],), (tf.ones((1, 300), "float64"),)) == pytest.approx(factor)
 

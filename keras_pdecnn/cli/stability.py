@@ -70,8 +70,8 @@ def stability(run, source, examples, file, attack, norm, epsilon, bounds, steps,
     from keras_pdecnn import training
     from keras_pdecnn.runs import RunFolder
 
-    if file is not None and file.exists():
-        raise WrongInput(f"The file of the rows must not exist yet. Received: {str(file)!r}")
+    if file is not None and (file.exists() or not file.parent.is_dir()):
+        raise WrongInput(f"The file of the rows must be a new one in a folder that exists. Received: {str(file)!r}")
     folder = RunFolder(run)
     recipe, info = folder.read_config()
     model = folder.load_model()
@@ -149,4 +149,4 @@ def _write_csv(path: pathlib.Path, rows: list):
             writer.writeheader()
             writer.writerows(map(dataclasses.asdict, rows))
     except OSError as error:
-        raise WrongInput(f"The rows cannot be written ({error.strerror}). Received: {str(path)!r}") from error
+        raise click.ClickException(f"The rows could not be written: {error}") from error

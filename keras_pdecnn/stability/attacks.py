@@ -38,8 +38,8 @@ def attack(
 
     "fgsm" is one step, x + epsilon d with d the unit vector (sign, for "linf") along the gradient, cut to the bounds.
     "pgd" starts at a random point of the ball and takes `steps` of `step_size` along d, each projected onto ball and
-    bounds; of all points of all restarts, that with the largest max_{j != y} f_j - f_y is returned. An example may
-    withstand both and be vulnerable nevertheless: accuracy under attack is an upper bound of what is left.
+    bounds; of x and all points of all restarts, that with the largest max_{j != y} f_j - f_y is returned. An example
+    may withstand both and be vulnerable nevertheless: accuracy under attack is an upper bound of what is left.
 
     "random" is for comparison: a random point at distance epsilon (a random corner of the cube, for "linf"), cut to the
     bounds.
@@ -52,7 +52,7 @@ def attack(
         norm: "l2" (default), the Euclidean norm over all entries of an example, or "linf", the largest entry.
         method: "pgd" (projected gradient, default), "fgsm" (fast gradient) or "random".
         steps: Steps of "pgd"; default 40.
-        step_size: Of "pgd", in the units of x; default 2.5 epsilon / steps.
+        step_size: Of "pgd", in the units of x; default 5 epsilon / steps.
         restarts: Random starts of "pgd"; default 1.
         bounds: (low, high), the range of the data; default (0, 255).
         seed: Of "random" and of the random starts; default 0.
@@ -80,24 +80,24 @@ def attack(
     classifier = logits(model)
     y = _check_labels(y, len(x), classifier.output_shape[-1])
     epsilon = _check_radii(epsilon, len(x)).reshape(-1, *[1] * (x.ndim - 1))
-    h = 2.5 * epsilon / steps if step_size is None else np.float32(arguments.check_positive("step_size", step_size))
+    h = 5 * epsilon / steps if step_size is None else np.float32(arguments.check_positive("step_size", step_size))
     rng = np.random.default_rng(seed)
 
     def project(points):
-        difference = points - x
+        # First to the bounds: what is then scaled towards x, which lies within them, stays there and fills the ball.
+        difference = np.clip(points, *bounds) - x
         if norm == "linf":
             difference = np.clip(difference, -epsilon, epsilon)
         else:
             difference *= np.minimum(1, epsilon / np.maximum(_norm(difference), TINY))
-        # Towards x, which is within the bounds, so it stays in the ball.
-        return np.clip(x + difference, *bounds)
+        return np.clip(x + difference, *bounds)  # rounding may leave them
 
     if method == "random":
         return project(x + epsilon * _unit(rng.standard_normal(x.shape, np.float32), norm))
     evaluate = _batched(_margin_and_gradient(classifier), y, batch_size)
     if method == "fgsm":
         return project(x + epsilon * _unit(evaluate(x)[1], norm))
-    best, largest = x.copy(), np.full(len(x), -np.inf)
+    best, largest = x.copy(), evaluate(x)[0]
     for _ in range(restarts):
         points = project(x + epsilon * _in_unit_ball(rng, x.shape, norm))
         for step in range(steps + 1):

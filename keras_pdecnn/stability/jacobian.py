@@ -33,7 +33,7 @@ def spectral_radius(step, state: tuple, seed: int = 0) -> float:
         seed: Of the first vector; default 0.
 
     Returns:
-        float.
+        float; not finite where the state or the Jacobian is not.
     """
     sizes = [int(np.prod(part.shape)) for part in state]
 
@@ -49,10 +49,12 @@ def spectral_radius(step, state: tuple, seed: int = 0) -> float:
         return np.concatenate([np.ravel(part) for part in derivative(*parts)])
 
     n = sum(sizes)
+    start = np.random.default_rng(seed).normal(size=n)
+    if not 0 < (size := np.linalg.norm(multiply(start))) < np.inf:
+        return float(size)  # zero, or a state that has overflowed
     if n <= BASIS:
         matrix = np.stack([multiply(column) for column in np.eye(n)], axis=1)
         return float(np.abs(np.linalg.eigvals(matrix)).max())
-    start = np.random.default_rng(seed).normal(size=n)
     operator = linalg.LinearOperator((n, n), matvec=multiply, dtype=np.float64)
     try:
         found = linalg.eigs(

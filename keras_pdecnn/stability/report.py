@@ -100,7 +100,8 @@ def report(model: keras.Model, x, perturbation: float = 1e-3, seed: int = 0, che
     features = keras.Model(model.input, [block.input for block in blocks])
     rows = []
     # Called, not predicted: a callback may do this on one of several workers.
-    for block, y in zip(blocks, tf.function(features)(tf.constant(x), training=False), strict=True):
+    inputs = keras.tree.flatten(tf.function(features)(tf.constant(x), training=False))
+    for block, y in zip(blocks, inputs, strict=True):
         rows += _rows(block, y, perturbation, seed, cheap)
     return rows
 

@@ -24,7 +24,7 @@ class Accuracy:
         change: "none", "Gaussian noise", "salt and pepper", "blur", or "random", "FGSM", "PGD" with the norm.
         strength: Deviation of the noise or epsilon in the units of the input, fraction of the pixels, or deviation of
             the blur in pixels.
-        unit: What `strength` is measured in: "raw", "pixels replaced", "pixels", or "" for no change.
+        unit: What `strength` is measured in: "raw", "of the pixels", "pixels", or "" for no change.
         of_range: The strength as a part of the range of the data; None where it has no such unit.
         accuracy: Fraction of the examples that are classified rightly.
     """
@@ -95,7 +95,7 @@ def accuracies(
         rows.append(Accuracy("Gaussian noise", part * span, "raw", part, accuracy(changed)))
     for part in SALT:
         rows.append(
-            Accuracy("salt and pepper", part, "pixels replaced", None, accuracy(salt_and_pepper(x, part, bounds, seed)))
+            Accuracy("salt and pepper", part, "of the pixels", None, accuracy(salt_and_pepper(x, part, bounds, seed)))
         )
     for deviation in BLUR:
         rows.append(Accuracy("blur", deviation, "pixels", None, accuracy(blur(x, deviation))))
