@@ -27,6 +27,7 @@ if _keras.backend.backend() != "tensorflow":
     )
 
 from keras_pdecnn import (
+    callbacks,
     constraints,
     data,
     distribute,
@@ -47,6 +48,7 @@ from keras_pdecnn.version import __version__
 
 __all__ = [
     "__version__",
+    "callbacks",
     "constraints",
     "data",
     "distribute",

@@ -13,7 +13,7 @@ import numpy as np
 import tensorflow as tf
 
 from keras_pdecnn import data, distribute, models, plotting, replicated
-from keras_pdecnn.callbacks import Divergence, DivergenceGuard
+from keras_pdecnn.callbacks import Divergence, DivergenceGuard, StabilityMonitor
 from keras_pdecnn.checkpoints import Checkpoint, CheckpointError, CheckpointFolder, CheckpointWriter
 from keras_pdecnn.losses import LeastSquares
 from keras_pdecnn.recipes import Recipe
@@ -234,6 +234,7 @@ def run(
     verbose: int | str = "auto",
     strategy: tf.distribute.Strategy | None = None,
     resume: bool = False,
+    monitor: bool = False,
 ) -> Result:
     """Train a network by a recipe and write the run folder, with a checkpoint after each epoch.
 
@@ -248,6 +249,8 @@ def run(
         resume: Whether the folder may exist, with a run of this recipe that was interrupted: the training goes on
             from the last whole checkpoint and ends, with `tf.config.experimental.enable_op_determinism`, with the
             weights of one that was not interrupted, bit for bit. Default False.
+        monitor: Whether to watch the stability of the blocks at four test examples, see `callbacks.StabilityMonitor`;
+            default False.
 
     Returns:
         A `Result`.
@@ -262,10 +265,12 @@ def run(
     with _report_lost_worker(strategy):
         recipe, path = distribute.from_chief(strategy, lambda: _open(recipe, folder, resume))
         with _report_files(path):
-            return _train(recipe, RunFolder(path), callbacks, verbose, strategy)
+            return _train(recipe, RunFolder(path), callbacks, verbose, strategy, monitor)
 
 
-def _train(recipe: Recipe, folder: RunFolder, callbacks, verbose, strategy: tf.distribute.Strategy) -> Result:
+def _train(
+    recipe: Recipe, folder: RunFolder, callbacks, verbose, strategy: tf.distribute.Strategy, monitor: bool
+) -> Result:
     is_chief = distribute.worker(strategy)[0] == 0
     dataset = load_data(recipe)
     replicated.check_divides(dataset.training.examples.batch_sizes, strategy)
@@ -280,6 +285,9 @@ def _train(recipe: Recipe, folder: RunFolder, callbacks, verbose, strategy: tf.d
     guard = DivergenceGuard()
     used = [guard, *callbacks]
     if is_chief:
+        if monitor:
+            x, _ = spread(dataset.test, dataset.info.sizes["test"], count=4)
+            callbacks = [StabilityMonitor(x, folder.logs), *callbacks]
         used = [
             guard,
             keras.callbacks.CSVLogger(folder.history, append=True),

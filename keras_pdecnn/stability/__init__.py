@@ -1,7 +1,27 @@
-"""What the theory of partial differential equations says about a network: energies, operator norms, step limits."""
+"""What the theory of partial differential equations says about a network, and what is measured beside it.
 
+Operator norms, step limits and energies; a report of every step; attacks, noise and accuracy under them.
+"""
+
+from keras_pdecnn.stability.attacks import attack
 from keras_pdecnn.stability.energies import leapfrog_energy, verlet_energy
 from keras_pdecnn.stability.limits import step_limit
+from keras_pdecnn.stability.logits import logits
 from keras_pdecnn.stability.norms import operator_norm
+from keras_pdecnn.stability.perturbations import blur, gaussian_noise, salt_and_pepper
+from keras_pdecnn.stability.report import report
+from keras_pdecnn.stability.robustness import accuracies
 
-__all__ = ["leapfrog_energy", "operator_norm", "step_limit", "verlet_energy"]
+__all__ = [
+    "accuracies",
+    "attack",
+    "blur",
+    "gaussian_noise",
+    "leapfrog_energy",
+    "logits",
+    "operator_norm",
+    "report",
+    "salt_and_pepper",
+    "step_limit",
+    "verlet_energy",
+]
