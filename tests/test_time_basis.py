@@ -290,7 +290,10 @@ def test_with_steps_refuses():
 
 @pytest.mark.parametrize(
     ("policy", "settings"),
-    [("mixed_bfloat16", {"backprop": "checkpointed"}), ("float32", {"jit_compile": True})],
+    [
+        ("mixed_bfloat16", {"backprop": "checkpointed"}),
+        pytest.param("float32", {"jit_compile": True}, marks=pytest.mark.slow),
+    ],
     ids=str,
 )
 def test_training_under_a_mixed_policy_and_under_xla(images, policy, settings):
