@@ -39,18 +39,20 @@ for label, color, settings in [
     ("shrinkage after ReLU", "C0", {"normalization": "shrinkage"}),
 ]:
     t, y = solve(layers.ParabolicBlock, pair, 1.2, 240, **settings)
-    apart.plot(t, distance(y) / distance(y)[0], color=color, label=label)
+    style = "--" if color == "C0" else "-"
+    apart.plot(t, distance(y) / distance(y)[0], style, color=color, label=label)
     print(f"{label}: the distance grows {distance(y).max() / distance(y)[0]:.3f} times")
-apart.set(title="y' = -f(y): distance of two solutions, relative", xlabel="t")
+apart.set(title="Distance of two solutions of y' = -f(y)", xlabel="t", ylabel="relative to t = 0")
 apart.axhline(1, color="grey", linewidth=0.8, linestyle=":")
 
 starts = [[1.0, -second] for second in (0.02, 0.06, 0.1, 0.14, 0.18, 0.22)]
 _, y = solve(layers.ParabolicBlock, starts, 1.2, 240, normalization="tv")
 for j in range(len(starts)):
     plane.plot(y[:, j, 0], y[:, j, 1], color="C3", linewidth=1)
-for step in (0, 120, 190, 220):
-    plane.plot(y[step, :, 0], y[step, :, 1], "o-", color="C4", markersize=3, label=f"t = {step / 200:g}")
-plane.set(title="y' = -relu(N_tv(y)): a front turns and stretches", xlabel="first channel", ylabel="second channel")
+for step in (0, 60, 120, 190, 220):
+    plane.plot(y[step, :, 0], y[step, :, 1], "o-", color="C4", markersize=3)
+    plane.text(y[step, -1, 0], -0.24, f"t = {step / 200:g}", ha="center", fontsize=8)
+plane.set(title="y' = -relu(N_tv(y)): a front turns", xlabel="first channel", ylabel="second channel", ylim=(-0.25, 0))
 
 for label, color, settings in [("relu", "C3", {}), ("identity", "C2", {"activation": "linear"})]:
     t, y = solve(layers.SecondOrderBlock, [[1.0]], 15.0, 600, normalization=None, **settings)
@@ -61,7 +63,8 @@ drift.plot(t, y[:, 0, 0], "--", color="C3", label="y' = -relu(z), z' = relu(y)")
 print(f"Hamiltonian, relu: y(15) = {y[-1, 0, 0]:.2f}")
 drift.set(title="ReLU has no restoring force below 0", xlabel="t", ylabel="y")
 for axes in (plane, apart, drift):
-    axes.legend(fontsize=8)
+    if axes is not plane:
+        axes.legend(fontsize=8)
     axes.grid(alpha=0.3)
     axes.spines[["top", "right"]].set_visible(False)
 figure.savefig(sys.argv[1] if len(sys.argv) > 1 else "counterexamples.png")

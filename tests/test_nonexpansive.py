@@ -100,7 +100,7 @@ def test_provable_steps_never_expand_at_the_limit(float64, rng, normalization, a
 
 @every_mode
 def test_above_the_limit_they_may_expand(float64, rng, normalization, activation):
-    block = random_block(rng, normalization, activation, kernel_size=1, factor=1.5)
+    block = random_block(rng, normalization, activation, kernel_size=1, factor=3.0)
     # Without a bias, features near 0 are where the slopes are 1.
     block.bias.assign(0 * block.bias)
     assert largest_growth(block, rng, count=10)[0] > 1.1
