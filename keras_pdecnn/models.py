@@ -12,6 +12,14 @@ from keras_pdecnn.model import PDEModel
 from keras_pdecnn.regularizers import TimeSmoothness
 
 
+_PROVABLE = """
+    With `provable` the logits are Lipschitz with a small constant, which `stability.certified_radius` turns into radii:
+    steps without normalisation by default, of the sizes that `step_size="auto"` allows (`step_size` is then the largest);
+    opening and connectors with a norm of at most 1 and a bias in place of the batch normalisation; pixels that become
+    channels in place of averages; and a classifier that reads all pixels and scales by `lipschitz`.
+"""
+
+
 def _builder(block: type[layers.PDEBlock], function_name: str, default_name: str, summary: str):
     """Return the function that builds the network of one kind of block."""
 
@@ -30,6 +38,8 @@ def _builder(block: type[layers.PDEBlock], function_name: str, default_name: str
         classifier_activation="softmax",
         pooling=None,
         synchronized=False,
+        provable=False,
+        lipschitz=2.0,
         name=None,
         **block_kwargs,
     ) -> PDEModel:
@@ -44,6 +54,10 @@ def _builder(block: type[layers.PDEBlock], function_name: str, default_name: str
         include_preprocessing = arguments.check_flag("include_preprocessing", include_preprocessing)
         include_top = arguments.check_flag("include_top", include_top)
         input_shape = _check_input_shape(input_shape)
+        lipschitz = arguments.check_positive("lipschitz", lipschitz)
+        if arguments.check_flag("provable", provable):
+            _check_provable(block, include_top, input_shape)
+            block_kwargs = {"normalization": None, **block_kwargs}
         if include_top:
             arguments.check_positive_integer("classes", classes)
             classifier_activation = arguments.look_up(
@@ -53,7 +67,15 @@ def _builder(block: type[layers.PDEBlock], function_name: str, default_name: str
         state_dtype = keras.config.dtype_policy().variable_dtype
 
         def connector(filters, name, **settings):
-            return layers.Connector(filters, synchronized=synchronized, kernel_regularizer=decay, name=name, **settings)
+            return layers.Connector(
+                filters,
+                synchronized=synchronized,
+                provable=provable,
+                kernel_initializer="orthogonal" if provable else "he_normal",
+                kernel_regularizer=decay,
+                name=name,
+                **settings,
+            )
 
         inputs = keras.Input(input_shape, dtype=state_dtype, name="input")
         y = layers.Standardization(name="standardization")(inputs) if include_preprocessing else inputs
@@ -61,34 +83,42 @@ def _builder(block: type[layers.PDEBlock], function_name: str, default_name: str
         following = (*widths[1:], head_width)
         for i, (count, h, filters) in enumerate(zip(steps, step_size, following, strict=True), start=1):
             settings = {**_regularization(alpha1, alpha2, h, box), **block_kwargs}
+            if provable and h != "auto":
+                settings["max_step_size"], h = h, "auto"
             y = block(count, step_size=h, name=f"block_{i}", **settings)(y)
             y = connector(filters, f"connector_{i}", pool_size=2 if i < len(widths) else 1)(y)
 
         rank = len(input_shape) - 1
-        if include_top or pooling == "avg":
+        if include_top and provable:
+            y = keras.layers.Flatten(name="flatten", dtype=state_dtype)(y)
+        elif include_top or pooling == "avg":
             average = getattr(keras.layers, f"GlobalAveragePooling{rank}D")
             y = average(data_format="channels_last", name="average", dtype=state_dtype)(y)
         elif pooling == "max":
             maximum = getattr(keras.layers, f"GlobalMaxPooling{rank}D")
             y = maximum(data_format="channels_last", name="maximum", dtype=state_dtype)(y)
         if include_top:
-            y = keras.layers.Dense(
-                classes,
-                activation=classifier_activation,
-                kernel_regularizer=decay,
-                bias_regularizer=decay,
-                dtype=state_dtype,
-                name="classifier",
-            )(y)
+            settings = {
+                "activation": classifier_activation,
+                "kernel_regularizer": decay,
+                "bias_regularizer": decay,
+                "dtype": state_dtype,
+                "name": "classifier",
+            }
+            if provable:
+                y = layers.NormalizedDense(classes, lipschitz=lipschitz, **settings)(y)
+            else:
+                y = keras.layers.Dense(classes, **settings)(y)
         return PDEModel(inputs, y, name=name or default_name)
 
+    provable = _PROVABLE if block.symmetric else ""
     build.__name__ = build.__qualname__ = function_name
     build.__doc__ = f"""{summary}
 
     Opening 3x3 convolution, batch normalisation and ReLU; per block, N steps at constant width and a connector (1x1
     convolution, batch normalisation, ReLU, average pooling by 2); after the last connector the global average of each
     channel and a dense classifier. It works on signals, images and video by the rank of `input_shape`.
-
+    {provable}
     Args:
         input_shape: (*space, channels) of one example, one to three space axes; space may be None.
         classes: Number of classes; needed with `include_top`.
@@ -106,6 +136,9 @@ def _builder(block: type[layers.PDEBlock], function_name: str, default_name: str
         classifier_activation: "softmax" (default) or None for logits.
         pooling: Without top: None (default, feature maps), "avg" or "max".
         synchronized: Whether batch statistics are taken over all replicas; default False.
+        provable: Whether the network is built so that `stability.lipschitz_bound` is small; default False.
+        lipschitz: With `provable`, the Lipschitz constant that the logits are scaled to; default 2. A smaller one asks
+            for larger margins: more certified, less accuracy.
         name: Name of the model.
         **block_kwargs: Further arguments of every block, see `layers.{block.__name__}`.
 
@@ -146,6 +179,17 @@ def _regularization(alpha1: float, alpha2: float, h: float, box: float | None) -
     if box is not None:
         settings["kernel_constraint"] = Box(-box, box)
     return settings
+
+
+def _check_provable(block, include_top: bool, input_shape: tuple):
+    """Refuse what cannot be built with a small Lipschitz bound."""
+    if not block.symmetric:
+        raise ValueError("Nothing makes the steps of a residual network non-expansive. Received: provable=True")
+    if include_top and None in input_shape:
+        raise ValueError(
+            "The classifier of a provable network reads every pixel of the last features, so it needs a known size. "
+            f"Received: input_shape={input_shape}"
+        )
 
 
 ParabolicCNN = _builder(
