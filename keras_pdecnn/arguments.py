@@ -29,6 +29,15 @@ def check_positive(name: str, value) -> float:
     return float(value)
 
 
+def check_step_size(name: str, value):
+    """Return value as a float if it is a positive finite number, or "auto" as it is."""
+    if isinstance(value, str) and value == "auto":
+        return value
+    if not _is_finite_number(value) or value <= 0:
+        raise ValueError(f"{name} must be a positive number or 'auto'. Received: {name}={value!r}")
+    return float(value)
+
+
 def check_non_negative(name: str, value) -> float:
     """Return value as a float if it is a finite number of at least 0."""
     if not _is_finite_number(value) or value < 0:

@@ -14,7 +14,7 @@ from keras_pdecnn.regularizers import TimeSmoothness
 
 _PROVABLE = """
     With `provable` the logits are Lipschitz with a small constant, which `stability.certified_radius` turns into radii:
-    steps without normalisation by default, of the sizes that `step_size="auto"` allows (`step_size` is then the largest);
+    steps without normalisation by default, with `step_size="auto"` (a number bounds it like `max_step_size`);
     opening and connectors with a norm of at most 1 and a bias in place of the batch normalisation; pixels that become
     channels in place of averages; and a classifier that reads all pixels and scales by `lipschitz`.
 """
@@ -41,11 +41,13 @@ def _builder(block: type[layers.PDEBlock], function_name: str, default_name: str
         provable=False,
         lipschitz=2.0,
         name=None,
+        max_step_size=1.0,
         **block_kwargs,
     ) -> PDEModel:
         widths = arguments.check_entries("widths", widths, arguments.check_positive_integer)
         steps = arguments.per_entry("steps", steps, len(widths), "block")
         step_size = arguments.per_entry("step_size", step_size, len(widths), "block")
+        max_step_size = arguments.per_entry("max_step_size", max_step_size, len(widths), "block")
         head_width = widths[-1] if head_width is None else arguments.check_positive_integer("head_width", head_width)
         alpha1 = arguments.check_non_negative("time_smoothness", time_smoothness)
         alpha2 = arguments.check_non_negative("weight_decay", weight_decay)
@@ -57,7 +59,9 @@ def _builder(block: type[layers.PDEBlock], function_name: str, default_name: str
         lipschitz = arguments.check_positive("lipschitz", lipschitz)
         if arguments.check_flag("provable", provable):
             _check_provable(block, include_top, input_shape)
-            block_kwargs = {"normalization": None, **block_kwargs}
+            pairs = zip(step_size, max_step_size, strict=True)
+            max_step_size = tuple(_largest_step(h, largest) for h, largest in pairs)
+            step_size = ("auto",) * len(widths)
         if include_top:
             arguments.check_positive_integer("classes", classes)
             classifier_activation = arguments.look_up(
@@ -81,11 +85,12 @@ def _builder(block: type[layers.PDEBlock], function_name: str, default_name: str
         y = layers.Standardization(name="standardization")(inputs) if include_preprocessing else inputs
         y = connector(widths[0], "opening", kernel_size=3, pool_size=1)(y)
         following = (*widths[1:], head_width)
-        for i, (count, h, filters) in enumerate(zip(steps, step_size, following, strict=True), start=1):
-            settings = {**_regularization(alpha1, alpha2, h, box), **block_kwargs}
-            if provable and h != "auto":
-                settings["max_step_size"], h = h, "auto"
-            y = block(count, step_size=h, name=f"block_{i}", **settings)(y)
+        per_block = zip(steps, step_size, max_step_size, following, strict=True)
+        for i, (count, h, largest, filters) in enumerate(per_block, start=1):
+            settings = {**_regularization(alpha1, alpha2, largest if h == "auto" else h, box), **block_kwargs}
+            if provable:
+                settings = {"normalization": None, "step_fraction": block.bounded_fraction(count), **settings}
+            y = block(count, step_size=h, max_step_size=largest, name=f"block_{i}", **settings)(y)
             y = connector(filters, f"connector_{i}", pool_size=2 if i < len(widths) else 1)(y)
 
         rank = len(input_shape) - 1
@@ -125,7 +130,8 @@ def _builder(block: type[layers.PDEBlock], function_name: str, default_name: str
         widths: Width of each block; default (32, 64, 112).
         head_width: Width after the last connector; default widths[-1].
         steps: Number of time steps, one number or one per block; default 3.
-        step_size: h, one number or one per block; default 1.
+        step_size: h, one number or one per block; default 1. "auto": as large as the theory allows for the current
+            weights of a block, see `layers.PDEBlock`.
         time_smoothness: alpha1 of the regulariser (eq. 13), on kernel, scale and bias of the blocks; default 0.
         weight_decay: alpha2 of the regulariser, on every kernel and on the classifier; default 0. It is part of the
             loss.
@@ -140,6 +146,8 @@ def _builder(block: type[layers.PDEBlock], function_name: str, default_name: str
         lipschitz: With `provable`, the Lipschitz constant that the logits are scaled to; default 2. A smaller one asks
             for larger margins: more certified, less accuracy.
         name: Name of the model.
+        max_step_size: Upper bound of the step size "auto", one number or one per block; default 1. With "auto", the
+            regulariser takes it for h.
         **block_kwargs: Further arguments of every block, see `layers.{block.__name__}`.
 
     Returns:
@@ -179,6 +187,12 @@ def _regularization(alpha1: float, alpha2: float, h: float, box: float | None) -
     if box is not None:
         settings["kernel_constraint"] = Box(-box, box)
     return settings
+
+
+def _largest_step(h, largest) -> float:
+    """Return the upper bound of the automatic steps of a provable block."""
+    largest = arguments.check_positive("max_step_size", largest)
+    return largest if arguments.check_step_size("step_size", h) == "auto" else min(float(h), largest)
 
 
 def _check_provable(block, include_top: bool, input_shape: tuple):

@@ -96,7 +96,8 @@ class Recipe:
         flip, pad, rotate, zoom: See `data.Augmentation`.
         seed: Determines the initial weights, the order of the examples and their augmentation.
         architecture: "hamiltonian", "parabolic", "second_order" or "residual".
-        widths, head_width, steps, step_size, time_smoothness, weight_decay, box, synchronized: See `models`.
+        widths, head_width, steps, step_size, max_step_size, time_smoothness, weight_decay, box, synchronized: See
+            `models`.
         kernel_size, activation, normalization, padding, backprop: See `layers.PDEBlock`.
         dtype: Policy of Keras: "float32", "mixed_bfloat16" or "mixed_float16".
         learning_rates, epochs: One entry per phase of the training.
@@ -128,12 +129,23 @@ class Recipe:
     widths: tuple[int, ...] = _setting((16, 32), _each(_whole), "Width of each block.")
     head_width: int | None = _setting(None, _optional(_whole), "Width after the last block; none: the last width.")
     steps: int | tuple[int, ...] = _setting(3, _one_or_more(_whole), "Number of time steps, one or one per block.")
-    step_size: float | tuple[float, ...] = _setting(1.0, _one_or_more(_positive), "Step size h, one or one per block.")
+    step_size: float | str | tuple[float | str, ...] = _setting(
+        1.0,
+        _one_or_more(arguments.check_step_size),
+        "Step size h, one or one per block; auto: as large as the theory allows for the current weights.",
+    )
+    max_step_size: float | tuple[float, ...] = _setting(
+        1.0, _one_or_more(_positive), "Upper bound of the step size auto, one or one per block."
+    )
     kernel_size: int | tuple[int, ...] = _setting(
         3, arguments.check_odd_sizes, "Size of the blocks' kernels, one or one per space axis."
     )
     activation: str = _setting("relu", _check_activation, "Activation of the blocks, by Keras's name.")
-    normalization: str | None = _setting("tv", _one_of("tv", None), "Normalisation of the blocks: tv or none.")
+    normalization: str | None = _setting(
+        "tv",
+        _one_of("tv", None, "scale", "shrinkage"),
+        "Normalisation of the blocks: tv, or one with provable steps: none, scale, shrinkage.",
+    )
     padding: str = _setting("same", _one_of("same", "periodic"), "Padding of the blocks: same (zeros) or periodic.")
     backprop: str | None = _setting(
         None,
@@ -154,7 +166,7 @@ class Recipe:
         for field in dataclasses.fields(self):
             value = field.metadata["check"](field.name, getattr(self, field.name))
             object.__setattr__(self, field.name, value)
-        for name in ("steps", "step_size"):
+        for name in ("steps", "step_size", "max_step_size"):
             arguments.per_entry(name, getattr(self, name), len(self.widths), "block")
         if len(self.learning_rates) != len(self.epochs):
             raise ValueError(

@@ -18,7 +18,8 @@ class TimeSmoothness(keras.regularizers.Regularizer):
     Args:
         total_variation: alpha1, the weight of the variation in time; not negative.
         decay: alpha2, the weight of the squared norm; not negative.
-        step_size: h, the time between two entries of axis 0; positive.
+        step_size: h, the time between two entries of axis 0; positive. Where that of the block is automatic, it is a
+            number all the same: the builders take its upper bound.
         tau: Smoothing of the absolute value at 0, default 1e-3; positive.
 
     Raises:

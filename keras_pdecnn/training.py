@@ -120,6 +120,7 @@ def build(recipe: Recipe, info: data.Info) -> models.PDEModel:
             head_width=recipe.head_width,
             steps=recipe.steps,
             step_size=recipe.step_size,
+            max_step_size=recipe.max_step_size,
             time_smoothness=recipe.time_smoothness,
             weight_decay=recipe.weight_decay,
             box=recipe.box,

@@ -122,7 +122,9 @@ def test_certified_radii_are_below_what_an_attack_needs(trained, digits):
 
 
 def test_radius_is_the_margin_over_the_bound(rng, randomize):
-    model = randomize(models.ParabolicCNN((*SPACE, 1), classes=3, widths=(4,), provable=True, include_preprocessing=False))
+    model = randomize(
+        models.ParabolicCNN((*SPACE, 1), classes=3, widths=(4,), provable=True, include_preprocessing=False)
+    )
     x = rng.normal(size=(20, *SPACE, 1)).astype("float32")
     classifier = model.layers[-1]
     kernel = np.asarray(classifier.normalized_kernel(), "float64")

@@ -141,7 +141,9 @@ def test_networks_do_not_exceed_their_bound(float64, rng, randomize, architectur
 
 def test_bounds_of_the_paper_s_networks_hold(float64, rng, randomize):
     for build in models.ARCHITECTURES.values():
-        model = randomize(build((7, 7, 1), classes=3, widths=(4,), steps=1, classifier_activation=None, include_preprocessing=False))
+        model = randomize(
+            build((7, 7, 1), classes=3, widths=(4,), steps=1, classifier_activation=None, include_preprocessing=False)
+        )
         assert expansion(model, *pairs(rng, (7, 7, 1)))[0] <= lipschitz_bound(model)
 
 
@@ -177,7 +179,11 @@ def test_where_there_is_no_bound(how):
     inputs = keras.Input((8, 8, 3))
     block = layers.ParabolicBlock(1, normalization=None, step_size=0.01, name="block")
     if how == "unknown":
-        model, name, reason = keras.Sequential([inputs, keras.layers.LayerNormalization(name="other")]), "other", "LayerN"
+        model, name, reason = (
+            keras.Sequential([inputs, keras.layers.LayerNormalization(name="other")]),
+            "other",
+            "LayerN",
+        )
     elif how == "branches":
         model = keras.Model(inputs, inputs + block(inputs), name="model")
         name, reason = "model", "not a chain"

@@ -30,10 +30,12 @@ class Setting(click.ParamType):
         alternatives = typing.get_args(hint) if isinstance(hint, types.UnionType) else (hint,)
         self.optional = types.NoneType in alternatives
         self.scalar = next((kind for kind in alternatives if kind in (int, float, str)), None)
+        self.words = self.scalar is float and str in alternatives  # "auto" may stand for a number
         sequence = next((kind for kind in alternatives if typing.get_origin(kind) is tuple), None)
-        self.entry = typing.get_args(sequence)[0] if sequence else None
+        entry = typing.get_args(sequence)[0] if sequence else None
+        self.entry = self.scalar if isinstance(entry, types.UnionType) else entry
         kind = (self.scalar or self.entry).__name__
-        kind = {"str": "text", "int": "integer", "float": "number"}[kind]
+        kind = {"str": "text", "int": "integer", "float": "number|auto" if self.words else "number"}[kind]
         self.name = f"{kind},…" if self.entry else kind
 
     def convert(self, value, param, ctx):
@@ -41,10 +43,13 @@ class Setting(click.ParamType):
             return None if isinstance(value, str) else value
         try:
             if self.entry and (self.scalar is None or "," in value):
-                return tuple(self.entry(part) for part in value.split(",") if part.strip())
-            return self.scalar(value)
+                return tuple(self._read(self.entry, part.strip()) for part in value.split(",") if part.strip())
+            return self._read(self.scalar, value)
         except ValueError:
             raise WrongInput(f"{self.field} must be {self.name}. Received: {self.field}={value!r}") from None
+
+    def _read(self, kind, text: str):
+        return text if self.words and text == "auto" else kind(text)
 
 
 def recipe_options(command):

@@ -10,6 +10,7 @@ from keras_pdecnn import arguments
 from keras_pdecnn.initializers import ConstantInTime
 from keras_pdecnn.layers.field import FieldLayer
 from keras_pdecnn.ops.integrators import Integrator
+from keras_pdecnn.ops.limits import SAFETY, automatic_step, lipschitz
 from keras_pdecnn.ops.propagation import BACKPROPS, advance, propagate, trajectory, undo
 
 # Undoing the few steps of the paper's networks costs a quarter of the time; two that are stored leave a tenth.
@@ -28,7 +29,10 @@ class PDEBlock(FieldLayer):
 
     Args:
         steps: Number N of steps, at least 1.
-        step_size: h, positive; default 1.
+        step_size: h, positive; default 1. "auto" computes it in every call from the current weights, the same for all
+            steps: h = min(max_step_size, step_fraction times the least of the limits that `stability.step_limit` states). With a
+            provable `normalization`, steps of a `ParabolicBlock` are then never expansive; with the paper's "tv", and
+            for the other blocks, the limit guarantees nothing. No gradient goes through h.
         kernel_size, filters, activation, normalization, epsilon, use_bias, padding: See `FieldLayer`.
         backprop: How the gradient is taken: "reversible" (the default where the integrator allows it), "checkpointed"
             or "stored"; see `ops.propagate`.
@@ -39,6 +43,8 @@ class PDEBlock(FieldLayer):
         kernel_initializer: Initializer of one kernel, drawn once and repeated over the steps; default "he_normal".
         kernel_regularizer, scale_regularizer, bias_regularizer: Regularisers, time on axis 0; default None.
         kernel_constraint: Constraint of the kernel; default None.
+        max_step_size: Upper bound of an automatic step size, otherwise without effect; default 1.
+        step_fraction: The part of the limit that an automatic step size takes; default 0.9.
         **layer_kwargs: name, dtype, trainable of `keras.layers.Layer`.
 
     Raises:
@@ -67,6 +73,8 @@ class PDEBlock(FieldLayer):
         scale_regularizer=None,
         bias_regularizer=None,
         kernel_constraint=None,
+        max_step_size=1.0,
+        step_fraction=SAFETY,
         **layer_kwargs,
     ):
         super().__init__(
@@ -84,14 +92,36 @@ class PDEBlock(FieldLayer):
             kernel_constraint=kernel_constraint,
             **layer_kwargs,
         )
-        self._plain = False
+        self._plain, self._constant_step_size = False, None
         self.steps = arguments.check_positive_integer("steps", steps)
-        self.step_size = arguments.check_positive("step_size", step_size)
+        self.step_size = self._check_step_size(step_size)
+        self.max_step_size = arguments.check_positive("max_step_size", max_step_size)
+        self.step_fraction = arguments.check_positive("step_fraction", step_fraction)
         self.backprop = self._check_backprop(backprop)
         self.checkpoint_every = (
             None if checkpoint_every is None else arguments.check_positive_integer("checkpoint_every", checkpoint_every)
         )
         self.stored_steps = arguments.check_non_negative_integer("stored_steps", stored_steps)
+
+    @classmethod
+    def bounded_fraction(cls, steps: int) -> float:
+        """Return a `step_fraction` with which the Lipschitz constant of the block stays small at any number of steps.
+
+        A parabolic block has 1 with every fraction up to 1. The hyperbolic ones amplify by about 1 + c (N h)^2 or
+        1 + c N h, so their fractions fall with N.
+        """
+        return SAFETY
+
+    def _check_step_size(self, step_size):
+        if arguments.check_step_size("step_size", step_size) != "auto":
+            return float(step_size)
+        if not self.symmetric:
+            raise ValueError(
+                f"No step size makes a {type(self).__name__} stable: step_size must be a number. "
+                f"Received: step_size={step_size!r}"
+            )
+        lipschitz(self.activation)  # reports one that there is no limit for
+        return step_size
 
     def _check_backprop(self, backprop):
         reversible = self.integrator.is_reversible
@@ -121,17 +151,38 @@ class PDEBlock(FieldLayer):
         y = ops.cast(y, self.variable_dtype)
         if not self._plain:
             return self.integrator.finish(self._propagate(y))
-        state = advance(self.integrator, self.field, self.theta(), self.step_size, self.integrator.start(y))
-        return self.integrator.finish(state)
+        return self.integrator.finish(advance(*self._equation(), self.integrator.start(y)))
 
     @contextlib.contextmanager
     def plain_operations(self):
-        """Make calls leave the gradient to TensorFlow: a SavedModel cannot hold those written by hand inside a loop."""
-        self._plain = True
+        """Make calls leave the gradient to TensorFlow: a SavedModel cannot hold those written by hand inside a loop.
+
+        An automatic step size is the constant that the weights have now.
+        """
+        self._plain, self._constant_step_size = True, float(self.current_step_size())
         try:
             yield
         finally:
-            self._plain = False
+            self._plain, self._constant_step_size = False, None
+
+    def current_step_size(self, theta: dict | None = None):
+        """Return h of the next call: `step_size`, or with "auto" a scalar tensor, computed from the current weights.
+
+        Args:
+            theta: What `theta()` returns, if it is there already.
+        """
+        if self.step_size != "auto":
+            return self.step_size
+        if self._constant_step_size is not None:
+            return self._constant_step_size
+        theta = self.theta() if theta is None else theta
+        settings = self.activation, self.normalization, theta, self.max_step_size, self.step_fraction
+        return automatic_step(self.integrator, *settings)
+
+    def _equation(self) -> tuple:
+        """Return what defines the map from features at time 0 to those at time N h: integrator, field, theta, h."""
+        theta = self.theta()
+        return self.integrator, self.field, theta, self.current_step_size(theta)
 
     def trajectory(self, y):
         """Return the features at all times t_0 … t_N, stacked: shape (steps + 1, batch, *space, channels).
@@ -142,16 +193,13 @@ class PDEBlock(FieldLayer):
             ValueError: If y does not have the number of axes or channels that the layer was built for.
         """
         y = self._features(y)
-        states = trajectory(self.integrator, self.field, self.theta(), self.step_size, self.integrator.start(y))
+        states = trajectory(*self._equation(), self.integrator.start(y))
         return ops.stack([self.integrator.finish(state) for state in states])
 
     def _propagate(self, y) -> tuple:
         """Return the state at time N h, from features at time 0."""
         return propagate(
-            self.integrator,
-            self.field,
-            self.theta(),
-            self.step_size,
+            *self._equation(),
             self.integrator.start(y),
             self.backprop,
             self.checkpoint_every,
@@ -160,7 +208,7 @@ class PDEBlock(FieldLayer):
 
     def _undo(self, state: tuple):
         """Return the features at time 0, from the state at time N h."""
-        return self.integrator.finish(undo(self.integrator, self.field, self.theta(), self.step_size, state))
+        return self.integrator.finish(undo(*self._equation(), state))
 
     def _features(self, y):
         """Do outside `call` what `__call__` does before it: convert to the type of the state, build, check."""
@@ -180,6 +228,8 @@ class PDEBlock(FieldLayer):
             **super().get_config(),
             "steps": self.steps,
             "step_size": self.step_size,
+            "max_step_size": self.max_step_size,
+            "step_fraction": self.step_fraction,
             "backprop": self.backprop,
             "checkpoint_every": self.checkpoint_every,
             "stored_steps": self.stored_steps,

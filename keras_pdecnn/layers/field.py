@@ -7,7 +7,7 @@ from keras import ops
 
 from keras_pdecnn import arguments
 from keras_pdecnn.ops.convolution import PADDINGS
-from keras_pdecnn.ops.fields import NORMALIZATIONS, Field
+from keras_pdecnn.ops.fields import NORMALIZATIONS, SCALED, SHRINKABLE, Field
 
 
 class FieldLayer(keras.layers.Layer):
@@ -17,7 +17,10 @@ class FieldLayer(keras.layers.Layer):
         kernel_size: Odd integer or one per space axis; default 3.
         filters: Inner width of F; default the number of channels that F acts on.
         activation: Pointwise function sigma without weights of its own; default "relu".
-        normalization: "tv" (eq. 9, default) or None.
+        normalization: "tv" (the paper's, eq. 9, default), None, "scale" or "shrinkage", see `ops.general_layer`. The
+            last three are provable: with one of them a step of a `ParabolicBlock` can be held non-expansive. "scale"
+            trains one factor per filter, kept at 0 or above; "shrinkage" divides activations by
+            sqrt(1 + their squared length) and needs "relu" or "linear".
         epsilon: Smoothing of "tv", positive; default 1e-3.
         use_bias: Whether a trainable bias is added before the activation; default True.
         padding: "same" (zeros, default) or "periodic".
@@ -57,6 +60,11 @@ class FieldLayer(keras.layers.Layer):
         self.filters = None if filters is None else arguments.check_positive_integer("filters", filters)
         self.activation = arguments.look_up("activation", keras.activations.get, activation)
         self.normalization = arguments.check_choice("normalization", normalization, NORMALIZATIONS)
+        if normalization == "shrinkage" and not any(self.activation is function for function in SHRINKABLE):
+            raise ValueError(
+                "normalization='shrinkage' needs the activation 'relu' or 'linear': with others it is not monotone. "
+                f"Received: activation={activation!r}"
+            )
         self.epsilon = arguments.check_positive("epsilon", epsilon)
         self.use_bias = arguments.check_flag("use_bias", use_bias)
         self.padding = arguments.check_choice("padding", padding, PADDINGS)
@@ -95,12 +103,14 @@ class FieldLayer(keras.layers.Layer):
             autocast=False,
         )
         self.scale = self.bias = None
-        if self.normalization is not None:
+        if self.normalization in SCALED:
             self.scale = self.add_weight(
                 name="scale",
                 shape=(*vector_axes, filters),
                 initializer="ones",
                 regularizer=self.scale_regularizer,
+                # Smaller ones act as 0, and would have no gradient to come back by.
+                constraint=keras.constraints.NonNeg() if self.normalization == "scale" else None,
                 autocast=False,
             )
         if self.use_bias:

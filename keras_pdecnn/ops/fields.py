@@ -5,13 +5,21 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass
 
+import keras
 from keras import backend, ops
 
 from keras_pdecnn.ops import convolution, gradients
 from keras_pdecnn.ops.convolution import adjoint_kernel
 from keras_pdecnn.ops.normalization import tv_normalize
 
-NORMALIZATIONS = ("tv", None)
+NORMALIZATIONS = ("tv", None, "scale", "shrinkage")
+"""N by name: the paper's, the identity, s u with s >= 0, and the shrinkage of activations."""
+
+SCALED = ("tv", "scale")
+"""Those with a scale among their weights."""
+
+SHRINKABLE = (keras.activations.relu, keras.activations.linear)
+"""The activations that "shrinkage" is defined for."""
 
 
 def general_layer(
@@ -29,14 +37,22 @@ def general_layer(
 ):
     """Evaluate the layer F(theta, y) = K2 sigma(N(K1 y)) (eq. 1).
 
+    sigma(N(u)) = sigma(s u / sqrt(sum_c u_c^2 + epsilon) + b)      "tv" (eq. 9)
+                  sigma(u + b)                                      None
+                  sigma(max(s, 0) u + b)                            "scale"
+                  p / sqrt(1 + sum_c p_c^2), p = sigma(u + b)       "shrinkage"
+
+    The last is the paper's with N and sigma exchanged and epsilon = 1. For ReLU and the identity it is the gradient of
+    the convex function sqrt(1 + |sigma(u + b)|^2), so monotone, and its Lipschitz constant is 1.
+
     Args:
         y: Tensor of shape (batch, *space, c).
         inner: Kernel of K1, shape (*kernel_size, c, filters).
         outer: Kernel of K2, shape (*kernel_size, filters, c).
-        scale: Tensor of shape (filters,) that multiplies the normalised features, or None.
-        bias: Tensor of shape (filters,) that is added before the activation, or None.
+        scale: Tensor of shape (filters,), s above, or None for 1.
+        bias: Tensor of shape (filters,), b above, or None for 0.
         activation: Pointwise function sigma.
-        normalization: "tv" (eq. 9) or None for N = identity.
+        normalization: One of `NORMALIZATIONS`.
         epsilon: Smoothing of "tv".
         padding: "same" (zeros) or "periodic".
         plain: Whether the gradient is left to TensorFlow, which can export it; it is slower and takes more memory.
@@ -50,9 +66,13 @@ def general_layer(
         u = gradients.tv_normalize(u, scale, bias, epsilon)
     else:
         u = tv_normalize(u, epsilon) if normalization == "tv" else u
+        scale = ops.maximum(scale, 0) if normalization == "scale" else scale
         u = u if scale is None else u * scale
         u = u if bias is None else u + bias
-    return convolve(activation(u), outer, padding)
+    a = activation(u)
+    if normalization == "shrinkage":
+        a = tv_normalize(a, 1.0) if plain else gradients.tv_normalize(a, epsilon=1.0)
+    return convolve(a, outer, padding)
 
 
 def symmetric_layer(y, kernel, scale=None, bias=None, **settings):
@@ -80,7 +100,7 @@ class Field:
 
     Attributes:
         activation: Pointwise function sigma.
-        normalization: "tv" or None.
+        normalization: One of `NORMALIZATIONS`, see `general_layer`.
         epsilon: Smoothing of "tv".
         padding: "same" or "periodic".
         symmetric: True for F_sym with one kernel per field (eq. 7); False for the general layer (eq. 1) with

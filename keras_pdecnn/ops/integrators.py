@@ -57,6 +57,8 @@ class Integrator:
         start: Function y -> state.
         finish: Function state -> y.
         parts: The channels of y are divided over this many parts of the state.
+        limit: Function (L, norms) -> largest step sizes (steps,) with the symmetric layer, L the Lipschitz constant of
+            its activation, norms (steps, fields) those of its kernels. See `stability.step_limit`.
     """
 
     name: str
@@ -64,6 +66,7 @@ class Integrator:
     updates: tuple[Update, ...]
     start: Callable
     finish: Callable
+    limit: Callable
     parts: int = 1
 
     @property
@@ -93,6 +96,7 @@ forward_euler = Integrator(
     updates=(Update(target=0, source=0, field=0),),
     start=lambda y: (y,),
     finish=lambda state: state[0],
+    limit=lambda lipschitz, norms: 2 / (lipschitz * norms[:, 0] ** 2),
 )
 
 verlet = Integrator(
@@ -105,6 +109,7 @@ verlet = Integrator(
     ),
     start=lambda y: tuple(ops.split(y, 2, axis=-1)),
     finish=lambda state: ops.concatenate(state, axis=-1),
+    limit=lambda lipschitz, norms: 2 / (lipschitz * norms[:, 0] * norms[:, 1]),
     parts=2,
 )
 
@@ -119,4 +124,5 @@ leapfrog = Integrator(
     ),
     start=lambda y: (y, ops.zeros_like(y)),
     finish=lambda state: state[0],
+    limit=lambda lipschitz, norms: 2 / (lipschitz**0.5 * norms[:, 0]),
 )

@@ -4,8 +4,8 @@ The symbol S(x) = sum_j s_j exp(i j x) of a kernel bounds the norm for either pa
 
     ||K|| <= max over a grid of ||S|| / prod_i cos(r_i pi / N_i),
 
-which `stability.norms` derives. It takes ||S|| from eigenvalues; here it is bounded by products of matrices. G = S* S is
-Hermitian with the eigenvalues ||S||^2 >= … >= 0, and for H = G^(2^k), n by n, with the mean m = tr H / n of its
+which `stability.norms` derives. It takes ||S|| from eigenvalues; here it is bounded by products of matrices. G = S* S
+is Hermitian with the eigenvalues ||S||^2 >= … >= 0, and for H = G^(2^k), n by n, with the mean m = tr H / n of its
 eigenvalues (Samuelson's inequality),
 
     ||S||^(2^(k+1)) = ||H|| <= m + sqrt((n - 1) / n) ||H - m I||_F.
@@ -16,7 +16,6 @@ product takes two real ones in place of four.
 
 from __future__ import annotations
 
-import itertools
 import math
 
 import numpy as np
@@ -33,7 +32,7 @@ _WRITTEN_OUT = 4  # kernels: more are bounded one after the other, so that memor
 
 
 def norm_bound(kernel, axes: int | None = None, tolerance: float = TOLERANCE, squarings: int = SQUARINGS):
-    """Return an upper bound of the l2 norm of the convolution with a kernel, for either padding and every size of image.
+    """Return an upper bound of the l2 norm of a convolution, for either padding and every size of image.
 
     It holds with all rounding accounted for, and can be differentiated; it works in a graph and under XLA. It is not as
     tight as `stability.operator_norm`: for random kernels of 100 channels about 15 % above the norm, for others up to
@@ -87,9 +86,10 @@ def between(sizes: tuple, points: tuple) -> float:
 
 def half(points: tuple) -> np.ndarray:
     """Return the indices k of the points 2 pi k / N of a grid, one of each pair x and -x: shape (number, axes)."""
-    return np.array(
-        [k for k in itertools.product(*map(range, points)) if k <= tuple(-i % n for i, n in zip(k, points))]
-    )
+    indices = np.indices(points).reshape(len(points), -1).T
+    # Counted in one row, each point is kept that does not come after the one opposite to it.
+    opposite = np.ravel_multi_index(tuple((-indices % points).T), points)
+    return indices[np.arange(len(indices)) <= opposite]
 
 
 def waves(sizes: tuple, points: tuple, frequencies: np.ndarray) -> np.ndarray:

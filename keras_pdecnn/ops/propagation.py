@@ -29,7 +29,7 @@ def propagate(
         field: The right-hand side.
         theta: Weights stacked in time: `kernel` (N, fields, *kernel_size, c, filters), `scale` and `bias`
             (N, fields, filters) where they exist.
-        h: Step size.
+        h: Step size, a number or a scalar tensor; no gradient is taken with respect to it.
         state: Tuple of tensors, the state at time 0.
         backprop: How the gradient is taken. "stored" keeps the activations of every step; "checkpointed" keeps a state
             every so many steps and computes the others again; "reversible" keeps the last state and undoes the steps,

@@ -102,9 +102,9 @@ def _is_monotone(block) -> bool:
 def _gains(block, shape) -> np.ndarray:
     """Return |factor| times the Lipschitz constant of F, for every step and field: shape (steps, fields)."""
     constant = lipschitz(block.activation, block.normalization)
-    theta = {name: np.asarray(keras.ops.convert_to_numpy(w), np.float64) for name, w in block.theta().items()}
+    theta = {name: keras.ops.cast(weight, "float64") for name, weight in block.theta().items()}
     if block.normalization == "tv":
-        constant = constant * np.abs(theta.get("scale", np.ones(1))).max(axis=-1) / math.sqrt(block.epsilon)
+        constant = constant * np.abs(theta["scale"]).max(axis=-1) / math.sqrt(block.epsilon)
     shape = None if shape is None or None in shape else tuple(shape)
     kernel = effective_kernel(theta, block.normalization)
     norms = operator_norm(kernel, block.padding, shape=shape, axes=len(kernel.shape) - 4)

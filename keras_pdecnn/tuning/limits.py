@@ -6,6 +6,7 @@ import math
 
 from keras_pdecnn import arguments
 from keras_pdecnn.layers.block import STORED_STEPS
+from keras_pdecnn.ops.fields import SCALED
 from keras_pdecnn.recipes import Recipe
 
 _FLOAT = 4  # bytes; under a mixed policy the estimate is an upper one
@@ -32,7 +33,7 @@ def count_weights(recipe: Recipe, input_shape, classes: int) -> int:
     rank, channels = len(input_shape) - 1, input_shape[-1]
     size = recipe.kernel_size
     kernel = math.prod(size) if isinstance(size, tuple) else size**rank
-    vectors = 1 + (recipe.normalization is not None)  # a bias and, with a normalisation, a scale
+    vectors = 1 + (recipe.normalization in SCALED)  # a bias and, with some normalisations, a scale
 
     def step(c):
         if recipe.architecture == "hamiltonian":

@@ -12,6 +12,7 @@ from keras_pdecnn.recipes import Recipe
 from keras_pdecnn.runs import RunFolder
 from keras_pdecnn.tuning.oracles import reason
 from keras_pdecnn.tuning.search import Search
+from keras_pdecnn.tuning.space import mean_step_size
 
 _COLUMNS = ("architecture", "blocks", "width", "growth", "steps", "step_size")  # shown always; others where searched
 
@@ -106,7 +107,7 @@ def write(found: list[Outcome], tuner: Search, folder) -> str:
                 "architecture": outcome.recipe.architecture,
                 "steps": _mean(outcome.recipe.steps),
                 "width": outcome.recipe.widths[0],
-                "step_size": _mean(outcome.recipe.step_size),
+                "step_size": mean_step_size(outcome.recipe),
                 "weights": outcome.weights,
             }
             for outcome in found

@@ -109,6 +109,8 @@ class Space:
             changes["learning_rates"] = tuple(factor * rate for rate in recipe.learning_rates)
         if recipe.backprop == "reversible" and values.get("architecture") in ("parabolic", "residual"):
             changes["backprop"] = None
+        if values.get("architecture") == "residual" and "auto" in _per_block(recipe, "step_size"):
+            changes.setdefault("step_size", self._own["step_size"])
         if self.final_time is not None:
             steps = changes.get("steps", recipe.steps)
             several = isinstance(steps, tuple)
@@ -130,22 +132,33 @@ class Space:
             changes["head_width"] = max(1, round(recipe.head_width * widths[-1] / recipe.widths[-1]))
         if count != own["blocks"]:
             # What the recipe says block by block cannot be continued.
-            changes |= {name: own[name] for name in ("steps", "step_size") if name not in values}
+            names = [name for name in ("steps", "step_size", "max_step_size") if name not in values]
+            changes |= {name: own[name] for name in names if isinstance(getattr(recipe, name), tuple)}
         return changes
+
+
+def mean_step_size(recipe: Recipe) -> float:
+    """Return the mean step size of the blocks; an automatic one counts as its upper bound."""
+    sizes = zip(_per_block(recipe, "step_size"), _per_block(recipe, "max_step_size"), strict=True)
+    return statistics.mean(largest if h == "auto" else h for h, largest in sizes)
+
+
+def _per_block(recipe: Recipe, name: str) -> tuple:
+    return arguments.per_entry(name, getattr(recipe, name), len(recipe.widths), "block")
 
 
 def _own_values(recipe: Recipe) -> dict:
     """Return the recipe's value of each hyperparameter, one number for what it says block by block."""
     widths, count = recipe.widths, len(recipe.widths)
     steps = recipe.steps if isinstance(recipe.steps, int) else round(statistics.mean(recipe.steps))
-    step_size = recipe.step_size if isinstance(recipe.step_size, float) else statistics.mean(recipe.step_size)
     return {
         "architecture": recipe.architecture,
         "blocks": count,
         "width": widths[0],
         "growth": (widths[-1] / widths[0]) ** (1 / (count - 1)) if count > 1 else 2.0,
         "steps": steps,
-        "step_size": step_size,
+        "step_size": mean_step_size(recipe),
+        "max_step_size": statistics.mean(_per_block(recipe, "max_step_size")),
         "activation": recipe.activation,
         "time_smoothness": recipe.time_smoothness,
         "weight_decay": recipe.weight_decay,
@@ -164,12 +177,19 @@ def _default_range(name: str, recipe: Recipe, input_shape) -> tuple | list:
         "width": (2 * max(1, own["width"] // 4), 2 * own["width"]),
         "growth": (1.0, 2.5),
         "steps": (1, 8),
-        "activation": list(dict.fromkeys(["relu", "tanh", "silu", own["activation"]])),
+        "activation": list(dict.fromkeys([*_activations(recipe), own["activation"]])),
         "batch_size": sorted({max(1, own["batch_size"] // 2), own["batch_size"], 2 * own["batch_size"]}),
     }
     ranges |= {key: (own[key] / 10, 3 * own[key]) for key in ("step_size", "learning_rate")}
     ranges |= {key: sorted({0.0, 1e-5, 1e-4, 1e-3, 1e-2, own[key]}) for key in ("time_smoothness", "weight_decay")}
     return ranges[name]
+
+
+def _activations(recipe: Recipe) -> list[str]:
+    """Return the activations that suit the normalisation, and an automatic step size."""
+    if recipe.normalization == "shrinkage":
+        return ["relu", "linear"]
+    return ["relu", "tanh"] if "auto" in _per_block(recipe, "step_size") else ["relu", "tanh", "silu"]
 
 
 def _check_range(name: str, values) -> tuple | list:

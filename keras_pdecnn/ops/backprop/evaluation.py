@@ -23,7 +23,7 @@ def evaluate(field, theta: dict, index: int, x, w, factor=1.0):
         index: Index of the field.
         x: Features, shape (batch, *space, c).
         w: Cotangent of factor * F(x), of the shape of x.
-        factor: Number.
+        factor: Number or scalar tensor, which no gradient is taken of.
 
     Returns:
         factor * F(x); the gradient of <factor * F(x), w> with respect to x; and those with respect to the weights, by
@@ -33,13 +33,13 @@ def evaluate(field, theta: dict, index: int, x, w, factor=1.0):
     dtype = tf.as_dtype(field.compute_dtype or state_dtype)
     factor = field.sign * factor
     # Scaling the small kernels saves a pass over the features; in half precision it would lose digits.
-    inside, outside = (factor, 1) if dtype == state_dtype else (1, factor)
+    inside, outside = (factor, None) if dtype == state_dtype else (1, factor)
     x, w, k1, k2 = (tf.cast(t, dtype) for t in (x, w, *field.kernels(theta, index)))
     scale, bias = (tf.cast(theta[name][index], dtype) if name in theta else None for name in ("scale", "bias"))
 
     def back(y, kernel):
         y = tf.cast(convolve(y, inside * adjoint_kernel(kernel), field.padding), state_dtype)
-        return y if outside == 1 else outside * y
+        return y if outside is None else outside * y
 
     a, d, of_scale, of_bias = _activate(
         field, convolve(x, k1, field.padding), convolve(w, k2, field.padding), scale, bias
@@ -55,10 +55,15 @@ def evaluate(field, theta: dict, index: int, x, w, factor=1.0):
 
 def _activate(field, u, v, scale, bias):
     """Return a = sigma(p(u)), d = (sigma o p)'(u)^T v and the gradients of <a, v> with respect to scale and bias."""
+    if field.normalization == "shrinkage":
+        return _shrink(field, u, v, bias)
     p, r = u, None
     if field.normalization == "tv":
         r = inverse_length(u, field.epsilon)
         p = u * tf.cast(r, u.dtype)
+    free = 1
+    if field.normalization == "scale":
+        free, scale = tf.cast(scale >= 0, scale.dtype), tf.maximum(scale, 0)
     p = p if scale is None else p * scale
     p = p if bias is None else p + bias
     with tf.GradientTape() as tape:
@@ -69,6 +74,19 @@ def _activate(field, u, v, scale, bias):
         d, of_scale, of_bias = tv_pull_back(u, g, r, scale, bias)
         return a, tf.cast(d, u.dtype), of_scale, of_bias
     axes = list(range(u.shape.rank - 1))
-    of_scale = None if scale is None else tf.reduce_sum(g * u, axis=axes)
+    of_scale = None if scale is None else free * tf.reduce_sum(g * u, axis=axes)
     of_bias = None if bias is None else tf.reduce_sum(g, axis=axes)
     return a, g if scale is None else g * scale, of_scale, of_bias
+
+
+def _shrink(field, u, v, bias):
+    """Return what `_activate` does, for a = r(p) p with p = sigma(u + b); there is no scale."""
+    u = u if bias is None else u + bias
+    with tf.GradientTape() as tape:
+        tape.watch(u)
+        p = field.activation(u)
+    r = inverse_length(p, 1.0)
+    g, _, _ = tv_pull_back(p, v, r)
+    d = tape.gradient(p, u, output_gradients=tf.cast(g, p.dtype), unconnected_gradients="zero")
+    of_bias = None if bias is None else tf.reduce_sum(d, axis=list(range(u.shape.rank - 1)))
+    return p * tf.cast(r, p.dtype), d, None, of_bias
