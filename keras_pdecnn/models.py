@@ -11,7 +11,6 @@ from keras_pdecnn.constraints import Box
 from keras_pdecnn.model import PDEModel
 from keras_pdecnn.regularizers import TimeSmoothness
 
-
 _PROVABLE = """
     With `provable` the logits are Lipschitz with a small constant, which `stability.certified_radius` turns into radii:
     steps without normalisation by default, with `step_size="auto"` (a number bounds it like `max_step_size`);

@@ -23,8 +23,8 @@ class Connector(keras.layers.Layer):
     opening layer. Where an axis is known only at run time, at least one pixel of it is kept.
 
     With `provable` it never moves two inputs apart: the kernel is divided by an upper bound b(K) of the norm of its
-    convolution, a bias takes the place of the batch normalisation, whose factors nothing bounds, and instead of averages
-    over windows of pixels, which forget, all pixels of a window become channels:
+    convolution, a bias takes the place of the batch normalisation, whose factors nothing bounds, and instead of being
+    averaged, which forgets, all pixels of a window become channels:
 
     y -> relu(K D y / b(K) + bias),   (D y)(window) = its pixels one after the other, b(K) >= ||K|| of `ops.norm_bound`
 

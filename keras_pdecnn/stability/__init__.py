@@ -1,4 +1,4 @@
-"""What the theory of partial differential equations says about a network: energies, norms, step limits, certificates."""
+"""What the theory of partial differential equations says about a network: energies, norms, limits, certificates."""
 
 from keras_pdecnn.stability.certificates import certified_radius
 from keras_pdecnn.stability.energies import leapfrog_energy, verlet_energy

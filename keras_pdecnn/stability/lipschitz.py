@@ -13,7 +13,7 @@ import keras
 import numpy as np
 
 from keras_pdecnn.layers import Connector, NormalizedDense, PDEBlock, Standardization
-from keras_pdecnn.ops.limits import LIPSCHITZ
+from keras_pdecnn.ops.limits import lipschitz
 from keras_pdecnn.stability.norms import operator_norm
 from keras_pdecnn.stability.shears import block_bounds
 
@@ -105,29 +105,29 @@ def _is_chain(model) -> bool:
 
 
 def _bound(layer, first: bool, last: bool) -> LayerBound:
-    def refuse(reason):
-        return LayerBound(layer.name, None, reason)
+    try:
+        return LayerBound(layer.name, _upper(layer, first, last))
+    except ValueError as error:
+        return LayerBound(layer.name, None, str(error))
 
-    if isinstance(layer, Standardization):
-        return LayerBound(layer.name, 1.0) if first else refuse("standardisation is only understood as the first layer")
+
+def _upper(layer, first: bool, last: bool) -> float:
+    """Return the bound of a layer; raise ValueError with the reason if there is none."""
     if isinstance(layer, PDEBlock):
-        try:
-            return LayerBound(layer.name, block_bounds(layer, _space(layer))[1])
-        except ValueError as error:
-            return refuse(str(error))
+        return block_bounds(layer, _space(layer))[1]
     if isinstance(layer, Connector):
-        return LayerBound(layer.name, _connector(layer))
+        return _connector(layer)
     if isinstance(layer, keras.layers.Dense | NormalizedDense):
         # The softmax of the last layer is no part of the logits.
-        if not last and layer.activation not in LIPSCHITZ:
-            return refuse(f"the Lipschitz constant of its activation is not known: {layer.activation!r}")
-        factor = 1.0 if last else LIPSCHITZ[layer.activation]
-        return LayerBound(layer.name, factor * float(np.linalg.norm(classifier_kernel(layer), 2)))
+        factor = 1.0 if last else lipschitz(layer.activation)
+        return factor * float(np.linalg.norm(classifier_kernel(layer), 2))
     if isinstance(layer, _AVERAGES):
-        return LayerBound(layer.name, 1 / math.sqrt(math.prod(n or 1 for n in _space(layer))))
-    if isinstance(layer, _HARMLESS):
-        return LayerBound(layer.name, 1.0)
-    return refuse(f"nothing is known about layers of the class {type(layer).__name__}")
+        return 1 / math.sqrt(math.prod(n or 1 for n in _space(layer)))
+    if isinstance(layer, _HARMLESS) or (isinstance(layer, Standardization) and first):
+        return 1.0
+    if isinstance(layer, Standardization):
+        raise ValueError("standardisation is only understood as the first layer")
+    raise ValueError(f"nothing is known about layers of the class {type(layer).__name__}")
 
 
 _AVERAGES = tuple(getattr(keras.layers, f"GlobalAveragePooling{rank}D") for rank in (1, 2, 3))
@@ -152,8 +152,8 @@ def _connector(layer) -> float:
         # Pixels that become channels keep their length.
         norm, pooling = _norm(layer, [n and n // p for n, p in zip(space, window, strict=True)]), 1.0
     else:
-        # The mean over a window of p pixels is 1 / sqrt(p) times a map with orthonormal rows. Of an axis of unknown size
-        # a single pixel may be all there is.
+        # The mean over a window of p pixels is 1 / sqrt(p) times a map with orthonormal rows. Of an axis of unknown
+        # size a single pixel may be all there is.
         norm, pooling = _norm(layer, space), 1 / math.sqrt(math.prod(window))
     return norm * pooling
 
