@@ -1,5 +1,7 @@
 """Every way of taking the gradient gives the gradient of plain automatic differentiation."""
 
+import dataclasses
+
 import keras
 import numpy as np
 import pytest
@@ -37,8 +39,8 @@ def by_plain_differentiation(layer, y, w):
         theta = layer.theta()
         state = layer.integrator.start(y)
         for j in range(layer.steps):
-            F = layer.field.bind({name: weight[j] for name, weight in theta.items()})
-            state = layer.integrator.step(F, layer.step_size, state)
+            F = dataclasses.replace(layer.field, plain=True).bind({name: weight[j] for name, weight in theta.items()})
+            state = layer.integrator.step(F, layer.current_step_size(), state)
         loss = tf.reduce_sum(layer.integrator.finish(state) * w)
     return tape.gradient(loss, [y, *(weight.value for weight in layer.weights)])
 
@@ -120,6 +122,50 @@ def test_gradient_on_other_ranks(block, backprop, padding, rank):
 def test_gradient_with_other_settings(block, settings):
     layer, y, w = make(block, "reversible", None, **settings)
     assert error(by_layer(layer, y, w), by_plain_differentiation(layer, y, w)) < 1e-10
+
+
+@pytest.mark.parametrize(
+    "settings",
+    [
+        {"normalization": "scale"},
+        {"normalization": "shrinkage", "activation": "relu"},
+        {"normalization": "shrinkage", "activation": "linear", "use_bias": False},
+        {"normalization": None},
+        {"normalization": "tv"},
+    ],
+    ids=["scale", "shrinkage", "linear shrinkage", "none", "tv"],
+)
+@pytest.mark.parametrize(
+    ("block", "backprop", "every"),
+    [
+        ("HamiltonianBlock", "reversible", None),
+        ("SecondOrderBlock", "reversible", 3),
+        ("HamiltonianBlock", "checkpointed", 3),
+        ("ParabolicBlock", "stored", None),
+    ],
+)
+def test_gradient_with_an_automatic_step(block, backprop, every, settings):
+    """No gradient goes through h, in no mode; some scales are negative, and act as 0."""
+    layer, y, w = make(block, backprop, every, step_size="auto", **settings)
+    assert 0 < layer.current_step_size() < 1
+    expected = by_plain_differentiation(layer, y, w)
+    assert error(tf.function(lambda y: by_layer(layer, y, w))(y), expected) < 1e-10
+    assert error(by_layer(layer, y, w), expected) < 1e-10
+
+
+@pytest.mark.parametrize("settings", [{"normalization": "scale"}, {"normalization": "shrinkage", "activation": "relu"}])
+def test_gradient_of_the_residual_block_with_other_normalizations(settings):
+    layer, y, w = make("ResidualBlock", "checkpointed", None, **settings)
+    assert error(by_layer(layer, y, w), by_plain_differentiation(layer, y, w)) < 1e-10
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("block", HYPERBOLIC)
+def test_gradient_with_an_automatic_step_under_xla(block):
+    settings = {"normalization": "shrinkage", "activation": "relu"}
+    layer, y, w = make(block, "reversible", None, step_size="auto", **settings)
+    found = tf.function(lambda y: by_layer(layer, y, w), jit_compile=True)(y)
+    assert error(found, by_plain_differentiation(layer, y, w)) < 1e-10
 
 
 # With ReLU, rounding while steps are undone may flip entries of its mask.
@@ -242,3 +288,15 @@ def test_mixed_precision(block, backprop, every, policy):
     found = by_layer(layer, y, w)
     assert all(gradient.dtype == tf.float32 for gradient in found)
     assert error(found, by_layer(reference, y, w)) < (0.1 if policy == "mixed_bfloat16" else 0.015)
+
+
+@pytest.mark.parametrize("policy", ["mixed_bfloat16", "mixed_float16"])
+@pytest.mark.parametrize(
+    "settings", [{"normalization": "scale"}, {"normalization": "shrinkage", "activation": "linear"}]
+)
+def test_mixed_precision_with_an_automatic_step(settings, policy):
+    layer, y, w = make("HamiltonianBlock", "reversible", None, policy, step_size="auto", **settings)
+    reference, _, _ = make("HamiltonianBlock", "stored", None, "float32", step_size="auto", **settings)
+    assert layer.current_step_size().dtype == tf.float32
+    assert layer.current_step_size() == reference.current_step_size()
+    assert error(by_layer(layer, y, w), by_layer(reference, y, w)) < (0.1 if policy == "mixed_bfloat16" else 0.015)

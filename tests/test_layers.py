@@ -333,6 +333,8 @@ def test_weights_have_the_documented_names_and_shapes(block, space, filters):
         ({"normalization": None}, ["kernel", "bias"]),
         ({"use_bias": False}, ["kernel", "scale"]),
         ({"normalization": None, "use_bias": False}, ["kernel"]),
+        ({"normalization": "scale"}, ["kernel", "scale", "bias"]),
+        ({"normalization": "shrinkage"}, ["kernel", "bias"]),
     ],
 )
 @pytest.mark.parametrize("block", [*BLOCKS, layers.SymmetricConv])
@@ -574,10 +576,13 @@ def test_initializer_sees_no_time_axis():
         *({"kernel_size": value} for value in (2, 0, -3, 3.0, "3", True, (3, 4), (), (3, 3, 3, 3))),
         *({"steps": value} for value in (0, -1, 2.0, "2", None, True)),
         *({"stored_steps": value} for value in (-1, 1.0, None)),
-        *({"step_size": value} for value in (0, -1.0, float("nan"), float("inf"), "1", None)),
+        *({"step_size": value} for value in (0, -1.0, float("nan"), float("inf"), "1", None, "automatic")),
+        *({"max_step_size": value} for value in (0, -1.0, float("inf"), "auto", None)),
         *({"filters": value} for value in (0, -1, 1.5)),
         *({"epsilon": value} for value in (0, -1e-3, float("nan"))),
         *({"activation": value} for value in ("unknown", 3)),
+        *({"activation": value, "normalization": "shrinkage"} for value in ("tanh", "leaky_relu")),
+        *({"activation": value, "step_size": "auto"} for value in ("gelu", "silu")),
         *({"normalization": value} for value in ("batch", "")),
         *({"padding": value} for value in ("valid", None)),
         *({"use_bias": value} for value in ("yes", None)),

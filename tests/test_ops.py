@@ -5,6 +5,7 @@ import tensorflow as tf
 
 from keras_pdecnn import ops
 from keras_pdecnn.ops import gradients
+from keras_pdecnn.ops.fields import NORMALIZATIONS
 
 # Space axes and kernel sizes; in the last two the periodic stencil is longer than an axis.
 GRIDS = [
@@ -137,20 +138,27 @@ def test_tv_normalization_of_half_precision_does_not_overflow(dtype):
 
 def field_by_hand(y, inner, outer, scale, bias, normalization, padding, epsilon=1e-3):
     u = convolve_by_hand(y, inner, padding)
+    if normalization == "shrinkage":
+        p = np.maximum(u + bias, 0)
+        return convolve_by_hand(p / np.sqrt(1 + np.sum(p**2, axis=-1, keepdims=True)), outer, padding)
     if normalization == "tv":
         u = u / np.sqrt(np.sum(u**2, axis=-1, keepdims=True) + epsilon)
+    if normalization == "scale":
+        scale = np.maximum(scale, 0)
     return convolve_by_hand(np.tanh(u * scale + bias), outer, padding)
 
 
 @pytest.mark.parametrize("padding", PADDINGS)
-@pytest.mark.parametrize("normalization", ["tv", None])
-def test_general_layer_formula(rng, normalization, padding):
+@pytest.mark.parametrize("plain", [False, True])
+@pytest.mark.parametrize("normalization", NORMALIZATIONS)
+def test_general_layer_formula(rng, normalization, padding, plain):
     y, inner, outer = rng.normal(size=(2, 5, 4, 3)), rng.normal(size=(3, 3, 3, 6)), rng.normal(size=(3, 3, 6, 3))
     scale, bias = rng.normal(size=6), rng.normal(size=6)
     expected = field_by_hand(y, inner, outer, scale, bias, normalization, padding)
-    actual = ops.general_layer(
-        y, inner, outer, scale, bias, activation=keras.ops.tanh, normalization=normalization, padding=padding
-    )
+    shrinks = normalization == "shrinkage"
+    settings = {"activation": keras.ops.relu if shrinks else keras.ops.tanh, "normalization": normalization}
+    scale = None if shrinks else scale
+    actual = ops.general_layer(y, inner, outer, scale, bias, padding=padding, plain=plain, **settings)
     assert relative_error(actual, expected) < 1e-13
 
 

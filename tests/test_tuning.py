@@ -121,6 +121,20 @@ def test_what_is_said_block_by_block_stays_until_it_is_searched():
     assert space.to_recipe(hyperparameters(space, steps=5)).steps == 5
 
 
+def test_an_automatic_step_size_stays_until_it_is_searched():
+    recipe = Recipe(widths=(4, 8), steps=2, step_size="auto", max_step_size=(0.5, 1.5))
+    settings = {"step_size": True, "blocks": True, "activation": True, "architecture": True}
+    space = Space(recipe, (8, 8, 1), settings)
+    assert space.ranges["step_size"] == (0.1, 3.0)
+    assert "silu" not in space.ranges["activation"]
+    assert space.to_recipe(kt.HyperParameters()) == recipe
+    found = space.to_recipe(hyperparameters(space, blocks=3))
+    assert (found.step_size, found.max_step_size) == ("auto", 1.0)
+    assert space.to_recipe(hyperparameters(space, step_size=0.2)).step_size == 0.2
+    # Nothing makes a residual network stable, so it has a number.
+    assert space.to_recipe(hyperparameters(space, architecture="residual")).step_size == 1.0
+
+
 def test_final_time_is_held_while_depth_varies():
     space = Space(RECIPES["digits"], (8, 8, 1), {"steps": True, "step_size": True}, final_time=3.0)
     assert list(space.ranges) == ["steps"]
