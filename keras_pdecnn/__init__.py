@@ -27,6 +27,7 @@ if _keras.backend.backend() != "tensorflow":
     )
 
 from keras_pdecnn import (
+    callbacks,
     constraints,
     data,
     distribute,
@@ -44,6 +45,7 @@ from keras_pdecnn.version import __version__
 
 __all__ = [
     "__version__",
+    "callbacks",
     "constraints",
     "data",
     "distribute",

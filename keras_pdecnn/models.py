@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import operator
 
 import keras
@@ -58,9 +59,7 @@ def _builder(block: type[layers.PDEBlock], function_name: str, default_name: str
         lipschitz = arguments.check_positive("lipschitz", lipschitz)
         if arguments.check_flag("provable", provable):
             _check_provable(block, include_top, input_shape)
-            pairs = zip(step_size, max_step_size, strict=True)
-            max_step_size = tuple(_largest_step(h, largest) for h, largest in pairs)
-            step_size = ("auto",) * len(widths)
+            step_size, max_step_size = _automatic_steps(step_size, max_step_size)
         if include_top:
             arguments.check_positive_integer("classes", classes)
             classifier_activation = arguments.look_up(
@@ -92,27 +91,14 @@ def _builder(block: type[layers.PDEBlock], function_name: str, default_name: str
             y = block(count, step_size=h, max_step_size=largest, name=f"block_{i}", **settings)(y)
             y = connector(filters, f"connector_{i}", pool_size=2 if i < len(widths) else 1)(y)
 
-        rank = len(input_shape) - 1
-        if include_top and provable:
-            y = keras.layers.Flatten(name="flatten", dtype=state_dtype)(y)
-        elif include_top or pooling == "avg":
-            average = getattr(keras.layers, f"GlobalAveragePooling{rank}D")
-            y = average(data_format="channels_last", name="average", dtype=state_dtype)(y)
-        elif pooling == "max":
-            maximum = getattr(keras.layers, f"GlobalMaxPooling{rank}D")
-            y = maximum(data_format="channels_last", name="maximum", dtype=state_dtype)(y)
         if include_top:
-            settings = {
-                "activation": classifier_activation,
-                "kernel_regularizer": decay,
-                "bias_regularizer": decay,
-                "dtype": state_dtype,
-                "name": "classifier",
-            }
-            if provable:
-                y = layers.NormalizedDense(classes, lipschitz=lipschitz, **settings)(y)
-            else:
-                y = keras.layers.Dense(classes, **settings)(y)
+            pooling = "flatten" if provable else "avg"
+        y = _pool(y, pooling, state_dtype)
+        if include_top:
+            settings = {"activation": classifier_activation, "dtype": state_dtype, "name": "classifier"}
+            settings.update(kernel_regularizer=decay, bias_regularizer=decay)
+            dense = functools.partial(layers.NormalizedDense, lipschitz=lipschitz) if provable else keras.layers.Dense
+            y = dense(classes, **settings)(y)
         return PDEModel(inputs, y, name=name or default_name)
 
     provable = _PROVABLE if block.symmetric else ""
@@ -188,10 +174,25 @@ def _regularization(alpha1: float, alpha2: float, h: float, box: float | None) -
     return settings
 
 
-def _largest_step(h, largest) -> float:
-    """Return the upper bound of the automatic steps of a provable block."""
-    largest = arguments.check_positive("max_step_size", largest)
-    return largest if arguments.check_step_size("step_size", h) == "auto" else min(float(h), largest)
+def _pool(y, pooling: str | None, dtype: str):
+    """Return features as one vector per example: the average or maximum of each channel, or all of them; or as maps."""
+    if pooling is None:
+        return y
+    settings = {"data_format": "channels_last", "dtype": dtype}
+    if pooling == "flatten":
+        return keras.layers.Flatten(name="flatten", **settings)(y)
+    kind, name = {"avg": ("Average", "average"), "max": ("Max", "maximum")}[pooling]
+    layer = getattr(keras.layers, f"Global{kind}Pooling{len(y.shape) - 2}D")
+    return layer(name=name, **settings)(y)
+
+
+def _automatic_steps(step_size: tuple, max_step_size: tuple) -> tuple:
+    """Return step_size "auto" for every block, with upper bounds that hold what was given as a number."""
+    for h, largest in zip(step_size, max_step_size, strict=True):
+        arguments.check_step_size("step_size", h)
+        arguments.check_positive("max_step_size", largest)
+    largest = (m if h == "auto" else min(h, m) for h, m in zip(step_size, max_step_size, strict=True))
+    return ("auto",) * len(step_size), tuple(largest)
 
 
 def _check_provable(block, include_top: bool, input_shape: tuple):

@@ -13,7 +13,7 @@ import numpy as np
 import tensorflow as tf
 
 from keras_pdecnn import data, distribute, models, plotting, replicated
-from keras_pdecnn.callbacks import Divergence, DivergenceGuard
+from keras_pdecnn.callbacks import Divergence, DivergenceGuard, StabilityMonitor
 from keras_pdecnn.checkpoints import Checkpoint, CheckpointError, CheckpointFolder, CheckpointWriter
 from keras_pdecnn.recipes import Recipe
 from keras_pdecnn.runs import RunFolder, default_path
@@ -226,6 +226,7 @@ def run(
     verbose: int | str = "auto",
     strategy: tf.distribute.Strategy | None = None,
     resume: bool = False,
+    monitor: bool = False,
 ) -> Result:
     """Train a network by a recipe and write the run folder, with a checkpoint after each epoch.
 
@@ -240,6 +241,8 @@ def run(
         resume: Whether the folder may exist, with a run of this recipe that was interrupted: the training goes on
             from the last whole checkpoint and ends, with `tf.config.experimental.enable_op_determinism`, with the
             weights of one that was not interrupted, bit for bit. Default False.
+        monitor: Whether to watch the stability of the blocks at four test examples, see `callbacks.StabilityMonitor`;
+            default False.
 
     Returns:
         A `Result`.
@@ -254,10 +257,12 @@ def run(
     with _report_lost_worker(strategy):
         recipe, path = distribute.from_chief(strategy, lambda: _open(recipe, folder, resume))
         with _report_files(path):
-            return _train(recipe, RunFolder(path), callbacks, verbose, strategy)
+            return _train(recipe, RunFolder(path), callbacks, verbose, strategy, monitor)
 
 
-def _train(recipe: Recipe, folder: RunFolder, callbacks, verbose, strategy: tf.distribute.Strategy) -> Result:
+def _train(
+    recipe: Recipe, folder: RunFolder, callbacks, verbose, strategy: tf.distribute.Strategy, monitor: bool
+) -> Result:
     is_chief = distribute.worker(strategy)[0] == 0
     dataset = load_data(recipe)
     replicated.check_divides(dataset.training.examples.batch_sizes, strategy)
@@ -272,6 +277,9 @@ def _train(recipe: Recipe, folder: RunFolder, callbacks, verbose, strategy: tf.d
     guard = DivergenceGuard()
     used = [guard, *callbacks]
     if is_chief:
+        if monitor:
+            x, _ = spread(dataset.test, dataset.info.sizes["test"], count=4)
+            callbacks = [StabilityMonitor(x, folder.logs), *callbacks]
         used = [
             guard,
             keras.callbacks.CSVLogger(folder.history, append=True),
@@ -289,7 +297,7 @@ def _train(recipe: Recipe, folder: RunFolder, callbacks, verbose, strategy: tf.d
         "trainable_weights": sum(int(np.prod(weight.shape)) for weight in model.trainable_weights),
         "diverged": dataclasses.asdict(guard.divergence) if guard.divergence else None,
     }
-    x, labels = _spread(dataset.test, dataset.info.sizes["test"], count=12)
+    x, labels = spread(dataset.test, dataset.info.sizes["test"], count=12)
     shown = x, labels, model.predict(x, verbose=0)
     # The other workers wait for it: whoever leaves earlier looks lost.
     distribute.from_chief(strategy, lambda: _write(folder, model, metrics, shown, dataset.info.class_names))
@@ -378,7 +386,7 @@ _LOST = (
 )
 
 
-def _spread(dataset, size: int, count: int) -> tuple[np.ndarray, np.ndarray]:
+def spread(dataset, size: int, count: int) -> tuple[np.ndarray, np.ndarray]:
     """Return examples at equal distances over a dataset, so that one sorted by class shows its classes."""
     wanted = set(np.linspace(0, size - 1, min(count, size)).round().astype(int).tolist())
     first, x, labels = 0, [], []

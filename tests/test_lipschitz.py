@@ -15,7 +15,7 @@ def lengths(d):
 
 
 class Expansion:
-    """The largest and smallest ||f(x) - f(x')|| / ||x - x'|| seen while x and x' move along the gradient of the ratio."""
+    """The largest and smallest ||f(x) - f(x')|| / ||x - x'|| seen while x and x' move along the ratio's gradient."""
 
     def __init__(self, function):
         @tf.function
@@ -141,7 +141,7 @@ def test_steps_above_the_limit_expand_by_what_is_said(float64, rng):
     [("parabolic", (7, 8), "same"), ("hamiltonian", (10,), "same"), ("second_order", (10,), "periodic")],
 )
 def test_networks_do_not_exceed_their_bound(float64, rng, randomize, architecture, space, padding):
-    settings = {"classes": 3, "widths": (4, 6), "steps": 2, "padding": padding, "classifier_activation": None}
+    settings = {"classes": 3, "widths": (4, 6), "steps": (2, 1), "padding": padding, "classifier_activation": None}
     model = PROVABLE[architecture]((*space, 2), provable=True, include_preprocessing=False, **settings)
     x, other = pairs(rng, (*space, 2))
     y = rng.integers(3, size=len(x))

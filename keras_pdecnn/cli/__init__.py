@@ -1,4 +1,4 @@
-"""The command `keras-pdecnn`: train, tune, evaluate, predict, benchmark."""
+"""The command `keras-pdecnn`: train, tune, evaluate, predict, stability, benchmark."""
 
 from __future__ import annotations
 
@@ -17,6 +17,7 @@ from keras_pdecnn.cli.settings import (
     report_accuracy,
     strategy_option,
 )
+from keras_pdecnn.cli.stability import stability
 from keras_pdecnn.cli.tune import tune
 from keras_pdecnn.recipes import RECIPES
 from keras_pdecnn.version import __version__
@@ -39,6 +40,7 @@ def main():
 
 
 main.add_command(tune)
+main.add_command(stability)
 
 
 @main.command()
@@ -47,10 +49,11 @@ main.add_command(tune)
 @click.option("--output", type=click.Path(path_type=pathlib.Path), help="Folder of the run; it must not exist yet.")
 @click.option("--verbose", type=click.IntRange(0, 2), default=1, help="0: silent, 1: progress bar (default), 2: lines.")
 @click.option("--resume", is_flag=True, help="Go on with the run in the folder --output; begin it if there is none.")
+@click.option("--monitor", is_flag=True, help="Log norms and step limits to TensorBoard, and warn of large steps.")
 @strategy_option
 @recipe_options
 @click.pass_context
-def train(ctx, dataset, recipe, output, verbose, resume, strategy, **settings):
+def train(ctx, dataset, recipe, output, verbose, resume, monitor, strategy, **settings):
     """Train a network on DATASET and write the folder of the run.
 
     DATASET is digits (default, needs no network), an .npz file with x_train, y_train, x_test and y_test, a folder
@@ -75,7 +78,7 @@ def train(ctx, dataset, recipe, output, verbose, resume, strategy, **settings):
     tf.config.experimental.enable_op_determinism()
     scope = distribute.strategy(strategy)
     try:
-        result = training.run(chosen, output, verbose=verbose, strategy=scope, resume=resume)
+        result = training.run(chosen, output, verbose=verbose, strategy=scope, resume=resume, monitor=monitor)
     except (training.DivergedError, training.StoppedError) as error:
         raise click.ClickException(one_line(error)) from error
     if distribute.worker(scope)[0] == 0:

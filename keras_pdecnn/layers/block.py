@@ -31,8 +31,9 @@ class PDEBlock(FieldLayer):
         steps: Number N of steps, at least 1.
         step_size: h, positive; default 1. "auto" computes it in every call from the current weights, the same for all
             steps: h = min(max_step_size, step_fraction times the least of the limits that `stability.step_limit`
-            states). With a provable `normalization` and a fraction of at most 1, steps of a `ParabolicBlock` are then never expansive; with the paper's "tv", and
-            for the other blocks, the limit guarantees nothing. No gradient goes through h.
+            states). With a provable `normalization` and a fraction of at most 1, steps of a `ParabolicBlock` are then
+            never expansive; with the paper's "tv", and for the other blocks, the limit guarantees nothing. No gradient
+            goes through h.
         kernel_size, filters, activation, normalization, epsilon, use_bias, padding: See `FieldLayer`.
         backprop: How the gradient is taken: "reversible" (the default where the integrator allows it), "checkpointed"
             or "stored"; see `ops.propagate`.

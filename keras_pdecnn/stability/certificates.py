@@ -49,6 +49,8 @@ def certified_radius(model, x, batch_size: int = 256) -> np.ndarray:
         raise ValueError(f"model must end with a dense classifier. Received: model={model.name}")
     before = math.prod(bound.upper for bound in bounds[:-1]) * ROUNDING
     x = keras.ops.convert_to_numpy(x)
+    if len(x) == 0:
+        return np.zeros(0)
     features = keras.Model(model.inputs, classifier.input).predict(x, batch_size=batch_size, verbose=0)
     roundoff = max(_roundoff(layer.compute_dtype) for layer in model.layers)
     kernel, bias = classifier_kernel(classifier), classifier.bias

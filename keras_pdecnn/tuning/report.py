@@ -7,7 +7,7 @@ import pathlib
 import shutil
 import statistics
 
-from keras_pdecnn import plotting, training
+from keras_pdecnn import plotting, tables, training
 from keras_pdecnn.recipes import Recipe
 from keras_pdecnn.runs import RunFolder
 from keras_pdecnn.tuning.oracles import reason
@@ -89,10 +89,10 @@ def to_markdown(found: list[Outcome], searched, count: int = 10) -> str:
         for rank, o in enumerate(ranked[:count], start=1)
     ]
     text = f"{len(found)} trials: {len(ranked)} completed, {len(failed)} failed.\n\n"
-    text += _table(["rank", "trial", "validation accuracy", *heads, "weights", "epochs"], rows)
+    text += tables.markdown(["rank", "trial", "validation accuracy", *heads, "weights", "epochs"], rows)
     if failed:
         rows = [[o.trial, *settings(o.recipe), o.reason] for o in failed]
-        text += "\n" + _table(["failed trial", *heads, "reason"], rows)
+        text += "\n" + tables.markdown(["failed trial", *heads, "reason"], rows)
     return text
 
 
@@ -153,12 +153,3 @@ def _text(value) -> str:
     if isinstance(value, tuple):
         return ", ".join(map(_text, value))
     return f"{value:.4g}" if isinstance(value, float) else str(value)
-
-
-def _table(heads: list[str], rows: list[list[str]]) -> str:
-    widths = [max(map(len, column)) for column in zip(heads, *rows, strict=True)]
-    lines = [heads, ["-" * width for width in widths], *rows]
-    return "".join(
-        "| " + " | ".join(cell.ljust(width) for cell, width in zip(line, widths, strict=True)) + " |\n"
-        for line in lines
-    )

@@ -1,4 +1,4 @@
-"""Keras callbacks."""
+"""Stopping a training that diverged."""
 
 from __future__ import annotations
 

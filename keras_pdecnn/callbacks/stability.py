@@ -1,0 +1,69 @@
+"""Watching the stability of a network while it is trained."""
+
+from __future__ import annotations
+
+import os
+import warnings
+
+import keras
+import numpy as np
+import tensorflow as tf
+
+from keras_pdecnn import arguments
+from keras_pdecnn.stability.report import passed_limits, report
+
+
+class StabilityMonitor(keras.callbacks.Callback):
+    """Logs norms, step limits and the growth of a disturbance to TensorBoard, and warns when a limit is passed.
+
+    For each block there are the curves BLOCK/norm (largest certified norm of a convolution), BLOCK/step_ratio (largest
+    h / h_max, where there is a limit) and BLOCK/growth (of a small disturbance, from the start to the end of the block)
+    over epochs as `keras.callbacks.TensorBoard` counts them, in the folder `stability` beside its `train` and
+    `validation`. Epochs after which weights are not finite are left out.
+
+    There is one `warnings.warn` per block and training, at the first epoch that ends with h > h_max, which says whether
+    that limit is a theorem; see `stability.report`.
+
+    Args:
+        x: Inputs of the model at which the growth is measured; a few are enough.
+        log_dir: Folder of the TensorBoard logs; default "logs".
+        every: Number of epochs from one time to the next; default 1.
+
+    Raises:
+        ValueError: If `every` is no positive integer; at the start of the training if the model has no blocks or x
+            is no input of it.
+
+    Example:
+        >>> model.fit(x, y, callbacks=[keras.callbacks.TensorBoard("logs"), StabilityMonitor(x[:4], "logs")])
+    """
+
+    def __init__(self, x, log_dir="logs", every: int = 1):
+        super().__init__()
+        self.x = x
+        self.log_dir = log_dir
+        self.every = arguments.check_positive_integer("every", every)
+
+    def on_train_begin(self, logs=None):
+        report(self.model, self.x, cheap=True)  # what is wrong is found before the first epoch
+        self._warned = set()
+        self._writer = tf.summary.create_file_writer(os.path.join(self.log_dir, "stability"))
+
+    def on_epoch_end(self, epoch, logs=None):
+        if (epoch + 1) % self.every or not all(np.isfinite(weight).all() for weight in self.model.get_weights()):
+            return
+        rows = report(self.model, self.x, cheap=True)
+        with self._writer.as_default(step=epoch):
+            for block in dict.fromkeys(row.block for row in rows):
+                steps = [row for row in rows if row.block == block]
+                tf.summary.scalar(f"{block}/norm", max(max(row.norm_1, row.norm_2 or 0.0) for row in steps))
+                if steps[0].ratio is not None:
+                    tf.summary.scalar(f"{block}/step_ratio", max(row.ratio for row in steps))
+                tf.summary.scalar(f"{block}/growth", steps[-1].growth)
+        self._writer.flush()
+        for block, text in passed_limits(rows).items():
+            if block not in self._warned:
+                self._warned.add(block)
+                warnings.warn(f"At the end of epoch {epoch + 1}: {text}", stacklevel=2)
+
+    def on_train_end(self, logs=None):
+        self._writer.close()

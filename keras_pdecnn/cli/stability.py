@@ -1,0 +1,152 @@
+"""The command `keras-pdecnn stability`."""
+
+from __future__ import annotations
+
+import csv
+import dataclasses
+import pathlib
+
+import click
+
+from keras_pdecnn.cli.settings import WrongInput
+from keras_pdecnn.tables import markdown
+
+_PATH = click.Path(path_type=pathlib.Path)
+_CLAIMS = {
+    "theorem": "a theorem: no step with h / h_max <= 1 enlarges the distance of two inputs",
+    "linearisation": "no theorem: that of a linearisation constant in time, which guarantees nothing for the network",
+    "comparison": "no theorem: that of the block without TV normalisation, for comparison; smaller steps can expand",
+    None: "there is none",
+}
+
+
+class Numbers(click.ParamType):
+    """Numbers with commas."""
+
+    name = "number,…"
+
+    def __init__(self, count: int | None = None):
+        self.count = count
+
+    def convert(self, value, param, ctx):
+        if not isinstance(value, str):
+            return value
+        try:
+            numbers = tuple(float(part) for part in value.split(","))
+        except ValueError:
+            numbers = ()
+        if not numbers or self.count not in (None, len(numbers)):
+            what = f"{self.count} numbers" if self.count else "numbers"
+            raise WrongInput(f"--{param.name} must be {what} with commas. Received: {value!r}")
+        return numbers
+
+
+@click.command()
+@click.argument("run", type=_PATH)
+@click.option("--data", "source", help="Another data set of the same shape and classes; default: the run's own.")
+@click.option("--examples", type=click.IntRange(1), help="Number of test examples; default 4, with --attack 200.")
+@click.option("--csv", "file", type=_PATH, help="Write the rows to this file as well; it must not exist yet.")
+@click.option("--attack", is_flag=True, help="Accuracy under noise, blur and attacks instead.")
+@click.option("--norm", type=click.Choice(("l2", "linf")), default="l2", show_default=True, help="Of the attacks.")
+@click.option(
+    "--epsilon",
+    type=Numbers(),
+    help="Sizes of the attacks in the units of the data; default 1/8, 1/4, 1/2 of the range for l2, 1/64, 1/32, 1/16 "
+    "for linf.",
+)
+@click.option("--range", "bounds", type=Numbers(2), help="low,high of the data; default: those of the test examples.")
+@click.option("--steps", type=click.IntRange(1), default=40, show_default=True, help="Steps of PGD.")
+@click.option("--restarts", type=click.IntRange(1), default=1, show_default=True, help="Random starts of PGD.")
+@click.option("--seed", type=click.IntRange(0), default=0, show_default=True, help="Of noise and random starts.")
+def stability(run, source, examples, file, attack, norm, epsilon, bounds, steps, restarts, seed):
+    """Print how stable the network of the folder RUN is, step by step, at some test examples.
+
+    For each step there are the certified norms of its convolutions, its size h beside the largest h_max of the theory,
+    the spectral radius of its Jacobian, the growth of a small disturbance since the start of the block, the norm of the
+    features, and for reversible blocks the error of going to the end of the block and back.
+
+    With --attack there is the accuracy under noise, salt and pepper, blur, and attacks by the gradient.
+    """
+    from keras_pdecnn import training
+    from keras_pdecnn.runs import RunFolder
+
+    if file is not None and (file.exists() or not file.parent.is_dir()):
+        raise WrongInput(f"The file of the rows must be a new one in a folder that exists. Received: {str(file)!r}")
+    folder = RunFolder(run)
+    recipe, info = folder.read_config()
+    model = folder.load_model()
+    dataset = training.load_like(recipe, info, source)
+    x, y = training.spread(dataset.test, dataset.info.sizes["test"], examples or (200 if attack else 4))
+    if attack:
+        bounds = _range(dataset.test) if bounds is None else bounds
+        rows = _attack(model, x, y, dataset.info.name, norm, epsilon, bounds, steps, restarts, seed)
+    else:
+        rows = _report(model, x, dataset.info.name, seed)
+    if file is not None:
+        _write_csv(file, rows)
+
+
+def _report(model, x, name: str, seed: int) -> list:
+    from keras_pdecnn.stability.report import passed_limits, report
+
+    rows = report(model, x, seed=seed)
+    heads = ["block", "step", "||K1||", "||K2||", "h", "h / h_max", "spectral radius", "growth", "norm", "round trip"]
+    lines = [
+        [
+            row.block,
+            str(row.step),
+            *map(_number, (row.norm_1, row.norm_2, row.step_size, row.ratio, row.spectral_radius, row.growth)),
+            _number(row.energy),
+            "" if row.round_trip is None else f"{row.round_trip:.1e}",
+        ]
+        for row in rows
+    ]
+    click.echo(f"{name}: {len(x)} test examples\n\n{markdown(heads, lines)}")
+    blocks = {row.block: row for row in rows}
+    for kind, text in _CLAIMS.items():
+        if names := [block for block, row in blocks.items() if row.claim == kind]:
+            click.echo(f"h_max of {', '.join(names)}: {text}.")
+    for text in passed_limits(rows).values():
+        click.echo(f"Warning: {text}", err=True)
+    return rows
+
+
+def _attack(model, x, y, name, norm, epsilon, bounds, steps, restarts, seed) -> list:
+    from keras_pdecnn.stability import accuracies
+
+    rows = accuracies(model, x, y, norm, epsilon, bounds, seed, steps=steps, restarts=restarts)
+    lines = [
+        [
+            row.change,
+            f"{_number(row.strength)} {row.unit}" if row.unit else "",
+            "" if row.of_range is None else f"{row.of_range:.3g}",
+            f"{100 * row.accuracy:.2f} %",
+        ]
+        for row in rows
+    ]
+    low, high = bounds
+    click.echo(f"{name}: {len(x)} test examples; raw units from {low:g} to {high:g}; PGD of {steps} steps\n")
+    click.echo(markdown(["change", "strength", "of the range", "accuracy"], lines), nl=False)
+    return rows
+
+
+def _range(dataset) -> tuple[float, float]:
+    """Return the smallest and the largest entry of the examples."""
+    import numpy as np
+
+    extremes = [(np.min(x), np.max(x)) for x, _ in dataset]
+    return float(min(low for low, _ in extremes)), float(max(high for _, high in extremes))
+
+
+def _number(value) -> str:
+    return "" if value is None else f"{value:.4g}"
+
+
+def _write_csv(path: pathlib.Path, rows: list):
+    try:
+        with open(path, "w", newline="", encoding="utf-8") as file:
+            writer = csv.DictWriter(file, [field.name for field in dataclasses.fields(rows[0])])
+            writer.writeheader()
+            writer.writerows(map(dataclasses.asdict, rows))
+    except OSError as error:
+        raise click.ClickException(f"The rows could not be written: {error}") from error

@@ -1,0 +1,188 @@
+"""Attacks: small changes of the input, found by the gradient, that make a classifier wrong."""
+
+from __future__ import annotations
+
+import keras
+import numpy as np
+import tensorflow as tf
+
+from keras_pdecnn import arguments
+from keras_pdecnn.stability.logits import logits
+from keras_pdecnn.stability.perturbations import check_bounds, check_examples
+
+NORMS = ("l2", "linf")
+METHODS = ("pgd", "fgsm", "random")
+TINY = np.finfo(np.float32).tiny
+
+
+def attack(
+    model: keras.Model,
+    x,
+    y,
+    epsilon,
+    norm: str = "l2",
+    method: str = "pgd",
+    steps: int = 40,
+    step_size: float | None = None,
+    restarts: int = 1,
+    bounds: tuple = (0.0, 255.0),
+    seed: int = 0,
+    batch_size: int = 128,
+) -> np.ndarray:
+    """Return inputs close to x that a classifier is more likely to get wrong.
+
+    maximise m(x') = log sum_{j != y} exp f_j(x') - f_y(x')   over   ||x' - x|| <= epsilon,   low <= x' <= high
+
+    f are the logits. The cross-entropy is log(1 + exp m), so its gradient has the direction of that of m, which does
+    not round to zero in float32 where the network is sure.
+
+    "fgsm" is one step, x + epsilon d with d the unit vector (sign, for "linf") along the gradient, cut to the bounds.
+    "pgd" starts at a random point of the ball and takes `steps` of `step_size` along d, each projected onto ball and
+    bounds; of x and all points of all restarts, that with the largest max_{j != y} f_j - f_y is returned. An example
+    may withstand both and be vulnerable nevertheless: accuracy under attack is an upper bound of what is left.
+
+    "random" is for comparison: a random point at distance epsilon (a random corner of the cube, for "linf"), cut to the
+    bounds.
+
+    Args:
+        model: Classifier with softmax or logits, see `logits`; used in inference.
+        x: Inputs in the units of the model's input, shape (n, *space, channels), within the bounds.
+        y: Right classes, integers of shape (n,).
+        epsilon: Radius of the ball, in the units of x: one number, or one per example.
+        norm: "l2" (default), the Euclidean norm over all entries of an example, or "linf", the largest entry.
+        method: "pgd" (projected gradient, default), "fgsm" (fast gradient) or "random".
+        steps: Steps of "pgd"; default 40.
+        step_size: Of "pgd", in the units of x; default 5 epsilon / steps.
+        restarts: Random starts of "pgd"; default 1.
+        bounds: (low, high), the range of the data; default (0, 255).
+        seed: Of "random" and of the random starts; default 0.
+        batch_size: Examples at a time; default 128.
+
+    Returns:
+        float32 array of the shape of x.
+
+    Raises:
+        ValueError: If an argument is outside its range, x is outside the bounds or no input of the model, or y does not
+            fit.
+
+    Example:
+        >>> model = keras_pdecnn.models.ParabolicCNN((8, 8, 1), classes=10, widths=(4,))
+        >>> attack(model, np.full((2, 8, 8, 1), 99.0), [3, 7], epsilon=5.0, steps=2).shape
+        (2, 8, 8, 1)
+    """
+    arguments.check_choice("norm", norm, NORMS)
+    arguments.check_choice("method", method, METHODS)
+    arguments.check_positive_integer("steps", steps)
+    arguments.check_positive_integer("restarts", restarts)
+    arguments.check_positive_integer("batch_size", batch_size)
+    bounds = check_bounds(bounds)
+    x = check_examples(x, bounds, _input_shape(model))
+    classifier = logits(model)
+    y = _check_labels(y, len(x), classifier.output_shape[-1])
+    epsilon = _check_radii(epsilon, len(x)).reshape(-1, *[1] * (x.ndim - 1))
+    h = 5 * epsilon / steps if step_size is None else np.float32(arguments.check_positive("step_size", step_size))
+    rng = np.random.default_rng(seed)
+
+    def project(points):
+        # First to the bounds: what is then scaled towards x, which lies within them, stays there and fills the ball.
+        difference = np.clip(points, *bounds) - x
+        if norm == "linf":
+            difference = np.clip(difference, -epsilon, epsilon)
+        else:
+            difference *= np.minimum(1, epsilon / np.maximum(_norm(difference), TINY))
+        return np.clip(x + difference, *bounds)  # rounding may leave them
+
+    if method == "random":
+        return project(x + epsilon * _unit(rng.standard_normal(x.shape, np.float32), norm))
+    evaluate = _batched(_margin_and_gradient(classifier), y, batch_size)
+    if method == "fgsm":
+        return project(x + epsilon * _unit(evaluate(x)[1], norm))
+    best, largest = x.copy(), evaluate(x)[0]
+    for _ in range(restarts):
+        points = project(x + epsilon * _in_unit_ball(rng, x.shape, norm))
+        for step in range(steps + 1):
+            margin, gradient = evaluate(points)
+            better = margin > largest
+            best[better], largest[better] = points[better], margin[better]
+            if step < steps:
+                points = project(points + h * _unit(gradient, norm))
+    return best
+
+
+def _margin_and_gradient(classifier: keras.Model):
+    """Return the compiled function (x, y) -> max_{j != y} f_j - f_y, and the gradient of m, of each example."""
+    signature = tf.TensorSpec((None, *classifier.input_shape[1:])), tf.TensorSpec((None,), tf.int32)
+
+    @tf.function(input_signature=signature)
+    def evaluate(x, y):
+        with tf.GradientTape() as tape:
+            tape.watch(x)
+            f = tf.cast(classifier(x, training=False), tf.float32)
+            right = tf.one_hot(y, f.shape[-1], on_value=True, off_value=False, dtype=tf.bool)
+            others = tf.where(right, -np.inf, f)
+            own = tf.gather(f, y, batch_dims=1)
+            m = tf.reduce_logsumexp(others, axis=-1) - own
+        return tf.reduce_max(others, axis=-1) - own, tape.gradient(m, x)
+
+    return evaluate
+
+
+def _batched(function, y, batch_size: int):
+    """Return function(x, y) as a function of all x, evaluated in batches."""
+
+    def evaluate(x):
+        parts = [
+            [np.asarray(value) for value in function(x[i : i + batch_size], y[i : i + batch_size])]
+            for i in range(0, len(x), batch_size)
+        ]
+        return [np.concatenate(values) for values in zip(*parts, strict=True)]
+
+    return evaluate
+
+
+def _unit(direction, norm: str):
+    """Return the vector of norm 1 with the largest inner product with a direction; 0 for 0."""
+    if norm == "linf":
+        return np.sign(direction)
+    # Squares of a small gradient would be 0.
+    largest = np.max(np.abs(direction), axis=tuple(range(1, direction.ndim)), keepdims=True)
+    direction = direction / np.maximum(largest, TINY)
+    return direction / np.maximum(_norm(direction), TINY)
+
+
+def _in_unit_ball(rng, shape: tuple, norm: str):
+    """Return points that are uniformly distributed in the ball of radius 1."""
+    if norm == "linf":
+        return rng.uniform(-1, 1, shape).astype(np.float32)
+    radius = rng.random((shape[0], *[1] * (len(shape) - 1))) ** (1 / np.prod(shape[1:]))
+    return np.float32(radius) * _unit(rng.standard_normal(shape, np.float32), norm)
+
+
+def _norm(difference):
+    """Return the Euclidean norm of each example."""
+    return np.sqrt(np.sum(np.square(difference), axis=tuple(range(1, difference.ndim)), keepdims=True))
+
+
+def _input_shape(model) -> tuple | None:
+    return model.input_shape if isinstance(model, keras.Model) else None
+
+
+def _check_labels(y, count: int, classes: int) -> np.ndarray:
+    labels = np.asarray(y)
+    if labels.shape != (count,) or labels.dtype.kind not in "ui":
+        raise ValueError(
+            f"y must be {count} integers, the classes of x. Received: y of shape {labels.shape} and type {labels.dtype}"
+        )
+    if labels.min() < 0 or labels.max() >= classes:
+        raise ValueError(f"y must be in 0..{classes - 1}. Received: y from {labels.min()} to {labels.max()}")
+    return labels.astype(np.int32)
+
+
+def _check_radii(epsilon, count: int) -> np.ndarray:
+    try:
+        radii = np.broadcast_to(np.asarray(epsilon, np.float32), (count,))
+    except (TypeError, ValueError):
+        radii = np.array([np.nan])
+    if not (np.isfinite(radii).all() and (radii >= 0).all()):
+        raise ValueError(f"epsilon must be at least 0, one number or one per example. Received: epsilon={epsilon!r}")
+    return radii

@@ -1,0 +1,124 @@
+"""Changes of the input that know nothing of the network: noise and blur, in the units of the input."""
+
+from __future__ import annotations
+
+import numpy as np
+from scipy import ndimage
+
+from keras_pdecnn import arguments
+
+
+def gaussian_noise(x, deviation: float, bounds: tuple = (0.0, 255.0), seed: int = 0) -> np.ndarray:
+    """Return x with independent normal noise in every entry, cut to the bounds.
+
+    Args:
+        x: Inputs within the bounds, shape (n, *space, channels).
+        deviation: Standard deviation of the noise before it is cut, in the units of x.
+        bounds: (low, high), the range of the data; default (0, 255).
+        seed: Of the noise; default 0.
+
+    Returns:
+        float32 array of the shape of x.
+
+    Raises:
+        ValueError: If x has another shape, is not finite or outside the bounds, or an argument is outside its range.
+
+    Example:
+        >>> gaussian_noise(np.full((2, 8, 8, 1), 99.0), deviation=10.0).shape
+        (2, 8, 8, 1)
+    """
+    deviation = arguments.check_non_negative("deviation", deviation)
+    bounds = check_bounds(bounds)
+    x = check_examples(x, bounds)
+    noise = np.random.default_rng(seed).standard_normal(x.shape, np.float32)
+    return np.clip(x + np.float32(deviation) * noise, *bounds)
+
+
+def salt_and_pepper(x, fraction: float, bounds: tuple = (0.0, 255.0), seed: int = 0) -> np.ndarray:
+    """Return x with a fraction of the pixels, all channels of each, set to the lower or the upper bound by chance.
+
+    Args:
+        x: Inputs within the bounds, shape (n, *space, channels).
+        fraction: Probability of a pixel to be replaced, from 0 to 1.
+        bounds: (low, high), the range of the data; default (0, 255).
+        seed: Of the choice; default 0.
+
+    Returns:
+        float32 array of the shape of x.
+
+    Raises:
+        ValueError: As for `gaussian_noise`.
+
+    Example:
+        >>> float(salt_and_pepper(np.full((1, 8, 8, 1), 99.0), fraction=1.0).max())
+        255.0
+    """
+    if arguments.check_non_negative("fraction", fraction) > 1:
+        raise ValueError(f"fraction must be a number from 0 to 1. Received: fraction={fraction!r}")
+    low, high = check_bounds(bounds)
+    x = check_examples(x, (low, high))
+    rng = np.random.default_rng(seed)
+    pixels = (*x.shape[:-1], 1)
+    replaced, salt = rng.random(pixels) < fraction, rng.random(pixels) < 0.5
+    return np.where(replaced, np.where(salt, high, low), x).astype(np.float32)
+
+
+def blur(x, deviation: float) -> np.ndarray:
+    """Return x blurred along its space axes by a Gaussian kernel, the outermost pixels continued outside.
+
+    Averages stay between the smallest and the largest entry, so the bounds of the data are kept.
+
+    Args:
+        x: Inputs, shape (n, *space, channels).
+        deviation: Standard deviation of the kernel in pixels.
+
+    Returns:
+        float32 array of the shape of x.
+
+    Raises:
+        ValueError: As for `gaussian_noise`.
+
+    Example:
+        >>> float(blur(np.eye(9)[None, ..., None], deviation=1.0).max()) < 1
+        True
+    """
+    deviation = arguments.check_non_negative("deviation", deviation)
+    x = check_examples(x)
+    return ndimage.gaussian_filter(x, deviation, mode="nearest", axes=range(1, x.ndim - 1))
+
+
+def check_bounds(bounds) -> tuple[np.float32, np.float32]:
+    """Return (low, high) if these are two finite numbers in order."""
+    entries = tuple(bounds) if isinstance(bounds, tuple | list) else ()
+    ordered = len(entries) == 2 and all(map(arguments.is_number, entries)) and entries[0] < entries[1]
+    if not (ordered and np.isfinite(entries).all()):
+        raise ValueError(f"bounds must be two numbers, the smaller one first. Received: bounds={bounds!r}")
+    return np.float32(entries[0]), np.float32(entries[1])
+
+
+def check_examples(x, bounds: tuple | None = None, shape: tuple | None = None) -> np.ndarray:
+    """Return x as a float32 array (n, *space, channels), finite and within the bounds.
+
+    Args:
+        x: The examples.
+        bounds: (low, high), or None for any values.
+        shape: What a model takes, (batch, *space, channels) with None for what is free; or None for any shape.
+    """
+    try:
+        x = np.asarray(x, np.float32)
+    except (TypeError, ValueError) as error:
+        raise ValueError(f"x must be an array of numbers. Received: x={x!r}") from error
+    if not 3 <= x.ndim <= 5 or x.size == 0:
+        raise ValueError(f"x must have shape (n, *space, channels) and not be empty. Received: x of shape {x.shape}")
+    if shape is not None and (
+        x.ndim != len(shape) or any(n not in (None, m) for n, m in zip(shape[1:], x.shape[1:], strict=True))
+    ):
+        raise ValueError(f"x must have the shape {shape} of the model's input. Received: x of shape {x.shape}")
+    if not np.isfinite(x).all():
+        raise ValueError(f"x must be finite. Received: x with {np.sum(~np.isfinite(x))} entries that are not")
+    if bounds is not None and (x.min() < bounds[0] or x.max() > bounds[1]):
+        raise ValueError(
+            f"x must lie within bounds=({bounds[0]:g}, {bounds[1]:g}), the range of the data. "
+            f"Received: x with entries from {x.min():g} to {x.max():g}"
+        )
+    return x

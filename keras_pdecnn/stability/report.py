@@ -1,0 +1,223 @@
+"""The report: what the theory says about each step of a network, beside what is measured at given inputs."""
+
+from __future__ import annotations
+
+import dataclasses
+import math
+
+import keras
+import numpy as np
+import tensorflow as tf
+
+from keras_pdecnn import arguments
+from keras_pdecnn.layers import ParabolicBlock, PDEBlock, ResidualBlock
+from keras_pdecnn.ops.backprop.loops import at
+from keras_pdecnn.stability.jacobian import spectral_radius
+from keras_pdecnn.stability.limits import step_limit
+from keras_pdecnn.stability.norms import operator_norm
+from keras_pdecnn.stability.perturbations import check_examples
+
+
+@dataclasses.dataclass(frozen=True)
+class Row:
+    """One step of a block, from t_{j-1} to t_j. `dataclasses.asdict` makes a line of a table of it.
+
+    Attributes:
+        block: Name of the block.
+        kind: Class of the block.
+        step: j = 1 … N.
+        norm_1: Certified upper bound of ||K||, or of ||K1||.
+        norm_2: The same of ||K2||, for Hamiltonian and residual blocks; otherwise None.
+        step_size: h.
+        limit: h_max of `step_limit`; None where there is none: residual blocks, activations that may decrease.
+        claim: What h <= h_max means: "theorem", "linearisation" (no guarantee) or "comparison" (nothing, the number is
+            that of the layer without its normalisation); None where there is no limit.
+        spectral_radius: Of the Jacobian of the step at the features of x, the largest over the examples; None if it was
+            not asked for.
+        growth: ||y'_j - y_j|| / ||y'_0 - y_0|| of the features and of features disturbed at random at the start of the
+            block, the largest over the examples.
+        energy: ||y_j||, the l2 norm of the features of an example, root mean square over the examples.
+        round_trip: Relative error of the features at the start of this step after going to the end of the block and
+            back, in the types of the block: step 1 has that of the whole block. None where the block has no inverse, or
+            if it was not asked for.
+    """
+
+    block: str
+    kind: str
+    step: int
+    norm_1: float
+    norm_2: float | None
+    step_size: float
+    limit: float | None
+    claim: str | None
+    spectral_radius: float | None
+    growth: float
+    energy: float
+    round_trip: float | None
+
+    @property
+    def ratio(self) -> float | None:
+        """Ratio h / h_max; None where there is no limit."""
+        return None if self.limit is None else self.step_size / self.limit
+
+    @property
+    def is_passed(self) -> bool:
+        """Whether h is larger than h_max."""
+        return self.limit is not None and self.step_size > self.limit
+
+
+def report(model: keras.Model, x, perturbation: float = 1e-3, seed: int = 0, cheap: bool = False) -> list[Row]:
+    """Return a row for each block and step: norms and limits of the weights, and what happens at the inputs x.
+
+    Norms and limits hold for every input; spectral radius, growth, energy and round trip are those at x, so they prove
+    nothing about others. All but the round trip is computed in float64, from the features that reach the block.
+
+    Args:
+        model: A built model whose layers include blocks, such as those of `models`.
+        x: Inputs of the model, shape (n, *space, channels). Each step costs Jacobian-vector products with all of them,
+            100 or so: a few are enough.
+        perturbation: Relative size of the disturbance whose growth is measured; default 1e-3.
+        seed: Of the disturbance and of the search for eigenvalues; default 0.
+        cheap: Whether to leave out spectral radius and round trip; default False.
+
+    Returns:
+        List of `Row`.
+
+    Raises:
+        ValueError: If the model has no blocks, x is no input of it, weights are not finite, or an argument is outside
+            its range.
+
+    Example:
+        >>> model = keras_pdecnn.models.ParabolicCNN((8, 8, 1), classes=10, widths=(4,), steps=2)
+        >>> [row.step for row in report(model, np.ones((1, 8, 8, 1)))]
+        [1, 2]
+    """
+    perturbation = arguments.check_positive("perturbation", perturbation)
+    blocks = [layer for layer in getattr(model, "layers", ()) if isinstance(layer, PDEBlock)]
+    if not blocks:
+        raise ValueError(f"model must be a Keras model with blocks among its layers. Received: model={model!r}")
+    x = check_examples(x, shape=model.input_shape)
+    features = keras.Model(model.input, [block.input for block in blocks])
+    rows = []
+    # Called, not predicted: a callback may do this on one of several workers.
+    inputs = keras.tree.flatten(tf.function(features)(tf.constant(x), training=False))
+    for block, y in zip(blocks, inputs, strict=True):
+        rows += _rows(block, y, perturbation, seed, cheap)
+    return rows
+
+
+def passed_limits(rows: list[Row]) -> dict[str, str]:
+    """Return a sentence for each block of a report that takes a step larger than its limit, by the block's name."""
+    texts = {}
+    for block in dict.fromkeys(row.block for row in rows if row.is_passed):
+        passed = [row for row in rows if row.block == block and row.is_passed]
+        steps = ", ".join(str(row.step) for row in passed)
+        largest = max(row.ratio for row in passed)
+        texts[block] = f"{block} has h up to {largest:.3g} h_max, in steps {steps}: {_PASSED[passed[0].claim]}."
+    return texts
+
+
+_PASSED = {
+    "theorem": "these steps may enlarge the distance of two inputs",
+    "linearisation": "a linearisation may be unstable there (below h_max, nothing would be guaranteed either)",
+    "comparison": "h_max is that of the block without normalisation, for comparison; nothing is proved for this one",
+}
+
+
+def step_size(block: PDEBlock) -> float:
+    """Return h of a block as a number."""
+    return float(block.step_size)
+
+
+def claim(block: PDEBlock) -> str:
+    """Return what `step_limit` of a block means, see `Row`."""
+    if block.normalization == "tv":
+        return "comparison"
+    return "theorem" if isinstance(block, ParabolicBlock) else "linearisation"
+
+
+def _rows(block, y, perturbation, seed, cheap) -> list[Row]:
+    kernel = block.theta()["kernel"]
+    norms = operator_norm(kernel, block.padding, axes=len(kernel.shape) - 4)
+    limits = _limits(block)
+    states = _trajectory(block, tf.cast(y, tf.float64))
+    disturbed = _trajectory(block, _disturb(tf.cast(y, tf.float64), perturbation, seed))
+    features = [block.integrator.finish(state) for state in states]
+    distances = [_norms(block.integrator.finish(a) - b) for a, b in zip(disturbed, features, strict=True)]
+    errors = _round_trip(block, y) if block.integrator.is_reversible and not cheap else [None] * block.steps
+    return [
+        Row(
+            block=block.name,
+            kind=type(block).__name__,
+            step=j + 1,
+            norm_1=float(norms[j, 0]),
+            norm_2=float(norms[j, 1]) if norms.shape[1] > 1 else None,
+            step_size=step_size(block),
+            limit=None if limits is None else float(limits[j]),
+            claim=None if limits is None else claim(block),
+            spectral_radius=None if cheap else spectral_radius(_step(block, j), states[j], seed),
+            growth=float(np.max(distances[j + 1] / distances[0])),
+            energy=math.sqrt(np.mean(_norms(features[j + 1]) ** 2)),
+            round_trip=errors[j],
+        )
+        for j in range(block.steps)
+    ]
+
+
+def _limits(block) -> np.ndarray | None:
+    """Return the limits, or None where the theory has none; the weights are known to be finite."""
+    if isinstance(block, ResidualBlock):
+        return None
+    try:
+        return step_limit(block)
+    except ValueError:  # an activation that the theory does not cover
+        return None
+
+
+def _step(block, j: int):
+    """Return step j as a function of the state in plain operations, evaluated in the type of the state."""
+    field = dataclasses.replace(block.field, compute_dtype=None, plain=True)
+
+    def step(state):
+        theta = {name: tf.cast(weight, state[0].dtype) for name, weight in at(block.theta(), j).items()}
+        return block.integrator.step(field.bind(theta), step_size(block), state)
+
+    return step
+
+
+def _trajectory(block, y) -> list[tuple]:
+    """Return the states at t_0 … t_N, in the type of y."""
+    states = [tuple(block.integrator.start(y))]
+    for j in range(block.steps):
+        states.append(_step(block, j)(states[-1]))
+    return states
+
+
+def _disturb(y, size: float, seed: int):
+    """Return y with a random disturbance of every example, of a size relative to its norm."""
+    direction = np.random.default_rng(seed).normal(size=y.shape)
+    axes = tuple(range(1, direction.ndim))
+    direction /= np.sqrt(np.sum(direction**2, axis=axes, keepdims=True))
+    norms = np.sqrt(np.sum(np.square(y), axis=axes, keepdims=True))
+    # Features that are 0 are disturbed, too.
+    return y + size * np.where(norms > 0, norms, 1.0) * direction
+
+
+def _round_trip(block, y) -> list[float]:
+    """Return the relative errors at t_0 … t_{N-1} of going to t_N and back, as the block itself does both."""
+    field, theta, h = block.field, block.theta(), step_size(block)
+    states = [tuple(block.integrator.start(tf.cast(y, block.variable_dtype)))]
+    for j in range(block.steps):
+        states.append(block.integrator.step(field.bind(at(theta, j)), h, states[-1]))
+    errors, state = [], states[-1]
+    for j in reversed(range(block.steps)):
+        state = block.integrator.undo(field.bind(at(theta, j)), h, state)
+        there, back = (np.float64(block.integrator.finish(s)) for s in (states[j], state))
+        size = np.linalg.norm(there)
+        errors.append(float(np.linalg.norm(back - there) / size) if size else 0.0)
+    return errors[::-1]
+
+
+def _norms(y) -> np.ndarray:
+    """Return the l2 norm of each example."""
+    return np.linalg.norm(np.reshape(y, (len(y), -1)), axis=1)

@@ -1,0 +1,105 @@
+"""Accuracy of a classifier under noise, blur and attacks of several strengths."""
+
+from __future__ import annotations
+
+import dataclasses
+
+import keras
+import numpy as np
+
+from keras_pdecnn.stability.attacks import attack
+from keras_pdecnn.stability.perturbations import blur, check_bounds, gaussian_noise, salt_and_pepper
+
+NOISE = (1 / 20, 1 / 10, 1 / 5)  # deviation, in parts of the range of the data
+SALT = (0.02, 0.05, 0.1)  # fraction of the pixels
+BLUR = (0.5, 1.0, 1.5)  # deviation in pixels
+EPSILON = {"l2": (1 / 8, 1 / 4, 1 / 2), "linf": (1 / 64, 1 / 32, 1 / 16)}  # in parts of the range of the data
+
+
+@dataclasses.dataclass(frozen=True)
+class Accuracy:
+    """Accuracy under one change of the inputs.
+
+    Attributes:
+        change: "none", "Gaussian noise", "salt and pepper", "blur", or "random", "FGSM", "PGD" with the norm.
+        strength: Deviation of the noise or epsilon in the units of the input, fraction of the pixels, or deviation of
+            the blur in pixels.
+        unit: What `strength` is measured in: "raw", "of the pixels", "pixels", or "" for no change.
+        of_range: The strength as a part of the range of the data; None where it has no such unit.
+        accuracy: Fraction of the examples that are classified rightly.
+    """
+
+    change: str
+    strength: float
+    unit: str
+    of_range: float | None
+    accuracy: float
+
+
+def accuracies(
+    model: keras.Model,
+    x,
+    y,
+    norm: str = "l2",
+    epsilons=None,
+    bounds: tuple = (0.0, 255.0),
+    seed: int = 0,
+    **settings,
+) -> list[Accuracy]:
+    """Return the accuracy on x, y without a change, under noise, salt and pepper and blur, and under attack.
+
+    The attacks are "random", "fgsm" and "pgd" of `attack`; "random" is noise of the same size, which shows what the
+    direction is worth.
+
+    Args:
+        model: Classifier, see `attack`.
+        x: Inputs, shape (n, *space, channels), within the bounds.
+        y: Right classes, integers of shape (n,).
+        norm: Norm of the attacks, "l2" (default) or "linf".
+        epsilons: Their sizes in the units of x; default 1/8, 1/4 and 1/2 of the range of the data for "l2", 1/64, 1/32
+            and 1/16 for "linf".
+        bounds: (low, high), the range of the data; default (0, 255).
+        seed: Of noise and attacks; default 0.
+        **settings: steps, step_size, restarts, batch_size of `attack`.
+
+    Returns:
+        List of `Accuracy`.
+
+    Raises:
+        ValueError: As for `attack`.
+
+    Example:
+        >>> model = keras_pdecnn.models.ParabolicCNN((8, 8, 1), classes=10, widths=(4,))
+        >>> len(accuracies(model, np.full((2, 8, 8, 1), 99.0), [3, 7], epsilons=[5.0], steps=2))
+        13
+    """
+    low, high = map(float, check_bounds(bounds))
+    span = high - low
+    epsilons = [part * span for part in EPSILON.get(norm, ())] if epsilons is None else list(map(float, epsilons))
+    x, y = np.asarray(x, np.float32), np.asarray(y)
+
+    # One call for all sizes, as each call compiles the network anew.
+    count = len(epsilons)
+    given = np.concatenate([x] * count), np.concatenate([y] * count), np.repeat(epsilons, len(x))
+    found = {
+        method: np.split(attack(model, *given, norm, method, bounds=bounds, seed=seed, **settings), count)
+        for method in ("random", "fgsm", "pgd")
+    }
+
+    def accuracy(changed) -> float:
+        return float(np.mean(model.predict(changed, verbose=0).argmax(axis=-1) == y))
+
+    rows = [Accuracy("none", 0.0, "", None, accuracy(x))]
+    for part in NOISE:
+        changed = gaussian_noise(x, part * span, bounds, seed)
+        rows.append(Accuracy("Gaussian noise", part * span, "raw", part, accuracy(changed)))
+    for part in SALT:
+        rows.append(
+            Accuracy("salt and pepper", part, "of the pixels", None, accuracy(salt_and_pepper(x, part, bounds, seed)))
+        )
+    for deviation in BLUR:
+        rows.append(Accuracy("blur", deviation, "pixels", None, accuracy(blur(x, deviation))))
+    for method, name in (("random", "random"), ("fgsm", "FGSM"), ("pgd", "PGD")):
+        for epsilon, changed in zip(epsilons, found[method], strict=True):
+            rows.append(Accuracy(f"{name}, {norm}", epsilon, "raw", epsilon / span, accuracy(changed)))
+    return rows

@@ -1,0 +1,222 @@
+"""Attacks, noise and blur: what they return, and how much a trained network loses under each."""
+
+import keras
+import numpy as np
+import pytest
+
+from keras_pdecnn import data, models, stability
+
+RANGE = (0.0, 16.0)  # of the digits
+EPSILON = {"l2": 6.0, "linf": 1.0}
+
+
+@pytest.fixture(scope="module")
+def digits():
+    """Return a network trained on the digits for a few epochs, with 120 test examples and their labels."""
+    keras.utils.set_random_seed(0)
+    loaded = data.load("digits", batch_size=32, validation=0.0)
+    model = models.HamiltonianCNN(loaded.info.input_shape, 10, widths=(8, 16), steps=2)
+    rates = keras.optimizers.schedules.PiecewiseConstantDecay([5 * loaded.steps_per_epoch], [0.05, 0.005])
+    model.compile(keras.optimizers.SGD(rates, 0.9), "sparse_categorical_crossentropy")
+    model.fit(loaded.train, epochs=7, verbose=0)
+    x, y = (np.concatenate(parts) for parts in zip(*loaded.test.as_numpy_iterator(), strict=True))
+    return model, np.float32(x[:120]), y[:120]
+
+
+def accuracy(model, x, y):
+    return np.mean(model.predict(x, verbose=0).argmax(axis=-1) == y)
+
+
+def size(difference, norm):
+    return np.linalg.norm(difference.reshape(len(difference), -1), 2 if norm == "l2" else np.inf, axis=1)
+
+
+@pytest.fixture(scope="module")
+def attacked(digits):
+    """Return what each method makes of the digits, by (norm, method)."""
+    model, x, y = digits
+    return {
+        (norm, method): stability.attack(model, x, y, EPSILON[norm], norm, method, steps=20, bounds=RANGE)
+        for norm in EPSILON
+        for method in ("random", "fgsm", "pgd")
+    }
+
+
+@pytest.mark.parametrize("method", ["random", "fgsm", "pgd"])
+@pytest.mark.parametrize("norm", ["l2", "linf"])
+def test_attacks_stay_in_the_ball_and_the_bounds(digits, attacked, norm, method):
+    _, x, _ = digits
+    found = attacked[norm, method]
+    assert found.shape == x.shape
+    assert found.dtype == np.float32
+    sizes = size(np.float64(found) - x, norm)
+    assert sizes.max() <= EPSILON[norm] * (1 + 1e-5)
+    # Most of the ball is used: an example loses what the bounds cut off.
+    assert np.median(sizes) >= 0.6 * EPSILON[norm]
+    assert RANGE[0] <= found.min()
+    assert found.max() <= RANGE[1]
+
+
+@pytest.mark.parametrize("norm", ["l2", "linf"])
+def test_pgd_is_stronger_than_fgsm_and_both_than_noise(digits, attacked, norm):
+    model, x, y = digits
+    clean = accuracy(model, x, y)
+    noise, fgsm, pgd = (accuracy(model, attacked[norm, method], y) for method in ("random", "fgsm", "pgd"))
+    assert clean >= 0.9
+    assert noise >= clean - 0.05
+    assert fgsm <= noise - 0.05
+    assert pgd <= fgsm - 0.02
+
+
+def test_attacks_depend_on_the_seed_alone(digits):
+    model, x, y = digits
+    settings = {"epsilon": 4.0, "steps": 3, "bounds": RANGE}
+    first, again, other = (stability.attack(model, x[:8], y[:8], **settings, seed=seed) for seed in (1, 1, 2))
+    assert np.array_equal(first, again)
+    assert size(other - first, "l2").min() > 0.1
+
+
+def test_more_restarts_are_never_weaker(digits):
+    model, x, y = digits
+    x, y = x[:16], y[:16]
+    few, many = (
+        stability.attack(model, x, y, 4.0, steps=4, restarts=restarts, bounds=RANGE, batch_size=5)
+        for restarts in (1, 3)
+    )
+    before, after = margin(model, few, y), margin(model, many, y)
+    assert np.all(after >= before - 1e-4)
+    assert np.any(after > before + 1e-3)
+
+
+def margin(model, x, y):
+    """Return by how much the largest wrong logit exceeds the right one."""
+    f = stability.logits(model).predict(x, verbose=0)
+    own = np.take_along_axis(f, y[:, None], axis=1)[:, 0]
+    np.put_along_axis(f, np.int64(y)[:, None], -np.inf, axis=1)
+    return f.max(axis=1) - own
+
+
+def test_radii_may_differ_between_examples(digits):
+    model, x, y = digits
+    radii = np.linspace(0, 4, 9)
+    sizes = size(np.float64(stability.attack(model, x[:9], y[:9], radii, method="fgsm", bounds=RANGE)) - x[:9], "l2")
+    assert sizes[0] == 0
+    assert np.all(sizes <= radii * (1 + 1e-5))
+    assert np.all(sizes[1:] >= 0.6 * radii[1:])
+
+
+def test_a_saturated_softmax_hides_nothing(digits):
+    """With logits 1,000 times as large, the softmax is 0 or 1, and the gradient of its cross-entropy is 0."""
+    model, x, y = digits
+    sure = keras.models.clone_model(model)
+    sure.set_weights([*model.get_weights()[:-2], *(1000 * weight for weight in model.get_weights()[-2:])])
+    probabilities = sure.predict(x, verbose=0)
+    assert np.mean(probabilities.max(axis=1) == 1) > 0.9
+    found = stability.attack(sure, x, y, EPSILON["l2"], steps=20, bounds=RANGE)
+    assert accuracy(sure, found, y) <= accuracy(model, x, y) - 0.2
+
+
+@pytest.mark.parametrize("shape", [(20, 2), (6, 6, 4, 1)])
+def test_signals_and_volumes(rng, randomize, shape):
+    model = randomize(models.ParabolicCNN(shape, 3, widths=(4,), steps=1, normalization=None, activation="tanh"))
+    x = rng.uniform(0, 255, (4, *shape)).astype(np.float32)
+    y = model.predict(x, verbose=0).argmax(axis=1)
+    for norm, epsilon in (("l2", 10.0), ("linf", 2.0)):
+        found = stability.attack(model, x, y, epsilon, norm, steps=10)
+        assert size(np.float64(found) - x, norm).max() <= epsilon * (1 + 1e-5)
+        assert np.all(margin(model, found, y) > margin(model, x, y))
+
+
+def test_logits_are_before_the_softmax(digits, rng):
+    model, x, _ = digits
+    f = stability.logits(model)
+    assert np.allclose(keras.ops.softmax(f.predict(x[:5], verbose=0)), model.predict(x[:5], verbose=0), atol=1e-6)
+    assert stability.logits(f) is f
+    inputs = keras.Input((4, 1))
+    plain = keras.layers.Dense(3)(keras.layers.Flatten()(inputs))
+    with_layer = keras.Model(inputs, keras.layers.Softmax()(plain))
+    x = rng.normal(size=(2, 4, 1))
+    assert np.array_equal(stability.logits(with_layer)(x), keras.Model(inputs, plain)(x))
+    with pytest.raises(ValueError, match=r"Received: model=.*activation=sigmoid"):
+        stability.logits(keras.Model(inputs, keras.layers.Dense(3, "sigmoid")(keras.layers.Flatten()(inputs))))
+    with pytest.raises(ValueError, match="Received: model=3"):
+        stability.logits(3)
+
+
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        ({"norm": "l1"}, "norm must be one of 'l2', 'linf'. Received: norm='l1'"),
+        ({"method": "cw"}, "Received: method='cw'"),
+        ({"epsilon": -1}, "Received: epsilon=-1"),
+        ({"epsilon": [1, 2, 3]}, "Received: epsilon="),
+        ({"epsilon": "big"}, "Received: epsilon='big'"),
+        ({"steps": 0}, "Received: steps=0"),
+        ({"step_size": 0}, "Received: step_size=0"),
+        ({"restarts": 0}, "Received: restarts=0"),
+        ({"bounds": (1, 0)}, r"Received: bounds=\(1, 0\)"),
+        ({"bounds": (0, 1)}, "Received: x with entries from 0 to 16"),
+        ({"x": np.zeros((2, 9, 8, 1))}, r"Received: x of shape \(2, 9, 8, 1\)"),
+        ({"x": np.full((2, 8, 8, 1), np.nan)}, "x must be finite"),
+        ({"x": "image"}, "Received: x='image'"),
+        ({"y": [0, 10]}, "y must be in 0..9. Received: y from 0 to 10"),
+        ({"y": [0.0, 1.0]}, "y must be 2 integers"),
+        ({"y": [0]}, r"y of shape \(1,\)"),
+    ],
+)
+def test_wrong_arguments_are_named(digits, changes, message):
+    model, x, y = digits
+    arguments = {"x": x[:2], "y": y[:2], "epsilon": 1.0, "bounds": RANGE, **changes}
+    with pytest.raises(ValueError, match=message):
+        stability.attack(model, **arguments)
+
+
+def test_noise_is_what_it_says(rng):
+    x = np.full((20, 12, 12, 3), 100.0)
+    noisy = stability.gaussian_noise(x, 10.0)
+    assert noisy.dtype == np.float32
+    assert abs(np.std(noisy) - 10) < 0.3
+    assert abs(np.mean(noisy) - 100) < 0.5
+    assert np.array_equal(noisy, stability.gaussian_noise(x, 10.0, seed=0))
+    assert not np.array_equal(noisy, stability.gaussian_noise(x, 10.0, seed=1))
+    clipped = stability.gaussian_noise(x, 500.0, bounds=(90, 110))
+    assert (clipped.min(), clipped.max()) == (90, 110)
+
+    salted = stability.salt_and_pepper(x, 0.2)
+    replaced = salted != 100
+    assert set(np.unique(salted)) == {0, 100, 255}
+    assert abs(np.mean(replaced) - 0.2) < 0.03
+    assert abs(np.mean(salted[replaced] == 255) - 0.5) < 0.06
+    assert np.all(salted == salted[..., :1]), "all channels of a pixel"
+    assert np.array_equal(salted, stability.salt_and_pepper(x, 0.2))
+
+
+@pytest.mark.parametrize("space", [(15,), (15, 15), (15, 15, 15)])
+def test_blur_is_the_gaussian_along_the_space_axes(space):
+    x = np.zeros((2, *space, 2))
+    x[0, *[7] * len(space), 1] = 1.0
+    found = stability.blur(x, 1.0)
+    kernel = np.exp(-(np.arange(-4, 5) ** 2) / 2)
+    kernel = np.pad(kernel / kernel.sum(), 3)
+    expected = kernel
+    for _ in space[1:]:
+        expected = np.multiply.outer(expected, kernel)
+    assert np.allclose(found[0, ..., 1], expected, atol=1e-6)
+    assert not found[1].any()
+    assert not found[..., 0].any()
+    assert np.allclose(stability.blur(np.full((1, *space, 1), 7.0), 2.0), 7.0)
+
+
+@pytest.mark.parametrize(
+    ("call", "message"),
+    [
+        (lambda x: stability.gaussian_noise(x, -1), "Received: deviation=-1"),
+        (lambda x: stability.gaussian_noise(x, 1, bounds=(0,)), r"Received: bounds=\(0,\)"),
+        (lambda x: stability.salt_and_pepper(x, 2), "Received: fraction=2"),
+        (lambda x: stability.blur(x, "much"), "Received: deviation='much'"),
+        (lambda x: stability.blur(x[0], 1), r"Received: x of shape \(8, 1\)"),
+    ],
+)
+def test_wrong_noise_is_named(call, message):
+    with pytest.raises(ValueError, match=message):
+        call(np.zeros((1, 8, 1)))
