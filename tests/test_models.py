@@ -569,6 +569,7 @@ def test_provable_network_by_its_layers():
     assert {(block.normalization, block.step_fraction) for block in chosen.blocks} == {("scale", 0.5)}
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("architecture", "space", "policy"),
     [("parabolic", (8, 8), "mixed_bfloat16"), ("hamiltonian", (9,), "float32"), ("second_order", (4, 6, 5), "float32")],
