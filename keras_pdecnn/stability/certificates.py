@@ -23,7 +23,7 @@ def certified_radius(model, x, batch_size: int = 256) -> np.ndarray:
     Whether the prediction is right is not asked. A radius of 0 certifies nothing. The bounds are those of exact
     arithmetic; of each margin, an allowance for the rounding of the features is taken away,
     32 u ||w_i - w_j|| ||features||, u the unit roundoff of the compute type of the model, and the margin itself is
-    computed in float64. It is an allowance, many times what is seen, and no proof.
+    computed in float64. It is an allowance, several times what is seen, and no proof.
 
     Args:
         model: A network of `models` with its classifier, any that `lipschitz_bound` has a bound for.
