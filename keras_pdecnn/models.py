@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import operator
 
 import keras
@@ -10,6 +11,13 @@ from keras_pdecnn import arguments, layers
 from keras_pdecnn.constraints import Box
 from keras_pdecnn.model import PDEModel
 from keras_pdecnn.regularizers import TimeSmoothness
+
+_PROVABLE = """
+    With `provable` the logits are Lipschitz with a small constant, which `stability.certified_radius` turns into radii:
+    steps without normalisation by default, with `step_size="auto"` (a number bounds it like `max_step_size`);
+    opening and connectors with a norm of at most 1 and a bias in place of the batch normalisation; pixels that become
+    channels in place of averages; and a classifier that reads all pixels and scales by `lipschitz`.
+"""
 
 
 def _builder(block: type[layers.PDEBlock], function_name: str, default_name: str, summary: str):
@@ -30,6 +38,8 @@ def _builder(block: type[layers.PDEBlock], function_name: str, default_name: str
         classifier_activation="softmax",
         pooling=None,
         synchronized=False,
+        provable=False,
+        lipschitz=2.0,
         name=None,
         max_step_size=1.0,
         **block_kwargs,
@@ -46,6 +56,10 @@ def _builder(block: type[layers.PDEBlock], function_name: str, default_name: str
         include_preprocessing = arguments.check_flag("include_preprocessing", include_preprocessing)
         include_top = arguments.check_flag("include_top", include_top)
         input_shape = _check_input_shape(input_shape)
+        lipschitz = arguments.check_positive("lipschitz", lipschitz)
+        if arguments.check_flag("provable", provable):
+            _check_provable(block, include_top, input_shape)
+            step_size, max_step_size = _automatic_steps(step_size, max_step_size)
         if include_top:
             arguments.check_positive_integer("classes", classes)
             classifier_activation = arguments.look_up(
@@ -55,7 +69,15 @@ def _builder(block: type[layers.PDEBlock], function_name: str, default_name: str
         state_dtype = keras.config.dtype_policy().variable_dtype
 
         def connector(filters, name, **settings):
-            return layers.Connector(filters, synchronized=synchronized, kernel_regularizer=decay, name=name, **settings)
+            return layers.Connector(
+                filters,
+                synchronized=synchronized,
+                provable=provable,
+                kernel_initializer="orthogonal" if provable else "he_normal",
+                kernel_regularizer=decay,
+                name=name,
+                **settings,
+            )
 
         inputs = keras.Input(input_shape, dtype=state_dtype, name="input")
         y = layers.Standardization(name="standardization")(inputs) if include_preprocessing else inputs
@@ -64,34 +86,29 @@ def _builder(block: type[layers.PDEBlock], function_name: str, default_name: str
         per_block = zip(steps, step_size, max_step_size, following, strict=True)
         for i, (count, h, largest, filters) in enumerate(per_block, start=1):
             settings = {**_regularization(alpha1, alpha2, largest if h == "auto" else h, box), **block_kwargs}
+            if provable:
+                settings = {"normalization": None, "step_fraction": block.bounded_fraction(count), **settings}
             y = block(count, step_size=h, max_step_size=largest, name=f"block_{i}", **settings)(y)
             y = connector(filters, f"connector_{i}", pool_size=2 if i < len(widths) else 1)(y)
 
-        rank = len(input_shape) - 1
-        if include_top or pooling == "avg":
-            average = getattr(keras.layers, f"GlobalAveragePooling{rank}D")
-            y = average(data_format="channels_last", name="average", dtype=state_dtype)(y)
-        elif pooling == "max":
-            maximum = getattr(keras.layers, f"GlobalMaxPooling{rank}D")
-            y = maximum(data_format="channels_last", name="maximum", dtype=state_dtype)(y)
         if include_top:
-            y = keras.layers.Dense(
-                classes,
-                activation=classifier_activation,
-                kernel_regularizer=decay,
-                bias_regularizer=decay,
-                dtype=state_dtype,
-                name="classifier",
-            )(y)
+            pooling = "flatten" if provable else "avg"
+        y = _pool(y, pooling, state_dtype)
+        if include_top:
+            settings = {"activation": classifier_activation, "dtype": state_dtype, "name": "classifier"}
+            settings.update(kernel_regularizer=decay, bias_regularizer=decay)
+            dense = functools.partial(layers.NormalizedDense, lipschitz=lipschitz) if provable else keras.layers.Dense
+            y = dense(classes, **settings)(y)
         return PDEModel(inputs, y, name=name or default_name)
 
+    provable = _PROVABLE if block.symmetric else ""
     build.__name__ = build.__qualname__ = function_name
     build.__doc__ = f"""{summary}
 
     Opening 3x3 convolution, batch normalisation and ReLU; per block, N steps at constant width and a connector (1x1
     convolution, batch normalisation, ReLU, average pooling by 2); after the last connector the global average of each
     channel and a dense classifier. It works on signals, images and video by the rank of `input_shape`.
-
+    {provable}
     Args:
         input_shape: (*space, channels) of one example, one to three space axes; space may be None.
         classes: Number of classes; needed with `include_top`.
@@ -110,6 +127,9 @@ def _builder(block: type[layers.PDEBlock], function_name: str, default_name: str
         classifier_activation: "softmax" (default) or None for logits.
         pooling: Without top: None (default, feature maps), "avg" or "max".
         synchronized: Whether batch statistics are taken over all replicas; default False.
+        provable: Whether the network is built so that `stability.lipschitz_bound` is small; default False.
+        lipschitz: With `provable`, the Lipschitz constant that the logits are scaled to; default 2. A smaller one asks
+            for larger margins: more certified, less accuracy.
         name: Name of the model.
         max_step_size: Upper bound of the step size "auto", one number or one per block; default 1. With "auto", the
             regulariser takes it for h.
@@ -152,6 +172,38 @@ def _regularization(alpha1: float, alpha2: float, h: float, box: float | None) -
     if box is not None:
         settings["kernel_constraint"] = Box(-box, box)
     return settings
+
+
+def _pool(y, pooling: str | None, dtype: str):
+    """Return features as one vector per example: the average or maximum of each channel, or all of them; or as maps."""
+    if pooling is None:
+        return y
+    settings = {"data_format": "channels_last", "dtype": dtype}
+    if pooling == "flatten":
+        return keras.layers.Flatten(name="flatten", **settings)(y)
+    kind, name = {"avg": ("Average", "average"), "max": ("Max", "maximum")}[pooling]
+    layer = getattr(keras.layers, f"Global{kind}Pooling{len(y.shape) - 2}D")
+    return layer(name=name, **settings)(y)
+
+
+def _automatic_steps(step_size: tuple, max_step_size: tuple) -> tuple:
+    """Return step_size "auto" for every block, with upper bounds that hold what was given as a number."""
+    for h, largest in zip(step_size, max_step_size, strict=True):
+        arguments.check_step_size("step_size", h)
+        arguments.check_positive("max_step_size", largest)
+    largest = (m if h == "auto" else min(h, m) for h, m in zip(step_size, max_step_size, strict=True))
+    return ("auto",) * len(step_size), tuple(largest)
+
+
+def _check_provable(block, include_top: bool, input_shape: tuple):
+    """Refuse what cannot be built with a small Lipschitz bound."""
+    if not block.symmetric:
+        raise ValueError("Nothing makes the steps of a residual network non-expansive. Received: provable=True")
+    if include_top and None in input_shape:
+        raise ValueError(
+            "The classifier of a provable network reads every pixel of the last features, so it needs a known size. "
+            f"Received: input_shape={input_shape}"
+        )
 
 
 ParabolicCNN = _builder(

@@ -162,6 +162,80 @@ def test_connector_by_hand(float64, rng, randomize, space):
     assert gap(layer(y), u) < 1e-13
 
 
+@every_space
+def test_provable_connector_by_hand(float64, rng, randomize, space):
+    y = rng.normal(size=(2, *space, 3))
+    layer = layers.Connector(4, provable=True)
+    layer.build(y.shape)
+    randomize(layer)
+    # All pixels of a window, one after the other, times a matrix of norm 1.
+    inner = [n // 2 for n in space]
+    windows = y[(slice(None), *(slice(0, 2 * n) for n in inner))]
+    windows = windows.reshape(2, *(size for n in inner for size in (n, 2)), 3)
+    axes = [*range(0, 2 * len(space), 2), *range(1, 2 * len(space), 2)]
+    windows = windows.transpose(0, *(1 + axis for axis in axes), 2 * len(space) + 1).reshape(2, *inner, -1)
+    matrix = layer.kernel.numpy().reshape(-1, 4)
+    largest = np.linalg.norm(matrix, 2)
+    u = np.maximum(windows @ matrix / largest + layer.bias.numpy(), 0)
+    # The bound of the norm may be above it, by little.
+    assert 0.95 < np.linalg.norm(layer.inference_kernel().numpy().reshape(-1, 4), 2) <= 1
+    bound = np.linalg.norm(layer.inference_kernel().numpy()) / np.linalg.norm(matrix) * largest
+    assert gap(layer(y), np.maximum(windows @ matrix / largest * bound + layer.bias.numpy(), 0)) < 1e-13
+    assert layer(y).shape == layer.compute_output_shape(y.shape) == u.shape
+
+
+@pytest.mark.parametrize("size", [1, 2, 3])
+def test_provable_connector_on_an_axis_of_unknown_size(rng, size):
+    y = rng.normal(size=(2, size, 8, 4)).astype("float32")
+    layer = layers.Connector(3, provable=True)
+    layer.build((None, None, 8, 4))
+    unknown = tf.function(layer, input_signature=[tf.TensorSpec((None, None, 8, 4))])
+    extended = np.concatenate([y, np.zeros((2, 2 - size, 8, 4))], axis=1) if size == 1 else y
+    for out in (layer(y), unknown(y)):
+        assert gap(out, layer(extended)) < 1e-6
+
+
+@pytest.mark.parametrize("layer", [layers.Connector(3, provable=True), layers.NormalizedDense(3)])
+def test_weights_cannot_enlarge_a_provable_layer(rng, layer):
+    y = rng.normal(size=(5, 4, 4, 4) if isinstance(layer, layers.Connector) else (5, 8)).astype("float32")
+    layer.build(y.shape)
+    for scale in (1e-4, 1.0, 1e4):
+        layer.kernel.assign(scale * rng.normal(size=layer.kernel.shape))
+        with tf.GradientTape() as tape:
+            out = layer(y)
+            loss = tf.reduce_sum(out**2)
+        assert np.all(
+            np.linalg.norm(np.reshape(out, (5, -1)), axis=1) <= np.linalg.norm(np.reshape(y, (5, -1)), axis=1)
+        )
+        # The output does not depend on the length of the kernel, so the gradient is perpendicular to it.
+        gradient = tape.gradient(loss, layer.kernel)
+        along = tf.reduce_sum(gradient * layer.kernel) / (tf.norm(gradient) * tf.norm(layer.kernel))
+        assert abs(along) < 1e-3
+    layer.kernel.assign(np.zeros(layer.kernel.shape))
+    with tf.GradientTape() as tape:
+        loss = tf.reduce_sum(layer(y) ** 2)
+    assert loss == 0
+    assert np.all(np.isfinite(tape.gradient(loss, layer.kernel)))
+
+
+def test_normalized_dense_by_hand(float64, rng):
+    y, layer = rng.normal(size=(6, 8)), layers.NormalizedDense(3, lipschitz=5.0, activation="softmax")
+    layer.build(y.shape)
+    layer.kernel.assign(rng.normal(size=(8, 3)))
+    layer.bias.assign(rng.normal(size=3))
+    matrix = np.asarray(layer.normalized_kernel())
+    assert 4.8 < np.linalg.norm(matrix, 2) <= 5
+    assert np.allclose(matrix / matrix[0, 0], layer.kernel.numpy() / layer.kernel.numpy()[0, 0])
+    assert gap(layer(y), keras.ops.softmax(y @ matrix + layer.bias.numpy())) < 1e-14
+    copy = layers.NormalizedDense.from_config(layer.get_config())
+    assert copy.get_config() == layer.get_config()
+    assert [(w.name, w.shape) for w in layer.weights] == [("kernel", (8, 3)), ("bias", (3,))]
+    with pytest.raises(ValueError, match="Received: lipschitz=0"):
+        layers.NormalizedDense(3, lipschitz=0)
+    with pytest.raises(ValueError, match=r"Received: input_shape=\(None, 4, 4\)"):
+        layers.NormalizedDense(3).build((None, 4, 4))
+
+
 def test_connector_updates_its_statistics_in_training_only(rng):
     y, layer = rng.normal(loc=1.0, size=(8, 4, 4, 3)), layers.Connector(5)
     layer(y)
@@ -357,6 +431,9 @@ def test_connector_weights():
     normalization = [f"connector/normalization/{n}" for n in ("gamma", "beta", "moving_mean", "moving_variance")]
     assert [w.path for w in layer.weights] == ["connector/kernel", *normalization]
     assert layer.kernel.shape == (3, 4, 7)
+    provable = layers.Connector(7, kernel_size=3, provable=True)
+    provable.build((None, 8, 4))
+    assert [(w.name, w.shape) for w in provable.weights] == [("kernel", (3, 8, 7)), ("bias", (7,))]
 
 
 def test_weights_start_constant_in_time_with_unit_scale_and_no_bias():
@@ -396,6 +473,7 @@ LAYERS = [
     (layers.TVNormalization, {"epsilon": 1e-2, "use_bias": False, "scale_regularizer": "l2"}),
     (layers.Connector, {"filters": 5}),
     (layers.Connector, {"filters": 5, "kernel_size": 3, "pool_size": 3, "momentum": 0.5, "kernel_regularizer": "l2"}),
+    (layers.Connector, {"filters": 5, "kernel_size": 3, "provable": True}),
     (layers.Standardization, {}),
 ]
 every_layer = pytest.mark.parametrize(("layer", "settings"), LAYERS)

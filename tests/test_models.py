@@ -550,3 +550,64 @@ def test_a_block_in_a_model_of_ones_own_is_exported(images, backprop, tmp_path):
     model = keras.Sequential([keras.Input((8, 8, 3)), keras.layers.Conv2D(4, 1), block])
     model.export(tmp_path / "model", verbose=False)
     assert gap(tf.saved_model.load(tmp_path / "model").serve(images), model(images)) < 1e-3 * np.std(model(images))
+
+
+# Provable networks.
+
+
+def test_provable_network_by_its_layers():
+    model = small("second_order", steps=(2, 3), step_size=(0.5, "auto"), provable=True, lipschitz=3.0)
+    names = ["input", "standardization", "opening", "block_1", "connector_1", "block_2", "connector_2"]
+    assert [layer.name for layer in model.layers] == [*names, "flatten", "classifier"]
+    assert all(model.get_layer(name).provable for name in ("opening", "connector_1", "connector_2"))
+    assert [block.step_size for block in model.blocks] == ["auto", "auto"]
+    assert [block.max_step_size for block in model.blocks] == [0.5, 1.0]
+    assert [block.step_fraction for block in model.blocks] == [1 / 4, 1 / 6]
+    assert {block.normalization for block in model.blocks} == {None}
+    assert model.layers[-1].lipschitz == 3.0
+    chosen = small(provable=True, normalization="scale", step_fraction=0.5)
+    assert {(block.normalization, block.step_fraction) for block in chosen.blocks} == {("scale", 0.5)}
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(
+    ("architecture", "space", "policy"),
+    [("parabolic", (8, 8), "mixed_bfloat16"), ("hamiltonian", (9,), "float32"), ("second_order", (4, 6, 5), "float32")],
+)
+def test_provable_network_is_trained_saved_and_cloned(rng, labels, tmp_path, architecture, space, policy):
+    keras.config.set_dtype_policy(policy)
+    model = small(architecture, (*space, 2), provable=True, weight_decay=1e-4)
+    keras.config.set_dtype_policy("float32")
+    x = rng.uniform(0, 255, size=(4, *space, 2)).astype("float32")
+    model.compile(keras.optimizers.Adam(0.02), "sparse_categorical_crossentropy")
+    losses = model.fit(x, labels, epochs=20, shuffle=False, verbose=0).history["loss"]
+    assert losses[-1] < 0.8 * losses[0]
+    assert model(x).dtype == "float32"
+    model.save(tmp_path / "model.keras")
+    assert gap(keras.models.load_model(tmp_path / "model.keras")(x), model(x)) == 0
+    clone = keras.models.clone_model(model)
+    clone.set_weights(model.get_weights())
+    assert gap(clone(x), model(x)) == 0
+
+
+@pytest.mark.slow
+def test_provable_network_is_exported(images, randomize, tmp_path):
+    model = randomize(small("second_order", provable=True))
+    model.export(tmp_path / "model", verbose=False)
+    assert gap(tf.saved_model.load(tmp_path / "model").serve(images), model(images)) < 1e-5
+
+
+@pytest.mark.parametrize(
+    ("architecture", "settings", "received"),
+    [
+        ("residual", {}, "provable=True"),
+        ("parabolic", {"input_shape": (None, 8, 3)}, "input_shape="),
+        ("parabolic", {"lipschitz": 0.0}, "lipschitz=0.0"),
+        ("parabolic", {"provable": "yes"}, "provable='yes'"),
+        ("parabolic", {"step_size": -1.0}, "step_size=-1.0"),
+        ("parabolic", {"step_fraction": 0.0}, "step_fraction=0.0"),
+    ],
+)
+def test_provable_builder_refuses(architecture, settings, received):
+    with pytest.raises(ValueError, match=f"Received: {received}"):
+        small(architecture, **{"provable": True, **settings})

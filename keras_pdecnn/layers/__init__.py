@@ -3,6 +3,7 @@
 from keras_pdecnn.layers.block import PDEBlock
 from keras_pdecnn.layers.connector import Connector
 from keras_pdecnn.layers.hamiltonian import HamiltonianBlock
+from keras_pdecnn.layers.normalized_dense import NormalizedDense
 from keras_pdecnn.layers.parabolic import ParabolicBlock
 from keras_pdecnn.layers.residual import ResidualBlock
 from keras_pdecnn.layers.second_order import SecondOrderBlock
@@ -13,6 +14,7 @@ from keras_pdecnn.layers.tv_normalization import TVNormalization
 __all__ = [
     "Connector",
     "HamiltonianBlock",
+    "NormalizedDense",
     "PDEBlock",
     "ParabolicBlock",
     "ResidualBlock",

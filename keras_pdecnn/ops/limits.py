@@ -76,8 +76,10 @@ def effective_kernel(theta: dict, normalization: str | None = None):
     return kernel * ops.reshape(root, (*root.shape[:2], *[1] * (len(kernel.shape) - 3), root.shape[-1]))
 
 
-def automatic_step(integrator: Integrator, activation, normalization: str | None, theta: dict, maximum: float):
-    """Return h = min(maximum, 0.9 min_j limit_j), a scalar tensor that no gradient goes through.
+def automatic_step(
+    integrator: Integrator, activation, normalization: str | None, theta: dict, maximum: float, part=SAFETY
+):
+    """Return h = min(maximum, part * min_j limit_j), a scalar tensor that no gradient goes through.
 
     The limits are those of `Integrator.limit` with `norm_bound`: no larger than those of `stability.step_limit`, up to
     its tolerance.
@@ -88,7 +90,8 @@ def automatic_step(integrator: Integrator, activation, normalization: str | None
         normalization: That of the field.
         theta: Weights stacked in time.
         maximum: Upper bound of h.
+        part: The part of the limit that is taken; default 0.9.
     """
     kernel = ops.stop_gradient(effective_kernel(theta, normalization))
     limits = integrator.limit(lipschitz(activation, normalization), norm_bound(kernel, axes=len(kernel.shape) - 4))
-    return ops.cast(ops.minimum(SAFETY * ops.min(limits), maximum), kernel.dtype)
+    return ops.cast(ops.minimum(part * ops.min(limits), maximum), kernel.dtype)

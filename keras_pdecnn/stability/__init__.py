@@ -1,23 +1,31 @@
 """What the theory of partial differential equations says about a network, and what is measured beside it.
 
-Operator norms, step limits and energies; a report of every step; attacks, noise and accuracy under them.
+Operator norms, step limits and energies; Lipschitz bounds and certified radii; a report of every step; attacks, noise
+and accuracy under them.
 """
 
 from keras_pdecnn.stability.attacks import attack
+from keras_pdecnn.stability.certificates import certified_radius
 from keras_pdecnn.stability.energies import leapfrog_energy, verlet_energy
 from keras_pdecnn.stability.limits import step_limit
+from keras_pdecnn.stability.lipschitz import layer_bounds, lipschitz_bound
 from keras_pdecnn.stability.logits import logits
 from keras_pdecnn.stability.norms import operator_norm
 from keras_pdecnn.stability.perturbations import blur, gaussian_noise, salt_and_pepper
 from keras_pdecnn.stability.report import report
 from keras_pdecnn.stability.robustness import accuracies
+from keras_pdecnn.stability.shears import block_bounds
 
 __all__ = [
     "accuracies",
     "attack",
+    "block_bounds",
     "blur",
+    "certified_radius",
     "gaussian_noise",
+    "layer_bounds",
     "leapfrog_energy",
+    "lipschitz_bound",
     "logits",
     "operator_norm",
     "report",

@@ -1,0 +1,101 @@
+"""A dense layer whose Lipschitz constant is given."""
+
+from __future__ import annotations
+
+import keras
+from keras import ops
+
+from keras_pdecnn import arguments
+from keras_pdecnn.ops.norms import norm_bound
+
+SQUARINGS = 4  # the matrix is small, so that a tight bound is cheap
+
+
+@keras.saving.register_keras_serializable(package="keras_pdecnn")
+class NormalizedDense(keras.layers.Layer):
+    """A dense layer with the Lipschitz constant `lipschitz` before its activation.
+
+    y -> activation(lipschitz * W^T y / b(W) + bias),   b(W) >= ||W|| as in `ops.norm_bound`
+
+    The weights cannot make logits larger than the distance of their inputs allows, so the cross-entropy asks for
+    margins; a smaller `lipschitz` asks for larger ones. Input (batch, features), output (batch, units), in the type of
+    the weights.
+
+    Args:
+        units: Number of outputs.
+        lipschitz: Lipschitz constant before the activation, positive; default 1.
+        activation: Default None.
+        kernel_initializer: Default "orthogonal".
+        kernel_regularizer: Regulariser of W; default None.
+        bias_regularizer: Regulariser of the bias; default None.
+        **layer_kwargs: name, dtype, trainable of `keras.layers.Layer`.
+
+    Raises:
+        ValueError: If an argument is outside its range, or the input has not two axes, the last one known.
+
+    Example:
+        >>> NormalizedDense(3)(keras.ops.ones((2, 8))).shape
+        TensorShape([2, 3])
+    """
+
+    def __init__(
+        self,
+        units,
+        lipschitz=1.0,
+        activation=None,
+        kernel_initializer="orthogonal",
+        kernel_regularizer=None,
+        bias_regularizer=None,
+        **layer_kwargs,
+    ):
+        super().__init__(**layer_kwargs)
+        self.units = arguments.check_positive_integer("units", units)
+        self.lipschitz = arguments.check_positive("lipschitz", lipschitz)
+        self.activation = arguments.look_up("activation", keras.activations.get, activation)
+        self.kernel_initializer = arguments.look_up(
+            "kernel_initializer", keras.initializers.get, kernel_initializer, required=True
+        )
+        self.kernel_regularizer = arguments.look_up("kernel_regularizer", keras.regularizers.get, kernel_regularizer)
+        self.bias_regularizer = arguments.look_up("bias_regularizer", keras.regularizers.get, bias_regularizer)
+
+    def build(self, input_shape):
+        if len(input_shape) != 2 or input_shape[-1] is None:
+            raise ValueError(
+                "NormalizedDense needs an input of shape (batch, features) with a known number of features. "
+                f"Received: input_shape={tuple(input_shape)}"
+            )
+        self.kernel = self.add_weight(
+            name="kernel",
+            shape=(input_shape[-1], self.units),
+            initializer=self.kernel_initializer,
+            regularizer=self.kernel_regularizer,
+            autocast=False,  # its bound is taken in the type of the weights
+        )
+        self.bias = self.add_weight(
+            name="bias", shape=(self.units,), initializer="zeros", regularizer=self.bias_regularizer
+        )
+        self.input_spec = keras.layers.InputSpec(ndim=2, axes={-1: input_shape[-1]})
+
+    def call(self, y):
+        return self.activation(ops.matmul(y, ops.cast(self.normalized_kernel(), self.compute_dtype)) + self.bias)
+
+    def normalized_kernel(self):
+        """Return the matrix that the input is multiplied by, (features, units)."""
+        kernel = ops.convert_to_tensor(self.kernel)
+        # A matrix is a convolution on one pixel; one of zeros stays what it is.
+        bound = norm_bound(kernel[None], squarings=SQUARINGS)
+        return kernel * (self.lipschitz / ops.maximum(bound, keras.config.epsilon()))
+
+    def compute_output_shape(self, input_shape):
+        return (input_shape[0], self.units)
+
+    def get_config(self):
+        return {
+            **super().get_config(),
+            "units": self.units,
+            "lipschitz": self.lipschitz,
+            "activation": keras.activations.serialize(self.activation),
+            "kernel_initializer": keras.initializers.serialize(self.kernel_initializer),
+            "kernel_regularizer": keras.regularizers.serialize(self.kernel_regularizer),
+            "bias_regularizer": keras.regularizers.serialize(self.bias_regularizer),
+        }
