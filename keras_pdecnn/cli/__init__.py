@@ -1,4 +1,4 @@
-"""The command `keras-pdecnn`: train, tune, evaluate, predict, benchmark."""
+"""The command `keras-pdecnn`: train, tune, evaluate, predict, export, benchmark."""
 
 from __future__ import annotations
 
@@ -8,6 +8,8 @@ import sys
 
 import click
 
+from keras_pdecnn.cli.export import export
+from keras_pdecnn.cli.predict import predict
 from keras_pdecnn.cli.settings import (
     WrongInput,
     chosen_recipe,
@@ -39,6 +41,8 @@ def main():
 
 
 main.add_command(tune)
+main.add_command(predict)
+main.add_command(export)
 
 
 @main.command()
@@ -93,42 +97,10 @@ def evaluate(run, source):
 
     folder = RunFolder(run)
     recipe, info = folder.read_config()
-    model = folder.load_model()
+    model = folder.load_model(compile=False)
     dataset = training.load_like(recipe, info, source)
     click.echo(f"{dataset.info.name}: {dataset.info.sizes['test']:,} test examples")
     report_accuracy(training.evaluate(model, dataset.test))
-
-
-@main.command()
-@click.argument("run", type=click.Path(path_type=pathlib.Path))
-@click.argument("files", nargs=-1, required=True, metavar="FILE...")
-def predict(run, files):
-    """Print the class that the network of the folder RUN sees in each FILE, and its probability.
-
-    A FILE is an image, or an .npz file with examples under x or x_test. A file that cannot be read is reported, and
-    the others are predicted: exit code 1 then, 2 if none can be read.
-    """
-    from keras_pdecnn import inference
-    from keras_pdecnn.runs import RunFolder
-
-    folder = RunFolder(run)
-    _, info = folder.read_config()
-    model = folder.load_model()
-    rows, failed = [], 0
-    for file in files:
-        try:
-            x = inference.read_examples(file, info.input_shape)
-        except ValueError as error:
-            click.echo(f"{file}: {one_line(error)}", err=True)
-            failed += 1
-            continue
-        best, probability = inference.classify(model, x)
-        names = [file] if len(x) == 1 else [f"{file}[{index}]" for index in range(len(x))]
-        rows += zip(names, (info.class_names[index] for index in best), probability, strict=True)
-    if rows:
-        _print_table(rows)
-    if failed:
-        raise click.exceptions.Exit(1 if rows else 2)
 
 
 @main.command()
@@ -172,11 +144,3 @@ def benchmark(quick, tables, output):
     path = report.write(result, output)
     click.echo(path.read_text(encoding="utf-8"))
     click.echo(f"Report: {path}")
-
-
-def _print_table(rows):
-    heads = ("file", "class", "probability")
-    widths = [max(len(heads[i]), *(len(row[i]) for row in rows)) for i in (0, 1)]
-    click.echo(f"{heads[0]:<{widths[0]}}  {heads[1]:<{widths[1]}}  {heads[2]}")
-    for name, label, probability in rows:
-        click.echo(f"{name:<{widths[0]}}  {label:<{widths[1]}}  {probability:11.4f}")
