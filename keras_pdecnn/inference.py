@@ -43,15 +43,15 @@ class Prediction:
     Args:
         file: Path of the file, as it was given.
         index: Number of the example in its file; None if the file is one example.
-        label: Name of the most probable class.
-        class_index: Its number.
+        class_index: Number of the most probable class.
+        label: Its name.
         probability: Its probability.
     """
 
     file: str
     index: int | None
-    label: str
     class_index: int
+    label: str
     probability: float
 
 
@@ -196,7 +196,7 @@ def _predict(classifier: Classifier, waiting: list[tuple[str, np.ndarray]]):
     for (file, index), p in zip(places, probabilities, strict=True):
         best = int(p.argmax())
         if file not in bad:
-            yield Prediction(file, index, classifier.class_names[best], best, float(p[best]))
+            yield Prediction(file, index, best, classifier.class_names[best], float(p[best]))
         elif not index:
             yield Unreadable(file, f"The network's output is not finite. Received: {file!r}")
 

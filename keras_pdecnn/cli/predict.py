@@ -64,7 +64,7 @@ def _to_json(rows, unreadable) -> str:
 
 def _to_csv(rows, _) -> str:
     text = io.StringIO()
-    writer = csv.DictWriter(text, ("file", "index", "label", "class", "probability"), lineterminator="\n")
+    writer = csv.DictWriter(text, ("file", "index", "class", "label", "probability"), lineterminator="\n")
     writer.writeheader()
     writer.writerows(map(_fields, rows))
     return text.getvalue()
@@ -80,9 +80,7 @@ def _to_table(rows, _) -> str:
 
 
 def _fields(row) -> dict:
-    fields = dataclasses.asdict(row)
-    fields["class"] = fields.pop("class_index")
-    return fields
+    return {"class" if name == "class_index" else name: value for name, value in dataclasses.asdict(row).items()}
 
 
 _WRITERS = {"table": _to_table, "json": _to_json, "csv": _to_csv}

