@@ -72,7 +72,7 @@ class Originals:
             save(self.folder / f"x.{kind}", x=x, other=np.arange(20.0))
             self.content[kind] = (self.folder / f"x.{kind}").read_bytes()
         for kind in IMAGES:
-            Image.fromarray(rng.integers(0, 255, (16, 12, 3), dtype=np.uint8)).save(self.folder / f"x.{kind}")
+            Image.fromarray(rng.integers(0, 255, (16, 12), dtype=np.uint8)).save(self.folder / f"x.{kind}")
             self.content[kind] = (self.folder / f"x.{kind}").read_bytes()
         for width in (1, 2, 3):
             with wave.open(str(self.folder / f"x{width}.wav"), "wb") as file:

@@ -1,6 +1,7 @@
 """Loading of .keras files that may be damaged or hostile, and a sample of the cases of fuzz.py."""
 
 import json
+import os
 import pathlib
 import zipfile
 
@@ -41,7 +42,7 @@ def changed(saved, path, change):
 
 
 def layer_of(config, name):
-    return next(layer for layer in config["config"]["layers"] if layer["config"]["name"] == name)
+    return next(layer for layer in config["config"]["layers"] if layer["name"] == name)
 
 
 @pytest.mark.parametrize("policy", ["float32", "mixed_float16"])
@@ -70,15 +71,15 @@ def test_models_of_ones_own_load(tmp_path):
 
 
 def test_a_lambda_with_code_is_refused_and_runs_nothing(tmp_path):
-    path = tmp_path / "proof"
+    path = str(tmp_path / "proof")
     inputs = keras.Input((8, 8, 1))
     code = keras.layers.Lambda(lambda x: (open(path, "w").close(), x)[1], output_shape=(8, 8, 1))
     model = keras.Model(inputs, code(inputs))
-    path.unlink(missing_ok=True)
+    pathlib.Path(path).unlink(missing_ok=True)
     model.save(tmp_path / "model.keras")
     with pytest.raises(ValueError, match=r"Lambda.*Received: '.*model\.keras'"):
         loading.load_model(tmp_path / "model.keras")
-    assert not path.exists()
+    assert not os.path.exists(path)
 
 
 @pytest.mark.parametrize(
@@ -109,19 +110,18 @@ def test_an_object_of_another_module_is_refused_before_anything_is_imported(save
     monkeypatch.setattr(keras.saving, "deserialize_keras_object", lambda *args, **kwargs: loads.append(args))
     for name in ("classifier", "block_1"):
         path = changed(saved, tmp_path / "model.keras", lambda config, name=name: layer_of(config, name).update(entry))
-        with pytest.raises(ValueError, match=r"it refers to .* nor a plain object of Keras.*Received: '.*model\.keras'"):
+        with pytest.raises(ValueError, match=r"it refers to .* plain object of Keras.*Received: '.*model\.keras'"):
             loading.load_model(path)
     assert not loads
     assert not (tmp_path / "proof").exists()
 
 
-def test_damage_that_keras_would_not_notice(saved, tmp_path):
+def test_one_wrong_bit_in_a_weight_is_noticed(saved, tmp_path):
     content = bytearray(saved.read_bytes())
     kernel = keras.saving.load_model(saved).get_layer("classifier").kernel.numpy().tobytes()
     content[content.index(kernel) + 3] ^= 1
     path = tmp_path / "model.keras"
     path.write_bytes(content)
-    assert keras.saving.load_model(path)  # with a wrong weight
     with pytest.raises(ValueError, match=r"CRC.*Received: '.*model\.keras'"):
         loading.load_model(path)
 

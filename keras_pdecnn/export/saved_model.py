@@ -68,7 +68,7 @@ def savedmodel(model: keras.Model, path, class_names=None) -> pathlib.Path:
 
         archive = keras.export.ExportArchive()
         archive.track(table)
-        archive.add_endpoint("serving_default", lambda x: serve(x), [spec])
+        archive.add_endpoint("serving_default", serve, [spec])
         if name == "image" and model.input_shape[-1] in (1, 3):
             spec = tf.TensorSpec((None,), tf.string, name="image_bytes")
             archive.add_endpoint("serving_bytes", lambda data: serve(decode(data, model.input_shape[1:])), [spec])
