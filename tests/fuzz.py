@@ -400,14 +400,16 @@ def work(first, last):
     print(json.dumps([last, "memory", f"{grown / 2**20:.0f}"]), flush=True)
 
 
-def supervise(first, last):
-    """Run workers until all cases are done; return the outcomes by what was done, and the failures."""
+def supervise(first, last, end):
+    """Run workers until all cases are done, or until the time `end`; return the counted outcomes and the failures."""
     counts, failures, memory = collections.Counter(), [], 0
     while first < last:
         command = [sys.executable, __file__, "--work", str(first), str(last)]
         process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True)
         limit = 5 * SECONDS  # for its start
         while select.select([process.stdout], [], [], limit)[0] and (line := process.stdout.readline()):
+            if time.monotonic() > end:
+                break
             limit = 2 * SECONDS
             with contextlib.suppress(ValueError):
                 number, title, outcome = json.loads(line)
@@ -422,6 +424,8 @@ def supervise(first, last):
                     print(f"case {number}, {title}: {outcome}", flush=True)
         process.kill()
         code = process.wait()
+        if time.monotonic() > end:
+            break
         if first < last:
             failures.append((first, command_of(first), f"the process ended ({code}) or hung"))
             print(f"case {first} or one of its group: the process ended ({code}) or hung", flush=True)
@@ -433,11 +437,13 @@ def main():
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--first", type=int, default=0, help="number of the first case")
     parser.add_argument("--cases", type=int, default=4000, help="how many")
+    parser.add_argument("--seconds", type=float, default=1e9, help="stop after this time")
     parser.add_argument("--work", type=int, nargs=2, help="be a worker for these cases")
     arguments = parser.parse_args()
     if arguments.work:
         return work(*arguments.work)
-    counts, failures, memory = supervise(arguments.first, arguments.first + arguments.cases)
+    end = time.monotonic() + arguments.seconds
+    counts, failures, memory = supervise(arguments.first, arguments.first + arguments.cases, end)
     totals = collections.Counter()
     for (title, outcome), count in counts.items():
         totals[title.rsplit(",", 1)[0], outcome] += count

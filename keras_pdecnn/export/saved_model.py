@@ -2,10 +2,7 @@
 
 from __future__ import annotations
 
-import contextlib
-import os
 import pathlib
-import shutil
 import tempfile
 
 import keras
@@ -51,15 +48,16 @@ def savedmodel(model: keras.Model, path, class_names=None) -> pathlib.Path:
     names = network.check_names(class_names, model)
     path = pathlib.Path(path).expanduser()
     call = _with_constants(network.named(model))
-
-    with _new_version(path) as (folder, part), tempfile.TemporaryDirectory() as temporary:
+    spec = tf.TensorSpec((None, *model.input_shape[1:]), tf.float32, name=name)
+    path.mkdir(parents=True, exist_ok=True)
+    # A server that looks at the folder meanwhile sees no version.
+    with tempfile.TemporaryDirectory(prefix=".part-", dir=path) as temporary:
         asset = pathlib.Path(temporary, _NAMES)
         asset.write_text("".join(f"{label}\n" for label in names), encoding="utf-8")
         lines = tf.lookup.TextFileInitializer(
             str(asset), tf.int64, tf.lookup.TextFileIndex.LINE_NUMBER, tf.string, tf.lookup.TextFileIndex.WHOLE_LINE
         )
         table = tf.lookup.StaticHashTable(lines, default_value="")
-        spec = tf.TensorSpec((None, *model.input_shape[1:]), tf.float32, name=name)
 
         @tf.function(input_signature=[spec], autograph=False)  # so that both signatures share the weights
         def serve(x):
@@ -70,11 +68,12 @@ def savedmodel(model: keras.Model, path, class_names=None) -> pathlib.Path:
         archive.track(table)
         archive.add_endpoint("serving_default", serve, [spec])
         if name == "image" and model.input_shape[-1] in (1, 3):
-            spec = tf.TensorSpec((None,), tf.string, name="image_bytes")
-            archive.add_endpoint("serving_bytes", lambda data: serve(decode(data, model.input_shape[1:])), [spec])
+            contents = tf.TensorSpec((None,), tf.string, name="image_bytes")
+            archive.add_endpoint("serving_bytes", lambda data: serve(decode(data, model.input_shape[1:])), [contents])
+        part = pathlib.Path(temporary, "model")
         with network.plain_operations(model):
             archive.write_out(str(part), verbose=False)
-    return folder()
+        return _publish(part, path)
 
 
 def _with_constants(model: keras.Model):
@@ -92,28 +91,17 @@ def _with_constants(model: keras.Model):
     return call
 
 
-@contextlib.contextmanager
-def _new_version(path: pathlib.Path):
-    """Give a folder to write to, which becomes the next version when all is written: a server never sees a part."""
-    path.mkdir(parents=True, exist_ok=True)
-    part = pathlib.Path(tempfile.mkdtemp(prefix=".part-", dir=path))
-    made = []
-    try:
-        yield lambda: made[0], part
-        os.chmod(part, 0o755)
-        number = max((int(child.name) for child in path.iterdir() if child.name.isdecimal()), default=0) + 1
-        while not made:
-            target = path / str(number)
-            try:
-                part.rename(target)  # fails if somebody else has just made it
-                made.append(target)
-            except OSError:
-                if not target.exists():
-                    raise
-                number += 1
-    except BaseException:
-        shutil.rmtree(part, ignore_errors=True)
-        raise
+def _publish(part: pathlib.Path, path: pathlib.Path) -> pathlib.Path:
+    """Move a complete model to the next free version of a folder; return its path."""
+    number = max((int(child.name) for child in path.iterdir() if child.name.isdecimal()), default=0) + 1
+    while True:
+        target = path / str(number)
+        try:
+            return part.rename(target)  # fails where another export has just put its own
+        except OSError:
+            if not target.exists():
+                raise
+            number += 1
 
 
 def load(path):
