@@ -85,7 +85,8 @@ def main():
     for batch, calls in BURSTS.items():
         seconds = {name: [] for name in contenders}
         for i in range(arguments.rounds + 1):
-            for name, (process, request) in contenders.items():
+            order = list(contenders.items())
+            for name, (process, request) in order[i % len(order) :] + order[: i % len(order)]:
                 burst = ask(process, batch=batch, calls=calls, **request)
                 if i:  # the first is for warming up, and for compiling
                     seconds[name].append(statistics.median(burst))
