@@ -402,7 +402,7 @@ def work(first, last):
 
 def supervise(first, last, end):
     """Run workers until all cases are done, or until the time `end`; return the counted outcomes and the failures."""
-    counts, failures, memory = collections.Counter(), [], 0
+    counts, failures, memory = collections.Counter(), [], None
     while first < last:
         command = [sys.executable, __file__, "--work", str(first), str(last)]
         process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True)
@@ -414,7 +414,7 @@ def supervise(first, last, end):
             with contextlib.suppress(ValueError):
                 number, title, outcome = json.loads(line)
                 if title == "memory":
-                    memory = max(memory, int(outcome))
+                    memory = max(memory or 0, int(outcome))
                     continue
                 kind = outcome if outcome in ("refused", "used") else "FAILED"
                 counts[title, kind] += 1
@@ -450,7 +450,9 @@ def main():
     print("| files | refused | used | failed |\n|---|---|---|---|")
     for title in sorted({title for title, _ in totals}):
         print(f"| {title} | {totals[title, 'refused']} | {totals[title, 'used']} | {totals[title, 'FAILED']} |")
-    print(f"{sum(counts.values())} cases, {len(failures)} failures, memory grew by at most {memory} MiB")
+    # A worker that was stopped has not said it, but was held to the limit after every group.
+    grown = f"at most {MEMORY // 2**20}" if memory is None else memory
+    print(f"{sum(counts.values())} cases, {len(failures)} failures, memory grew by {grown} MiB")
     sys.exit(1 if failures else 0)
 
 
