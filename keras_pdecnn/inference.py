@@ -1,24 +1,138 @@
-"""Using a trained network on files."""
+"""Using a trained network on files: a run, a .keras file or an exported SavedModel, on images, sound and arrays."""
 
 from __future__ import annotations
 
+import dataclasses
+import math
 import os
+import pathlib
+from collections.abc import Callable, Iterable, Iterator
 
-import keras
 import numpy as np
 
-from keras_pdecnn import data
+from keras_pdecnn import archives, data
+from keras_pdecnn.data.audio import read_sound
 from keras_pdecnn.data.checks import check_examples
+from keras_pdecnn.data.images import SUFFIXES, measure_image
 
 _KEYS = ("x", "x_test")
+_BATCH = 64
+_LARGEST_EXAMPLE = 2**24  # values; the features of a network are many times as large
+_LARGEST_FILE = 2**30  # bytes of an array
 
 
-def read_examples(path, input_shape) -> np.ndarray:
+@dataclasses.dataclass(frozen=True)
+class Classifier:
+    """A trained network, wherever it was loaded from.
+
+    Args:
+        input_shape: (*space, channels) of an example; space may be None.
+        class_names: One name per class.
+        outputs: Function of raw examples, shape (n, *space, channels), to an array of shape (n, classes).
+        quantity: What the outputs are: "probability", or "score" of a network trained for least squares.
+    """
+
+    input_shape: tuple[int | None, ...]
+    class_names: tuple[str, ...]
+    outputs: Callable[[np.ndarray], np.ndarray]
+    quantity: str = "probability"
+
+
+@dataclasses.dataclass(frozen=True)
+class Prediction:
+    """What a network sees in one example.
+
+    Args:
+        file: Path of the file, as it was given.
+        index: Number of the example in its file; None if the file is one example.
+        class_index: Number of the most probable class.
+        label: Its name.
+        output: Its probability, or its score.
+    """
+
+    file: str
+    index: int | None
+    class_index: int
+    label: str
+    output: float
+
+
+@dataclasses.dataclass(frozen=True)
+class Unreadable:
+    """A file that could not be predicted.
+
+    Args:
+        file: Path of the file, as it was given.
+        reason: Why.
+    """
+
+    file: str
+    reason: str
+
+
+def load(path) -> Classifier:
+    """Load a trained network.
+
+    Args:
+        path: A run folder, a .keras file, or a SavedModel of `export.savedmodel`: its folder or the one with its
+            versions, of which the last is taken. The classes of a .keras file have no names but their numbers.
+
+    Raises:
+        ValueError: If there is no network that can be loaded safely, or it is no classifier of signals, images or
+            video.
+    """
+    path = pathlib.Path(path).expanduser()
+    if path.is_dir() and (found := _last_version(path)):
+        classifier = _of_saved_model(found)
+    elif path.is_dir():
+        from keras_pdecnn.runs import RunFolder
+
+        folder = RunFolder(path)
+        recipe, info = folder.read_config()
+        classifier = _of_model(folder.load_model(compile=False), folder.model)
+        if (classifier.input_shape, len(classifier.class_names)) != (info.input_shape, len(info.class_names)):
+            raise ValueError(
+                f"{folder.config.name} and {folder.model.name} are of different networks: shape {info.input_shape}, "
+                f"{len(info.class_names)} classes and shape {classifier.input_shape}, {len(classifier.class_names)} "
+                f"classes. Received: {str(path)!r}"
+            )
+        quantity = "score" if recipe.loss == "regression" else "probability"
+        classifier = dataclasses.replace(classifier, class_names=info.class_names, quantity=quantity)
+    elif path.suffix == ".keras":
+        from keras_pdecnn.loading import load_model
+
+        classifier = _of_model(load_model(path, compile=False), path)
+    else:
+        raise ValueError(f"A model is a run folder, a .keras file or a SavedModel. Received: {str(path)!r}")
+    _check_example(classifier.input_shape, path)
+    return classifier
+
+
+def find(paths: Iterable) -> Iterator[str]:
+    """Yield the files to predict: each path, or for a folder the images, sounds and arrays in it, in order of names."""
+    for path in map(os.fspath, paths):
+        if not os.path.isdir(path):
+            yield path
+            continue
+        found = False
+        for folder, names, files in os.walk(path):
+            names.sort()
+            for file in sorted(files):
+                if file.lower().endswith((*SUFFIXES, ".wav", ".npz")):
+                    found = True
+                    yield os.path.join(folder, file)
+        if not found:
+            yield path  # whose reading fails, and is reported
+
+
+def read_examples(path, input_shape, sampling_rate: int | None = None) -> np.ndarray:
     """Read the examples of a file.
 
     Args:
-        path: An image file, or an .npz file with an array `x` or `x_test` of one example or several.
-        input_shape: (*space, channels) of an example.
+        path: An image file; a .wav file for a model of signals; or an .npz file with an array `x` or `x_test` of one
+            example or several.
+        input_shape: (*space, channels) of an example; where space is None the file decides.
+        sampling_rate: Samples per second of what the model was trained on, for .wav files; default None, as they are.
 
     Returns:
         Raw examples, shape (n, *space, channels).
@@ -26,22 +140,93 @@ def read_examples(path, input_shape) -> np.ndarray:
     Raises:
         ValueError: If the file cannot be read, or its examples have another shape or values that are not finite.
     """
-    if not os.fspath(path).lower().endswith(".npz"):
-        return data.read_image(path, input_shape)[None]
+    shape = tuple(input_shape)
+    kind = os.path.splitext(path)[1].lower()
+    if kind == ".npz":
+        return _read_npz(path, shape)
+    if kind == ".wav":
+        if len(shape) != 2:
+            raise ValueError(
+                f"Sound is for models of signals, of shape (length, channels). Received: {os.fspath(path)!r}, for a "
+                f"model of shape {shape}"
+            )
+        x = read_sound(path, shape, sampling_rate)
+    else:
+        if len(shape) == 3 and None in shape:
+            shape = tuple(n or size for n, size in zip(shape, measure_image(path), strict=True))
+            _check_example(shape, path)
+        x = data.read_image(path, shape)
+    _check_example(x.shape, path)
+    return x[None]
+
+
+def predict(classifier: Classifier, files: Iterable, sampling_rate: int | None = None):
+    """Yield a `Prediction` for each example, or an `Unreadable` for each file that cannot be predicted, in order.
+
+    Args:
+        classifier: The network.
+        files: Paths, see `read_examples`.
+        sampling_rate: See `read_examples`.
+    """
+    waiting: list[tuple[str, np.ndarray]] = []
+    for file in files:
+        try:
+            x = read_examples(file, classifier.input_shape, sampling_rate)
+        except ValueError as error:
+            yield from _predict(classifier, waiting)
+            waiting = []
+            yield Unreadable(file, str(error))
+            continue
+        # Files of one example are predicted together, as long as they have one shape and type.
+        if waiting and (len(x) > 1 or len(waiting) == _BATCH or _kind(x) != _kind(waiting[0][1])):
+            yield from _predict(classifier, waiting)
+            waiting = []
+        waiting.append((file, x))
+        if len(x) > 1:
+            yield from _predict(classifier, waiting)
+            waiting = []
+    yield from _predict(classifier, waiting)
+
+
+def _predict(classifier: Classifier, waiting: list[tuple[str, np.ndarray]]):
+    if not waiting:
+        return
+    x = np.concatenate([x for _, x in waiting]) if len(waiting) > 1 else waiting[0][1]
+    outputs = classifier.outputs(x)
+    places = [(file, index if len(x) > 1 else None) for file, x in waiting for index in range(len(x))]
+    # A file is predicted as a whole or not at all.
+    bad = {file for (file, _), p in zip(places, outputs, strict=True) if not np.isfinite(p).all()}
+    for (file, index), p in zip(places, outputs, strict=True):
+        best = int(p.argmax())
+        if file not in bad:
+            yield Prediction(file, index, best, classifier.class_names[best], float(p[best]))
+        elif not index:
+            yield Unreadable(file, f"The network's output is not finite. Received: {file!r}")
+
+
+def _kind(x: np.ndarray) -> tuple:
+    return x.shape[1:], x.dtype
+
+
+def _read_npz(path, shape) -> np.ndarray:
     try:
-        with np.load(path, allow_pickle=False) as archive:
-            key = next((key for key in _KEYS if key in archive.files), None)
-            x = archive[key] if key else None
-            names = archive.files
+        with archives.open_archive(path) as archive:
+            headers = archives.read_headers(archive)
+            key = next((key for key in _KEYS if key in headers), None)
+            needed = math.prod(headers[key][0]) * headers[key][1].itemsize if key else 0
+            if needed > _LARGEST_FILE:
+                raise ValueError(f"{key} has {needed:,} bytes, more than {_LARGEST_FILE:,}")
+            x = archives.read_array(archive, key) if key else None
     except Exception as error:  # a damaged archive raises a dozen types
         raise ValueError(f"Not a readable .npz file ({error}). Received: {os.fspath(path)!r}") from error
+    where = f"Received: {os.fspath(path)!r} with"
     if x is None:
-        raise ValueError(f"An .npz file must hold {' or '.join(_KEYS)}. Received: {', '.join(names) or 'no arrays'}")
-    if x.shape == tuple(input_shape):
-        x = x[None]
-    if x.shape[1:] != tuple(input_shape):
-        raise ValueError(f"Examples must have the shape {tuple(input_shape)}. Received: {key} of shape {x.shape}")
-    return check_examples(x, key)
+        raise ValueError(f"An .npz file must hold {' or '.join(_KEYS)}. {where} {', '.join(headers) or 'no arrays'}")
+    x = x[None] if x.ndim == len(shape) else x
+    if x.ndim != len(shape) + 1 or any(n not in (None, size) for n, size in zip(shape, x.shape[1:], strict=True)):
+        raise ValueError(f"Examples must have the shape {shape}. {where} {key} of shape {x.shape}")
+    _check_example(x.shape[1:], path)
+    return check_examples(x, f"{os.fspath(path)}: {key}")
 
 
 def example_names(path, count: int) -> list[str]:
@@ -50,11 +235,40 @@ def example_names(path, count: int) -> list[str]:
     return [file] if count == 1 else [f"{file}[{index}]" for index in range(count)]
 
 
-def classify(model: keras.Model, x) -> tuple[np.ndarray, np.ndarray]:
-    """Return the class of the largest output for each example and that output, both of shape (n,).
+def _check_example(shape, path):
+    size = math.prod(n or 1 for n in shape)
+    if size > _LARGEST_EXAMPLE:
+        raise ValueError(
+            f"An example may have {_LARGEST_EXAMPLE:,} values. Received: {os.fspath(path)!r}, of shape {tuple(shape)}"
+        )
 
-    It is a probability, or the score of a network without softmax (`loss="regression"`), 1 for a perfect fit.
-    """
-    outputs = model.predict(x, verbose=0)
-    best = outputs.argmax(axis=-1)
-    return best, np.take_along_axis(outputs, best[:, None], axis=-1)[:, 0]
+
+def _of_model(model, path) -> Classifier:
+    shapes = model.input_shape, model.output_shape
+    if not all(isinstance(shape, tuple) for shape in shapes) or not 3 <= len(shapes[0]) <= 5 or len(shapes[1]) != 2:
+        raise ValueError(
+            "The model must take one signal, image or video and return the probabilities of classes. "
+            f"Received: {os.fspath(path)!r}, with shapes {shapes[0]} and {shapes[1]}"
+        )
+    names = tuple(map(str, range(shapes[1][-1])))
+    return Classifier(shapes[0][1:], names, lambda x: model.predict(x, batch_size=_BATCH, verbose=0))
+
+
+def _of_saved_model(path: pathlib.Path) -> Classifier:
+    from keras_pdecnn.export import saved_model
+
+    shape, names, run = saved_model.load(path)
+
+    def probabilities(x):
+        parts = [run(x[first : first + _BATCH].astype(np.float32)) for first in range(0, len(x), _BATCH)]
+        return np.concatenate(parts)
+
+    return Classifier(shape, names, probabilities)
+
+
+def _last_version(path: pathlib.Path) -> pathlib.Path | None:
+    """Return the folder of a SavedModel: the path itself, or in it the version with the largest number."""
+    if (path / "saved_model.pb").is_file():
+        return path
+    versions = [child for child in path.iterdir() if child.name.isdecimal() and (child / "saved_model.pb").is_file()]
+    return max(versions, key=lambda child: int(child.name), default=None)

@@ -9,6 +9,7 @@ import keras
 import tensorflow as tf
 
 from keras_pdecnn import arguments, distribute, layers, replicated
+from keras_pdecnn.layers.plain import Exportable
 
 
 @keras.saving.register_keras_serializable(package="keras_pdecnn")
@@ -59,8 +60,9 @@ class PDEModel(keras.Model):
     def export(self, filepath, *args, **kwargs):
         """Export as `keras.Model.export` does, the same for every `backprop`; the gradients are exported too."""
         with contextlib.ExitStack() as stack:
-            for block in self.blocks:
-                stack.enter_context(block.plain_operations())
+            for layer in self.layers:
+                if isinstance(layer, Exportable):
+                    stack.enter_context(layer.plain_operations())
             super().export(filepath, *args, **kwargs)
 
     def fit(self, *args, **kwargs):

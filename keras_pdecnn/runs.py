@@ -124,18 +124,20 @@ class RunFolder:
         columns = {name: [_number(row[name]) for row in rows] for name in (rows[0] if rows else ())}
         return {name: values for name, values in columns.items() if not all(map(math.isnan, values))}
 
-    def load_model(self):
-        """Return the trained model; raise ValueError if there is none that can be read."""
-        import keras
+    def load_model(self, compile: bool = True):
+        """Return the trained model, loaded safely (`loading.load_model`).
 
-        import keras_pdecnn.models  # noqa: F401  registers what the file refers to
+        Args:
+            compile: Whether its optimiser and loss are loaded too; default True.
+
+        Raises:
+            ValueError: If there is none that can be read.
+        """
+        from keras_pdecnn.loading import load_model
 
         if not self.model.is_file():
             raise ValueError(f"The run has no model.keras. Received: {str(self.path)!r}")
-        try:
-            return keras.saving.load_model(self.model)
-        except Exception as error:  # a damaged archive raises a dozen types
-            raise ValueError(f"Not a readable model ({error}). Received: {str(self.model)!r}") from error
+        return load_model(self.model, compile)
 
 
 def _versions() -> dict[str, str]:
@@ -163,7 +165,7 @@ def _read_json(path: pathlib.Path) -> dict:
         return json.loads(path.read_text())
     except OSError as error:
         raise ValueError(f"Not the folder of a run: no {path.name}. Received: {str(path.parent)!r}") from error
-    except ValueError as error:
+    except (ValueError, RecursionError) as error:
         raise ValueError(f"Not a readable JSON file ({error}). Received: {str(path)!r}") from error
 
 

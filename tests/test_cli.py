@@ -1,5 +1,6 @@
 """The command line: what it prints, its exit codes, and that wrong input is one line."""
 
+import csv
 import dataclasses
 import json
 import os
@@ -362,6 +363,60 @@ def test_predict_reports_what_it_cannot_read(run, tmp_path):
     assert len(lines) == len(bad)
     assert all(str(path) in line for path, line in zip(bad, lines, strict=True))
     assert invoke("predict", run, *bad).exit_code == 2
+
+
+def test_predict_prints_json_and_csv(run, tmp_path):
+    Image.fromarray(np.uint8(250 * stripes(16).T)).save(tmp_path / "image.png")
+    np.savez(tmp_path / "several.npz", x=7.0 * np.stack([stripes(8), stripes(8).T])[..., None])
+    (tmp_path / "bad, file.png").write_bytes(b"no image")
+    # The files of a folder, in the order of their names.
+    table = invoke("predict", run, tmp_path)
+    assert table.exit_code == 1
+    rows = [line.split()[1:] for line in table.stdout.splitlines()[1:]]
+    assert [row[0] for row in rows] == ["standing", "lying", "standing"]
+    done = invoke("predict", run, tmp_path, "--format", "json")
+    assert done.exit_code == 1
+    content = json.loads(done.stdout)
+    assert [entry["file"] for entry in content["unreadable"]] == [str(tmp_path / "bad, file.png")]
+    assert [row["label"] for row in content["predictions"]] == [row[0] for row in rows]
+    assert [row["index"] for row in content["predictions"]] == [None, 0, 1]
+    assert [f"{row['probability']:.4f}" for row in content["predictions"]] == [row[1] for row in rows]
+    done = invoke("predict", run, tmp_path / "several.npz", "--format", "csv")
+    assert done.exit_code == 0
+    read = list(csv.DictReader(done.stdout.splitlines()))
+    assert [(row["file"], row["index"], row["class"]) for row in read] == [
+        (str(tmp_path / "several.npz"), "0", "0"),
+        (str(tmp_path / "several.npz"), "1", "1"),
+    ]
+    done = invoke("predict", run, tmp_path / "bad, file.png", "--format", "json")
+    assert done.exit_code == 2
+    assert json.loads(done.stdout)["predictions"] == []
+
+
+@pytest.mark.parametrize("name", ["nowhere", "nowhere.keras", "file.txt", "empty"])
+def test_predict_needs_a_model(tmp_path, name):
+    (tmp_path / "file.txt").write_text("text")
+    (tmp_path / "empty").mkdir()
+    done = invoke("predict", tmp_path / name, "image.png")
+    assert done.exit_code == 2
+    assert len(done.stderr.strip().splitlines()) == 1
+    assert name in done.stderr
+
+
+def test_export(run, archive, tmp_path):
+    done = invoke("export", run, "--output", tmp_path / "bars")
+    assert done.exit_code == 0, done.stderr
+    assert done.stdout.splitlines()[-1] == f"Exported: {tmp_path / 'bars' / '1'}"
+    Image.fromarray(np.uint8(250 * stripes(16))).save(tmp_path / "image.png")
+    expected = invoke("predict", run, tmp_path / "image.png")
+    assert expected.stdout.split()[-2] == "lying"
+    assert invoke("predict", tmp_path / "bars", tmp_path / "image.png").stdout == expected.stdout
+    of_file = invoke("predict", run / "model.keras", tmp_path / "image.png").stdout
+    assert of_file.split()[-2:] == ["0", expected.stdout.split()[-1]]
+    for arguments in (["nowhere"], [run, "--format", "litert", "--output", tmp_path / "bars"], [run, "--format", "h5"]):
+        done = invoke("export", *arguments)
+        assert done.exit_code == 2
+        assert "Error" in done.stderr
 
 
 @pytest.mark.parametrize("module", ["keras_pdecnn", "keras_pdecnn_command"])

@@ -1,4 +1,4 @@
-"""The command `keras-pdecnn`: train, tune, evaluate, predict, explain, stability, benchmark."""
+"""The command `keras-pdecnn`: train, tune, evaluate, predict, export, explain, stability, benchmark."""
 
 from __future__ import annotations
 
@@ -9,6 +9,8 @@ import sys
 import click
 
 from keras_pdecnn.cli.explain import explain
+from keras_pdecnn.cli.export import export
+from keras_pdecnn.cli.predict import predict
 from keras_pdecnn.cli.settings import (
     WrongInput,
     chosen_recipe,
@@ -43,6 +45,8 @@ def main():
 main.add_command(tune)
 main.add_command(explain)
 main.add_command(stability)
+main.add_command(predict)
+main.add_command(export)
 
 
 @main.command()
@@ -98,45 +102,10 @@ def evaluate(run, source):
 
     folder = RunFolder(run)
     recipe, info = folder.read_config()
-    model = folder.load_model()
+    model = folder.load_model(compile=False)
     dataset = training.load_like(recipe, info, source)
     click.echo(f"{dataset.info.name}: {dataset.info.sizes['test']:,} test examples")
     report_accuracy(training.evaluate(model, dataset.test, loss=recipe.loss))
-
-
-@main.command()
-@click.argument("run", type=click.Path(path_type=pathlib.Path))
-@click.argument("files", nargs=-1, required=True, metavar="FILE...")
-def predict(run, files):
-    """Print the class that the network of the folder RUN sees in each FILE, and its probability.
-
-    For a network trained with --loss regression it is the score of the class, which is no probability; 1 is a perfect
-    fit.
-
-    A FILE is an image, or an .npz file with examples under x or x_test. A file that cannot be read is reported, and
-    the others are predicted: exit code 1 then, 2 if none can be read.
-    """
-    from keras_pdecnn import inference
-    from keras_pdecnn.runs import RunFolder
-
-    folder = RunFolder(run)
-    recipe, info = folder.read_config()
-    model = folder.load_model()
-    rows, failed = [], 0
-    for file in files:
-        try:
-            x = inference.read_examples(file, info.input_shape)
-        except ValueError as error:
-            click.echo(f"{file}: {one_line(error)}", err=True)
-            failed += 1
-            continue
-        best, outputs = inference.classify(model, x)
-        names = inference.example_names(file, len(x))
-        rows += zip(names, (info.class_names[index] for index in best), outputs, strict=True)
-    if rows:
-        _print_table(rows, "score" if recipe.loss == "regression" else "probability")
-    if failed:
-        raise click.exceptions.Exit(1 if rows else 2)
 
 
 @main.command()
@@ -180,11 +149,3 @@ def benchmark(quick, tables, output):
     path = report.write(result, output)
     click.echo(path.read_text(encoding="utf-8"))
     click.echo(f"Report: {path}")
-
-
-def _print_table(rows, quantity: str):
-    heads = ("file", "class", quantity)
-    widths = [max(len(heads[i]), *(len(row[i]) for row in rows)) for i in (0, 1)]
-    click.echo(f"{heads[0]:<{widths[0]}}  {heads[1]:<{widths[1]}}  {heads[2]:>11}")
-    for name, label, output in rows:
-        click.echo(f"{name:<{widths[0]}}  {label:<{widths[1]}}  {output:11.4f}")

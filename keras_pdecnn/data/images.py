@@ -47,6 +47,9 @@ def _decode(path, function):
             limit = Image.MAX_IMAGE_PIXELS  # up to twice of it Pillow only warns
             if limit is not None and image.width * image.height > limit:
                 raise ValueError(f"{image.width} x {image.height} pixels, more than {limit}")
+            if image.format == "PNG":
+                image.verify()  # its checksums, which are not compared when pixels are read
+        with Image.open(path, formats=FORMATS) as image:
             return function(image)
     except Exception as error:  # Pillow's readers raise a dozen types on damaged files
         raise ValueError(f"Not a readable image ({error}). Received: {os.fspath(path)!r}") from error

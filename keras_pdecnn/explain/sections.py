@@ -6,7 +6,7 @@ import keras
 import numpy as np
 from keras import ops
 
-from keras_pdecnn import inference, layers, operators, plotting
+from keras_pdecnn import layers, operators, plotting
 from keras_pdecnn.explain.attribution import LogitModel, class_activation, pooled_by, saliency, smooth_grad
 from keras_pdecnn.explain.dynamics import BlockDynamics, follow
 from keras_pdecnn.explain.html import Picture, Section, Table, render
@@ -45,7 +45,8 @@ def page(model: PDEModel, x, class_names, labels=None, names=None, title: str | 
     check_input(model, x)
     LogitModel(model)  # raises the error of a network without a head
     names = [f"example {i}" for i in range(1, len(x) + 1)] if names is None else list(names)
-    predicted, output = inference.classify(model, x)
+    outputs = model.predict(x, verbose=0)
+    predicted, output = outputs.argmax(axis=-1), outputs.max(axis=-1)
     softmax = model.layers[-1].activation is keras.activations.softmax
     values = [f"{100 * value:.1f} %" if softmax else f"{value:.3g}" for value in output]
     says = [f"{class_names[k]} ({value})" for k, value in zip(predicted, values, strict=True)]

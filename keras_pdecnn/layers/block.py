@@ -10,6 +10,7 @@ from keras_pdecnn import arguments
 from keras_pdecnn.initializers import ConstantInTime
 from keras_pdecnn.layers.field import FieldLayer
 from keras_pdecnn.layers.in_basis import InBasis
+from keras_pdecnn.layers.plain import Exportable
 from keras_pdecnn.ops.integrators import Integrator
 from keras_pdecnn.ops.limits import SAFETY, automatic_step, lipschitz
 from keras_pdecnn.ops.propagation import BACKPROPS, advance, propagate, trajectory, undo
@@ -20,7 +21,7 @@ from keras_pdecnn.regularizers import TimeSmoothness
 STORED_STEPS = 2
 
 
-class PDEBlock(FieldLayer):
+class PDEBlock(Exportable, FieldLayer):
     """N steps of a time integrator at constant width, with weights stacked in time.
 
     A subclass names the integrator and whether its right-hand side is the symmetric layer; it is a dozen lines.
@@ -108,7 +109,7 @@ class PDEBlock(FieldLayer):
             kernel_constraint=kernel_constraint,
             **layer_kwargs,
         )
-        self._plain, self._constant_step_size = False, None
+        self._constant_step_size = None
         self.steps = arguments.check_positive_integer("steps", steps)
         self.step_size = self._check_step_size(step_size)
         self.max_step_size = arguments.check_positive("max_step_size", max_step_size)
@@ -224,15 +225,13 @@ class PDEBlock(FieldLayer):
 
     @contextlib.contextmanager
     def plain_operations(self):
-        """Make calls leave the gradient to TensorFlow: a SavedModel cannot hold those written by hand inside a loop.
-
-        An automatic step size is the constant that the weights have now.
-        """
-        self._plain, self._constant_step_size = True, float(self.current_step_size())
+        """Make calls leave the gradient to TensorFlow, and an automatic step size the constant that it is now."""
+        self._constant_step_size = float(self.current_step_size())
         try:
-            yield
+            with super().plain_operations():
+                yield
         finally:
-            self._plain, self._constant_step_size = False, None
+            self._constant_step_size = None
 
     def current_step_size(self, theta: dict | None = None):
         """Return h of the next call: `step_size`, or with "auto" a scalar tensor, computed from the current weights.

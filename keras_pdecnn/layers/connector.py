@@ -7,14 +7,15 @@ from keras import ops
 
 from keras_pdecnn import arguments
 from keras_pdecnn.layers.batch_normalization import BatchNormalization
-from keras_pdecnn.ops.gradients import convolve
+from keras_pdecnn.layers.plain import Exportable
+from keras_pdecnn.ops import convolution, gradients
 from keras_pdecnn.ops.norms import norm_bound
 
 TOLERANCE, SQUARINGS = 0.02, 4  # kernels are few and small here, so that a tight bound is cheap
 
 
 @keras.saving.register_keras_serializable(package="keras_pdecnn")
-class Connector(keras.layers.Layer):
+class Connector(Exportable, keras.layers.Layer):
     """Convolution without bias, batch normalisation, ReLU and average pooling.
 
     y -> pool(relu(BN(K y))),   (batch, *space, c) -> (batch, *(space // pool_size), filters)
@@ -105,6 +106,7 @@ class Connector(keras.layers.Layer):
         self.input_spec = keras.layers.InputSpec(ndim=rank + 2, axes={-1: input_shape[-1]})
 
     def call(self, y, training=None):
+        convolve = convolution.convolve if self._plain else gradients.convolve
         if self.provable:
             y = space_to_depth(y, self.pool_size)
             return ops.relu(convolve(y, ops.cast(self._normalized_kernel(), self.compute_dtype)) + self.bias)

@@ -2,10 +2,10 @@
 
 import math
 import os
-import zipfile
 
 import numpy as np
 
+from keras_pdecnn import archives
 from keras_pdecnn.data.memory import check_memory
 from keras_pdecnn.data.sources.raw import Raw
 
@@ -20,7 +20,8 @@ def read(path):
     if not os.path.isfile(path):
         raise ValueError(f"There is no such file. Received: source={path!r}")
     try:
-        headers = _headers(path)
+        with archives.open_archive(path) as archive:
+            headers = archives.read_headers(archive)
     except Exception as error:  # a damaged archive raises a dozen types
         raise ValueError(f"Not a readable .npz file ({error}). Received: source={path!r}") from error
     missing = [key for key in _KEYS if key not in headers]
@@ -36,8 +37,8 @@ def read(path):
     needed = sum(math.prod(headers[key][0]) * headers[key][1].itemsize for key in keys)
     check_memory(needed, path)
     try:
-        with np.load(path, allow_pickle=False) as archive:
-            arrays = {key: archive[key] for key in keys}
+        with archives.open_archive(path) as archive:
+            arrays = {key: archives.read_array(archive, key) for key in keys}
     except Exception as error:
         raise ValueError(f"Not a readable .npz file ({error}). Received: source={path!r}") from error
     names = arrays.pop("class_names", None)
@@ -50,18 +51,3 @@ def read(path):
         names = tuple(np.char.decode(names, "utf-8").tolist() if names.dtype.kind == "S" else names.tolist())
     name = os.path.splitext(os.path.basename(path))[0]
     return Raw(name, path, class_names=names, **arrays)
-
-
-def _headers(path):
-    """Returns `{key: (shape, dtype)}` of the arrays of an archive, without their data."""
-    readers = {(1, 0): np.lib.format.read_array_header_1_0, (2, 0): np.lib.format.read_array_header_2_0}
-    headers = {}
-    with zipfile.ZipFile(path) as archive:
-        for member in archive.namelist():
-            with archive.open(member) as file:
-                version = np.lib.format.read_magic(file)
-                if version not in readers:
-                    raise ValueError(f"{member} has the .npy format {version}")
-                shape, _, dtype = readers[version](file)
-            headers[member.removesuffix(".npy")] = shape, dtype
-    return headers

@@ -38,7 +38,9 @@ def repeat(count: int, body, carry, until=None):
 
 def at(theta: dict, j) -> dict:
     """Return the weights at time t_j."""
-    return {name: weight[j] for name, weight in theta.items()}
+    # As rows of a matrix: LiteRT slices at most five axes, and kernels in three dimensions have seven.
+    rows = {name: tf.reshape(weight, [weight.shape[0], -1])[j] for name, weight in theta.items()}
+    return {name: tf.reshape(row, theta[name].shape[1:]) for name, row in rows.items()}
 
 
 def series(theta: dict):

@@ -1,0 +1,49 @@
+"""The command `keras-pdecnn export`."""
+
+from __future__ import annotations
+
+import pathlib
+
+import click
+
+from keras_pdecnn.cli.settings import WrongInput
+
+_DEFAULTS = {"savedmodel": "savedmodel", "litert": "model.tflite", "onnx": "model.onnx"}
+
+
+@click.command()
+@click.argument("run", type=click.Path(path_type=pathlib.Path))
+@click.option(
+    "--format",
+    "kind",
+    type=click.Choice(tuple(_DEFAULTS)),
+    default="savedmodel",
+    show_default=True,
+    help="savedmodel: TensorFlow and TensorFlow Serving; litert: LiteRT (.tflite); onnx: ONNX Runtime.",
+)
+@click.option(
+    "--output",
+    type=click.Path(path_type=pathlib.Path),
+    help="Folder of the versions of a SavedModel, or file that must not exist yet. "
+    f"Default: {', '.join(_DEFAULTS.values())} in the run folder.",
+)
+def export(run, kind, output):
+    """Export the network of the folder RUN for use without this package.
+
+    It takes raw pixel values ("image"; "signal" or "video") and returns "probabilities" and "class". A SavedModel is
+    written as the next version, NAME/1, NAME/2, …, has the signature serving_bytes for encoded images and also returns
+    "label".
+    """
+    from keras_pdecnn.export import FORMATS
+    from keras_pdecnn.runs import RunFolder
+
+    folder = RunFolder(run)
+    recipe, info = folder.read_config()
+    if recipe.loss == "regression":
+        raise WrongInput(f"A network of scores has no probabilities to export. Received: loss={recipe.loss!r}")
+    model = folder.load_model(compile=False)
+    try:
+        path = FORMATS[kind](model, output or folder.path / _DEFAULTS[kind], info.class_names)
+    except OSError as error:
+        raise WrongInput(f"The export cannot be written ({error}). Received: {str(output or run)!r}") from error
+    click.echo(f"Exported: {path}")

@@ -1,0 +1,90 @@
+"""The command `keras-pdecnn predict`."""
+
+from __future__ import annotations
+
+import csv
+import dataclasses
+import io
+import json
+import pathlib
+
+import click
+
+from keras_pdecnn.cli.settings import one_line
+
+
+@click.command()
+@click.argument("model", type=click.Path(path_type=pathlib.Path))
+@click.argument("files", nargs=-1, required=True, metavar="FILE...")
+@click.option(
+    "--format",
+    "kind",
+    type=click.Choice(("table", "json", "csv")),
+    default="table",
+    show_default=True,
+    help="How to print the predictions.",
+)
+@click.option(
+    "--sampling-rate",
+    type=click.IntRange(1, 384_000),
+    help="Samples per second that the network was trained on; .wav files with another rate are resampled. "
+    "Default: samples as they are.",
+)
+def predict(model, files, kind, sampling_rate):
+    """Print the class that the network MODEL sees in each FILE, and its probability.
+
+    For a network trained with --loss regression it is the score of the class, which is no probability; 1 is a perfect
+    fit.
+
+    MODEL is a run folder, a .keras file or an exported SavedModel. A FILE is an image, a .wav file for a network of
+    signals, an .npz file with examples under x or x_test, or a folder of such files. A file that cannot be read is
+    reported, and the others are predicted: exit code 1 then, 2 if none can be read.
+    """
+    from keras_pdecnn import inference
+
+    classifier = inference.load(model)
+    rows, unreadable = [], []
+    for outcome in inference.predict(classifier, inference.find(files), sampling_rate):
+        if isinstance(outcome, inference.Unreadable):
+            click.echo(f"{outcome.file}: {one_line(outcome.reason)}", err=True)
+            unreadable.append(outcome)
+        else:
+            rows.append(outcome)
+    if rows or kind == "json":
+        click.echo(_WRITERS[kind](rows, unreadable, classifier.quantity), nl=False)
+    if unreadable:
+        raise click.exceptions.Exit(1 if rows else 2)
+
+
+def _to_json(rows, unreadable, quantity: str) -> str:
+    """Return JSON that says which files are missing from it."""
+    content = {
+        "predictions": [_fields(row, quantity) for row in rows],
+        "unreadable": [{"file": entry.file, "reason": one_line(entry.reason)} for entry in unreadable],
+    }
+    return json.dumps(content, indent=2) + "\n"
+
+
+def _to_csv(rows, _, quantity: str) -> str:
+    text = io.StringIO()
+    writer = csv.DictWriter(text, ("file", "index", "class", "label", quantity), lineterminator="\n")
+    writer.writeheader()
+    writer.writerows(_fields(row, quantity) for row in rows)
+    return text.getvalue()
+
+
+def _to_table(rows, _, quantity: str) -> str:
+    cells = [("file", "class", f"{quantity:>11}")]
+    for row in rows:
+        name = row.file if row.index is None else f"{row.file}[{row.index}]"
+        cells.append((name, row.label, f"{row.output:11.4f}"))
+    widths = [max(len(entry[i]) for entry in cells) for i in (0, 1)]
+    return "".join(f"{name:<{widths[0]}}  {label:<{widths[1]}}  {value}\n" for name, label, value in cells)
+
+
+def _fields(row, quantity: str) -> dict:
+    names = {"class_index": "class", "output": quantity}
+    return {names.get(name, name): value for name, value in dataclasses.asdict(row).items()}
+
+
+_WRITERS = {"table": _to_table, "json": _to_json, "csv": _to_csv}

@@ -1,0 +1,81 @@
+"""Reading sound with Python's own wave module."""
+
+import math
+import os
+import wave
+
+import numpy as np
+
+from keras_pdecnn import archives
+
+_MAX_RATE = 384_000  # samples per second; the filter that resamples grows with it
+_MAX_BYTES = 2**28
+
+
+def read_sound(path, shape, sampling_rate=None):
+    """Reads a .wav file into the shape a model takes.
+
+    Samples of 8, 16, 24 or 32 bits are brought to the range of 16 bits, -32768..32767. For a model with one channel
+    all channels are averaged; otherwise their number must agree. What is too long is cut at its end and what is
+    too short is followed by zeros, as `load(..., size=length)` does.
+
+    Args:
+        path: An uncompressed .wav file (PCM).
+        shape: `(length, channels)`; length may be None, for all samples.
+        sampling_rate: Samples per second that the model was trained at; a file with another rate is resampled.
+            Default None: the samples are taken as they are.
+
+    Returns:
+        A float32 array of that shape.
+
+    Raises:
+        ValueError: if the file cannot be read, is damaged or longer than 256 MiB, has other channels or no samples.
+    """
+    length, channels = shape
+    try:
+        archives.check_file(path)
+        x, rate = _read(path)
+        if sampling_rate is not None and rate != sampling_rate:
+            x = _resample(x, rate, sampling_rate)
+    except Exception as error:  # a damaged file raises several types
+        reason = str(error) or type(error).__name__
+        raise ValueError(f"Not a readable .wav file ({reason}). Received: {os.fspath(path)!r}") from error
+    if channels == 1:
+        x = x.mean(axis=1, keepdims=True)
+    if x.shape[1] != channels:
+        raise ValueError(
+            f"The model takes sound of {channels} channels. Received: {os.fspath(path)!r} with {x.shape[1]} channels"
+        )
+    if length is not None:
+        x = np.pad(x[:length], ((0, max(0, length - len(x))), (0, 0)))
+    return x.astype(np.float32)
+
+
+def _read(path):
+    """Returns the samples of a file, shape (length, channels), in the range of 16 bits, and its sampling rate."""
+    with wave.open(os.fspath(path), "rb") as file:
+        channels, width, rate, length = file.getparams()[:4]
+        size = length * channels * width
+        if not length:
+            raise ValueError("it has no samples")
+        if size > min(os.path.getsize(path), _MAX_BYTES):
+            raise ValueError(f"its header declares {size:,} bytes of samples, the file has {os.path.getsize(path):,}")
+        if not 0 < rate <= _MAX_RATE:
+            raise ValueError(f"its header declares {rate:,} samples per second")
+        raw = file.readframes(length)
+    if len(raw) != size:
+        raise ValueError(f"its header declares {size:,} bytes of samples, and {len(raw):,} follow")
+    bytes_ = np.frombuffer(raw, np.uint8).reshape(length, channels, width)
+    if width == 1:  # the only width without a sign
+        return (bytes_[..., 0].astype(np.float64) - 128) * 256, rate
+    # Little-endian numbers of `width` bytes are the upper bytes of four.
+    wide = np.zeros((length, channels, 4), np.uint8)
+    wide[..., 4 - width :] = bytes_
+    return wide.view("<i4")[..., 0] / 2.0**16, rate
+
+
+def _resample(x, rate, wanted):
+    from scipy.signal import resample_poly
+
+    common = math.gcd(rate, wanted)
+    return resample_poly(x, wanted // common, rate // common, axis=0)

@@ -1,0 +1,12 @@
+"""Trained networks for use without this package: SavedModel, LiteRT and ONNX."""
+
+from __future__ import annotations
+
+from keras_pdecnn.export.litert import litert
+from keras_pdecnn.export.onnx import onnx
+from keras_pdecnn.export.saved_model import savedmodel
+
+FORMATS = {"savedmodel": savedmodel, "litert": litert, "onnx": onnx}
+"""The functions by the name of their format."""
+
+__all__ = ["FORMATS", "litert", "onnx", "savedmodel"]

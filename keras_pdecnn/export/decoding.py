@@ -1,0 +1,39 @@
+"""Decoding images inside an exported graph, as `data.read_image` decodes files."""
+
+from __future__ import annotations
+
+import tensorflow as tf
+
+
+def decode(contents, shape) -> tf.Tensor:
+    """Decode encoded images to the raw pixels that a network takes.
+
+    Transparency is ignored, 16 bits are reduced to 8, colours become gray by the weights of ITU-R 601 as in Pillow.
+    Another size than the network's is resized, bilinear and with antialiasing when it shrinks.
+
+    Args:
+        contents: Strings, shape (n,): PNG, JPEG, GIF (first frame) or BMP.
+        shape: (height, width, channels), 1 or 3 channels; height and width may be None.
+
+    Returns:
+        float32 of whole numbers 0 … 255, shape (n, height, width, channels).
+    """
+    spec = tf.TensorSpec(shape, tf.float32)
+    return tf.map_fn(lambda content: _decode_one(content, shape), contents, fn_output_signature=spec)
+
+
+def _decode_one(content, shape):
+    height, width, channels = shape
+    pixels = tf.cond(
+        tf.io.is_jpeg(content),
+        lambda: tf.io.decode_jpeg(content, channels=3, dct_method="INTEGER_ACCURATE"),
+        lambda: tf.io.decode_image(content, channels=3, expand_animations=False),
+    )
+    pixels.set_shape((None, None, 3))
+    if channels == 1:
+        weights = tf.constant([19595, 38470, 7471])
+        pixels = (tf.reduce_sum(tf.cast(pixels, tf.int32) * weights, axis=-1, keepdims=True) + 2**15) // 2**16
+    pixels = tf.cast(pixels, tf.float32)
+    if height is not None and width is not None:
+        pixels = tf.round(tf.image.resize(pixels, (height, width), antialias=True))
+    return tf.ensure_shape(pixels, shape)

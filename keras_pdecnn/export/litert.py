@@ -1,0 +1,50 @@
+"""LiteRT, formerly TensorFlow Lite."""
+
+from __future__ import annotations
+
+import pathlib
+import tempfile
+import zipfile
+
+import keras
+import tensorflow as tf
+
+from keras_pdecnn.export import network
+
+
+def litert(model: keras.Model, path, class_names=None) -> pathlib.Path:
+    """Export a classifier for LiteRT, in float32 and in LiteRT's own operations alone.
+
+    The signature `serving_default` has the input `image` (or `signal`, `video`) of raw float32 values and the outputs
+    `probabilities` and `class`. The class names are a file classes.txt inside, one per line, where LiteRT's metadata
+    have such files: `zipfile.ZipFile(path).read("classes.txt")`.
+
+    Args:
+        model: See `savedmodel`; of a model in mixed precision a copy in float32 is exported.
+        path: File that ends in .tflite; it must not exist yet.
+        class_names: One name per class; default their numbers.
+
+    Returns:
+        The path.
+
+    Raises:
+        ValueError: If the model cannot be exported (see `savedmodel`), or the path is taken.
+    """
+    path = network.check_vacant(path, ".tflite")
+    network.check_model(model)
+    names = network.check_names(class_names, model)
+    model = network.in_float32(model)
+    path.parent.mkdir(parents=True, exist_ok=True)
+    with tempfile.TemporaryDirectory(prefix=".part-", dir=path.parent) as folder, network.plain_operations(model):
+        part = pathlib.Path(folder, path.name)
+        network.named(model).export(
+            part,
+            format="litert",
+            verbose=False,
+            # Keras would also allow operations of TensorFlow, which the plain runtime does not have.
+            target_spec={"supported_ops": [tf.lite.OpsSet.TFLITE_BUILTINS]},
+        )
+        with zipfile.ZipFile(part, "a") as archive:
+            archive.writestr("classes.txt", "".join(f"{name}\n" for name in names))
+        part.rename(path)
+    return path

@@ -1,0 +1,52 @@
+"""ONNX, through tf2onnx."""
+
+from __future__ import annotations
+
+import importlib.util
+import json
+import pathlib
+import tempfile
+
+import keras
+
+from keras_pdecnn.export import network
+
+_NEEDED = ("tf2onnx", "onnx")
+
+
+def onnx(model: keras.Model, path, class_names=None) -> pathlib.Path:
+    """Export a classifier as ONNX, in float32; it needs the extra `keras-pdecnn[onnx]`.
+
+    Input `image` (or `signal`, `video`) of raw float32 values, outputs `probabilities` and `class`. The class names are
+    the entry `class_names` of the metadata, a JSON list.
+
+    Args:
+        model: See `savedmodel`; of a model in mixed precision a copy in float32 is exported.
+        path: File that ends in .onnx; it must not exist yet.
+        class_names: One name per class; default their numbers.
+
+    Returns:
+        The path.
+
+    Raises:
+        ValueError: If the model cannot be exported (see `savedmodel`), the path is taken, or the extra is missing.
+    """
+    path = network.check_vacant(path, ".onnx")
+    name = network.check_model(model)
+    names = network.check_names(class_names, model)
+    missing = [module for module in _NEEDED if importlib.util.find_spec(module) is None]
+    if missing:
+        raise ValueError(f"ONNX needs keras-pdecnn[onnx]. Received: no module {', '.join(missing)}")
+    import onnx as library
+
+    model = network.in_float32(model)
+    path.parent.mkdir(parents=True, exist_ok=True)
+    with tempfile.TemporaryDirectory(prefix=".part-", dir=path.parent) as folder, network.plain_operations(model):
+        part = pathlib.Path(folder, path.name)
+        spec = keras.InputSpec(shape=(None, *model.input_shape[1:]), dtype="float32", name=name)
+        network.named(model).export(str(part), format="onnx", verbose=False, input_signature=[spec])
+        graph = library.load(part)
+        library.helper.set_model_props(graph, {"class_names": json.dumps(names)})
+        library.save(graph, part)
+        part.rename(path)
+    return path

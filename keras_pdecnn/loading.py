@@ -1,0 +1,163 @@
+"""Loading models from .keras files that may be damaged or hostile.
+
+A .keras file is a zip archive of a configuration and of weights. It is examined before Keras sees it: the checksums of
+its members, which Keras does not always compare; the classes that the configuration names, against a list; and the
+weights that the network would have, against those that are stored.
+"""
+
+from __future__ import annotations
+
+import io
+import json
+import math
+import os
+import threading
+
+import h5py
+import keras
+import tensorflow as tf
+
+import keras_pdecnn.models  # noqa: F401  registers what the files refer to
+from keras_pdecnn import archives
+
+_CONFIG, _METADATA, _WEIGHTS = "config.json", "metadata.json", "model.weights.h5"
+_LARGEST = {_METADATA: 2**20, _CONFIG: 2**24, _WEIGHTS: 2**33}
+_EXPANSION = 100  # weights hardly compress; Keras stores them as they are
+
+# Layers of Keras that only compute. Others hold code (Lambda), other models (TFSMLayer) or read files (StringLookup).
+_LAYERS = {
+    *("InputLayer", "Identity", "Activation", "Dense", "BatchNormalization", "LayerNormalization"),
+    *("GroupNormalization", "UnitNormalization", "Normalization", "Rescaling", "Dropout", "GaussianNoise"),
+    *("Flatten", "Reshape", "Permute", "Add", "Subtract", "Multiply", "Average", "Maximum", "Minimum", "Concatenate"),
+    *("ReLU", "LeakyReLU", "PReLU", "ELU", "Softmax"),
+    *(f"{name}{rank}D" for rank in (1, 2, 3) for name in ("Conv", "DepthwiseConv", "AveragePooling", "MaxPooling")),
+    *(f"{name}{rank}D" for rank in (1, 2, 3) for name in ("GlobalAveragePooling", "GlobalMaxPooling")),
+    *(f"{name}{rank}D" for rank in (1, 2, 3) for name in ("SpatialDropout", "ZeroPadding", "Cropping")),
+}
+_CLASSES = {
+    "keras.layers": _LAYERS,
+    "keras": {"DTypePolicy", "Model", "Sequential"},
+    "keras.src.models.functional": {"Functional"},
+}
+# None of these modules has a class that holds code or touches a file. Functions are named in them as well.
+_MODULES = {
+    *("keras.activations", "keras.constraints", "keras.dtype_policies", "keras.initializers", "keras.losses"),
+    *("keras.metrics", "keras.optimizers", "keras.optimizers.schedules", "keras.regularizers"),
+}
+_OWN = "keras_pdecnn"
+
+
+def load_model(path, compile: bool = True) -> keras.Model:
+    """Load a .keras file in Keras's safe mode, after its content was found to be harmless and whole.
+
+    Args:
+        path: Path of the file.
+        compile: Whether the optimiser and the loss are loaded too; default True.
+
+    Returns:
+        The model.
+
+    Raises:
+        ValueError: If there is no such file, it is damaged, it names a class that is not of this package or among the
+            plain ones of Keras (nothing of the file has been run then), or its weights are not those of its network.
+
+    Example:
+        >>> load_model("runs/digits/model.keras").output_shape
+        (None, 10)
+    """
+    path = os.fspath(path)
+    try:
+        with archives.open_archive(path) as archive:
+            text, weights = _read(archive)
+        check_config(json.loads(text))
+        _check_weights(weights)
+        _check_size(json.loads(text), len(weights))
+        return keras.saving.load_model(path, compile=compile, safe_mode=True)
+    except Exception as error:  # a damaged archive raises a dozen types
+        reason = str(error).strip().partition("\n")[0] or type(error).__name__
+        raise ValueError(f"Not a readable model ({reason}). Received: {path!r}") from error
+
+
+def check_config(config):
+    """Raise ValueError if the configuration of a model names an object that is not known to be harmless.
+
+    Args:
+        config: The content of config.json: nested dicts and lists.
+    """
+    if isinstance(config, list):
+        for entry in config:
+            check_config(entry)
+    elif isinstance(config, dict):
+        if ("class_name" in config or "module" in config) and not _is_known(config):
+            name = config["config"] if config.get("class_name") == "function" else config.get("class_name")
+            raise ValueError(
+                f"it refers to {config.get('module')}.{name}, which is neither of {_OWN} nor a plain object of Keras"
+            )
+        for entry in config.values():
+            check_config(entry)
+
+
+def _is_known(config: dict) -> bool:
+    """Return whether a serialised object is of this package or a plain one of Keras."""
+    module, name, registered = (config.get(key) for key in ("module", "class_name", "registered_name"))
+    if name == "__keras_tensor__":  # a shape, a type and a place in the network
+        return True
+    if name == "function":
+        name = config.get("config")
+    # Keras looks for the registered name first.
+    if not (isinstance(module, str) and isinstance(name, str) and registered in (None, name, f"{_OWN}>{name}")):
+        return False
+    if config["class_name"] == "function":
+        return module == "builtins" or module in _MODULES
+    if module.split(".")[0] == _OWN:
+        return registered == f"{_OWN}>{name}" and registered in keras.saving.get_custom_objects()
+    return module in _MODULES or name in _CLASSES.get(module, ())
+
+
+def _read(archive) -> tuple[bytes, bytes]:
+    """Return the configuration and the weights; raise an exception if something is damaged, missing or too large."""
+    stored = archive.getinfo(_WEIGHTS).compress_size
+    archives.verify(archive, {**_LARGEST, _WEIGHTS: min(_LARGEST[_WEIGHTS], _EXPANSION * stored)})
+    return archive.read(_CONFIG), archive.read(_WEIGHTS)
+
+
+def _check_weights(weights: bytes):
+    """Raise ValueError if an array of an HDF5 file declares to be larger than the file."""
+    declared = []
+
+    def visit(name, item):
+        if isinstance(item, h5py.Dataset):
+            declared.append(item.nbytes)
+            if item.dtype.kind not in "fiubV":
+                raise ValueError(f"{_WEIGHTS} holds {name} of type {item.dtype}")
+
+    with h5py.File(io.BytesIO(weights), "r") as file:
+        file.visititems(visit)
+    if sum(declared) > len(weights):
+        raise ValueError(f"{_WEIGHTS} of {len(weights):,} bytes declares arrays of {sum(declared):,} bytes")
+
+
+def _check_size(config: dict, stored: int):
+    """Raise ValueError if the network has more bytes of weights than are stored.
+
+    It is built without its weights, in a thread, whose end takes along what Keras notes of them.
+    """
+    outcome = []
+
+    def build():
+        try:
+            with keras.StatelessScope(initialize_variables=False):
+                model = keras.saving.deserialize_keras_object({**config, "compile_config": None}, safe_mode=True)
+                if not isinstance(model, keras.Model):
+                    raise ValueError(f"it is no model but a {type(model).__name__}")
+                outcome.append(sum(math.prod(v.shape) * tf.as_dtype(v.dtype).size for v in model.variables))
+        except Exception as error:
+            outcome.append(error)
+
+    thread = threading.Thread(target=build)
+    thread.start()
+    thread.join()
+    if isinstance(outcome[0], Exception):
+        raise outcome[0]
+    if outcome[0] > stored:
+        raise ValueError(f"its network has {outcome[0]:,} bytes of weights, of which {stored:,} can be stored")

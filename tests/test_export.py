@@ -1,0 +1,320 @@
+"""Exported models against the Keras models they come from: SavedModel, LiteRT and ONNX."""
+
+import io
+import json
+import os
+import subprocess
+import sys
+import zipfile
+
+import keras
+import numpy as np
+import pytest
+import tensorflow as tf
+from PIL import Image
+
+from keras_pdecnn import data, export, inference, layers, models
+from keras_pdecnn.export import network
+from keras_pdecnn.export.decoding import decode
+
+# Each network, rank, policy and way to take the gradient, and loops (more than four steps) as well as single steps.
+CASES = {
+    "hamiltonian": ((8, 8), "float32", "reversible", 6),
+    "second_order": ((4, 6, 5), "mixed_bfloat16", "checkpointed", 5),
+    "parabolic": ((9,), "mixed_float16", "stored", 2),
+    "residual": ((None, None), "float32", "checkpointed", 2),
+}
+NAMES = ("null", "één", "two words")
+
+
+def gap(a, b):
+    return np.max(np.abs(np.asarray(a, "float64") - np.asarray(b, "float64")))
+
+
+def build(architecture, space, policy="float32", backprop=None, steps=2, **settings):
+    keras.config.set_dtype_policy(policy)
+    settings = {"classes": 3, "widths": (4, 6), "activation": "tanh", "backprop": backprop, **settings}
+    model = models.ARCHITECTURES[architecture]((*space, 3), steps=steps, step_size=0.2, **settings)
+    keras.config.set_dtype_policy("float32")
+    # Moving statistics that are not those of the start.
+    rng = np.random.default_rng(1)
+    for weight in model.non_trainable_variables:
+        weight.assign(rng.uniform(0.5, 1.5, weight.shape) - (weight.name == "moving_mean"))
+    return model
+
+
+def examples(model, count=3):
+    shape = (n or 7 for n in model.input_shape[1:-1])
+    return np.random.default_rng(0).uniform(0, 255, (count, *shape, 3)).astype("float32")
+
+
+def gradient(call, x):
+    x = tf.constant(x)
+    with tf.GradientTape() as tape:
+        tape.watch(x)
+        second = call(x)[:, 1]
+    return tape.gradient(second, x)
+
+
+@pytest.fixture(scope="module")
+def networks():
+    keras.utils.set_random_seed(7)
+    return {name: build(name, *settings) for name, settings in CASES.items()}
+
+
+@pytest.fixture(scope="module")
+def folder(networks, tmp_path_factory):
+    """Return a folder with the SavedModel of every network."""
+    path = tmp_path_factory.mktemp("exported")
+    for name, model in networks.items():
+        assert export.savedmodel(model, path / name, NAMES) == path / name / "1"
+    return path
+
+
+# SavedModel.
+
+WITHOUT_KERAS = """
+import importlib.abc, importlib.machinery, sys
+class Refuse(importlib.abc.MetaPathFinder, importlib.abc.Loader):
+    def find_spec(self, name, path=None, target=None):  # TensorFlow asks where Keras is, without importing it
+        known = name.split(".")[0] in ("keras", "keras_pdecnn", "tf_keras")
+        return importlib.machinery.ModuleSpec(name, self) if known else None
+    def create_module(self, spec):
+        raise ImportError(spec.name)
+sys.meta_path.insert(0, Refuse())
+import numpy as np, tensorflow as tf
+results = {}
+for name, kind in (pair.split("=") for pair in sys.argv[1:]):
+    model = tf.saved_model.load(f"{name}/1")
+    serve = model.signatures["serving_default"]
+    x = tf.constant(np.load(f"{name}.npy"))
+    with tf.GradientTape() as tape:
+        tape.watch(x)
+        outputs = serve(**{kind: x})
+        second = outputs["probabilities"][:, 1]
+    results |= {f"{name}/{key}": value.numpy() for key, value in outputs.items() if key != "label"}
+    results[f"{name}/label"] = np.char.decode(outputs["label"].numpy().astype(bytes), "utf-8")
+    results[f"{name}/gradient"] = tape.gradient(second, x).numpy()
+    results[f"{name}/one"] = serve(**{kind: x[:1]})["probabilities"].numpy()
+assert not [name for name in sys.modules if name.split(".")[0] in ("keras", "keras_pdecnn")]
+np.savez("results.npz", **results)
+"""
+
+
+@pytest.mark.slow
+def test_a_process_without_keras_gets_the_same_values_and_gradients(networks, folder):
+    kinds = {name: network.INPUTS[len(model.input_shape) - 2] for name, model in networks.items()}
+    for name, model in networks.items():
+        np.save(folder / f"{name}.npy", examples(model))
+    command = [sys.executable, "-c", WITHOUT_KERAS, *(f"{name}={kind}" for name, kind in kinds.items())]
+    run = subprocess.run(command, cwd=folder, capture_output=True, text=True, timeout=240, check=False)
+    assert run.returncode == 0, run.stderr
+    assert "custom gradient" not in run.stderr
+    results = np.load(folder / "results.npz")
+    for name, model in networks.items():
+        x = examples(model)
+        expected, slope = np.asarray(model(x)), gradient(model, x)
+        mixed = CASES[name][1] != "float32"
+        assert gap(results[f"{name}/probabilities"], expected) < (5e-3 if mixed else 1e-6)
+        assert gap(results[f"{name}/one"], expected[:1]) < (5e-3 if mixed else 1e-6)
+        np.testing.assert_array_equal(results[f"{name}/class"], results[f"{name}/probabilities"].argmax(-1))
+        assert results[f"{name}/class"].dtype == np.int64
+        assert list(results[f"{name}/label"]) == [NAMES[i] for i in results[f"{name}/class"]]
+        assert np.linalg.norm(slope) > 0
+        assert np.linalg.norm(results[f"{name}/gradient"] - slope) < (0.1 if mixed else 1e-4) * np.linalg.norm(slope)
+
+
+@pytest.mark.slow
+def test_saved_model_cli(networks, folder, tmp_path):
+    x = examples(networks["hamiltonian"])
+    np.save(tmp_path / "x.npy", x)
+    command = [sys.executable, "-m", "tensorflow.python.tools.saved_model_cli", "run"]
+    command += ["--dir", folder / "hamiltonian" / "1", "--tag_set", "serve", "--signature_def", "serving_default"]
+    command += ["--inputs", f"image={tmp_path / 'x.npy'}", "--outdir", tmp_path]
+    run = subprocess.run(command, capture_output=True, text=True, timeout=240, check=False)
+    assert run.returncode == 0, run.stderr
+    expected = np.asarray(networks["hamiltonian"](x))
+    assert gap(np.load(tmp_path / "probabilities.npy"), expected) < 1e-6
+    np.testing.assert_array_equal(np.load(tmp_path / "class.npy"), expected.argmax(-1))
+
+
+def test_class_names_are_an_asset(folder):
+    assert (folder / "parabolic" / "1" / "assets" / "classes.txt").read_text("utf-8").splitlines() == list(NAMES)
+
+
+def test_images_of_any_size_and_number(networks, folder):
+    serve = tf.saved_model.load(str(folder / "residual" / "1")).signatures["serving_default"]
+    for shape in ((1, 1, 1, 3), (2, 5, 11, 3), (5, 16, 8, 3)):
+        x = np.random.default_rng(2).uniform(0, 255, shape).astype("float32")
+        assert gap(serve(image=tf.constant(x))["probabilities"], networks["residual"](x)) < 1e-6
+
+
+def encoded(array, kind, mode=None):
+    file = io.BytesIO()
+    Image.fromarray(array).convert(mode).save(file, kind) if mode else Image.fromarray(array).save(file, kind)
+    return file.getvalue()
+
+
+def test_encoded_images(networks, folder, tmp_path, rng):
+    serve = tf.saved_model.load(str(folder / "hamiltonian" / "1")).signatures["serving_bytes"]
+    small, large = (rng.integers(0, 255, (side, side, 3), dtype=np.uint8) for side in (8, 21))
+    contents = [encoded(small, "PNG"), encoded(small, "PNG", "RGBA"), encoded(small, "PNG", "L")]
+    contents += [encoded(large, "PNG"), encoded(large, "JPEG"), encoded(large, "BMP"), encoded(small, "GIF")]
+    outputs = serve(image_bytes=tf.constant(contents))["probabilities"]
+    for index, content in enumerate(contents):
+        (tmp_path / "image").write_bytes(content)
+        x = decode(tf.constant([content]), (8, 8, 3))
+        assert gap(outputs[index], networks["hamiltonian"](x)[0]) < 1e-6
+        # A resized pixel may be rounded otherwise.
+        assert gap(x[0], data.read_image(tmp_path / "image", (8, 8, 3))) <= (0 if index in (0, 1, 2, 6) else 1)
+    with pytest.raises(tf.errors.InvalidArgumentError):
+        serve(image_bytes=tf.constant([b"no image"]))
+
+
+def test_decoding_is_that_of_read_image(tmp_path, rng):
+    colours = rng.integers(0, 255, (6, 7, 3), dtype=np.uint8)
+    wide = rng.integers(0, 2**16, (6, 7)).astype(np.uint16)
+    modes = [(colours, mode) for mode in ("RGB", "RGBA", "L", "LA", "P")]
+    for array, mode in (*modes, (wide, None)):
+        content = encoded(array, "PNG", mode)
+        (tmp_path / "image.png").write_bytes(content)
+        for shape in ((6, 7, 1), (None, None, 3)):
+            read = data.read_image(tmp_path / "image.png", (6, 7, shape[-1]))
+            np.testing.assert_array_equal(decode(tf.constant([content]), shape)[0], read)
+
+
+def test_only_images_are_decoded(folder):
+    for name in ("second_order", "parabolic"):
+        assert list(tf.saved_model.load(str(folder / name / "1")).signatures) == ["serving_default"]
+
+
+def test_versions_are_never_overwritten(tmp_path):
+    model = build("parabolic", (9,), widths=(4,), steps=1)
+    (tmp_path / "name" / "7").mkdir(parents=True)
+    (tmp_path / "name" / "7" / "file").write_text("mine")
+    assert export.savedmodel(model, tmp_path / "name") == tmp_path / "name" / "8"
+    assert export.savedmodel(model, str(tmp_path / "name")) == tmp_path / "name" / "9"
+    assert sorted(os.listdir(tmp_path / "name")) == ["7", "8", "9"]
+    assert os.listdir(tmp_path / "name" / "7") == ["file"]
+    assert (tmp_path / "name" / "8" / "assets" / "classes.txt").read_text() == "0\n1\n2\n"
+
+
+def test_an_interrupted_export_leaves_nothing(tmp_path, monkeypatch):
+    def fail(*args, **kwargs):
+        raise OSError("disk full")
+
+    monkeypatch.setattr(tf.saved_model, "save", fail)
+    with pytest.raises(OSError, match="disk full"):
+        export.savedmodel(build("parabolic", (9,), widths=(4,), steps=1), tmp_path / "name")
+    assert os.listdir(tmp_path / "name") == []
+
+
+def test_logits_become_probabilities_and_the_model_is_left_as_it_was(tmp_path):
+    inputs = keras.Input((8, 8, 1))
+    block = layers.ParabolicBlock(2)
+    y = keras.layers.Flatten()(block(layers.Connector(4)(inputs)))
+    model = keras.Model(inputs, keras.layers.Dense(3)(y))
+    x = np.random.default_rng(0).uniform(0, 1, (2, 8, 8, 1)).astype("float32")
+    before = np.asarray(model(x))
+    path = export.savedmodel(model, tmp_path / "name")
+    serve = tf.saved_model.load(str(path)).signatures["serving_default"]
+    assert gap(serve(image=tf.constant(x))["probabilities"], tf.nn.softmax(before)) < 1e-6
+    np.testing.assert_array_equal(model(x), before)
+    assert not block._plain
+
+
+# LiteRT and ONNX.
+
+
+def float32_twin(name, model):
+    space, _, backprop, steps = CASES[name]
+    twin = build(name, space, "float32", backprop, steps)
+    twin.set_weights(model.get_weights())
+    return twin
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("name", ["hamiltonian", "second_order"])
+def test_litert(networks, name, tmp_path):
+    interpreter = pytest.importorskip("ai_edge_litert.interpreter", reason="needs keras-pdecnn[litert]")
+    model = networks[name]
+    path = export.litert(model, tmp_path / "model.tflite", NAMES)
+    runner = interpreter.Interpreter(str(path)).get_signature_runner("serving_default")
+    kind = network.INPUTS[len(model.input_shape) - 2]
+    for x in (examples(model), examples(model, 1)):
+        outputs, expected = runner(**{kind: x}), np.asarray(float32_twin(name, model)(x))
+        assert gap(outputs["probabilities"], expected) < 1e-5
+        np.testing.assert_array_equal(outputs["class"], expected.argmax(-1))
+    assert zipfile.ZipFile(path).read("classes.txt").decode().splitlines() == list(NAMES)
+    assert os.listdir(tmp_path) == ["model.tflite"]
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("name", ["hamiltonian", "parabolic"])
+def test_onnx(networks, name, tmp_path):
+    pytest.importorskip("tf2onnx", reason="needs keras-pdecnn[onnx]")
+    runtime = pytest.importorskip("onnxruntime", reason="needs keras-pdecnn[onnx]")
+    model = networks[name]
+    session = runtime.InferenceSession(str(export.onnx(model, tmp_path / "model.onnx", NAMES)))
+    kind = network.INPUTS[len(model.input_shape) - 2]
+    for x in (examples(model), examples(model, 1)):
+        expected = np.asarray(float32_twin(name, model)(x))
+        probabilities, index = session.run(["probabilities", "class"], {kind: x})
+        assert gap(probabilities, expected) < 1e-5
+        np.testing.assert_array_equal(index, expected.argmax(-1))
+    assert json.loads(session.get_modelmeta().custom_metadata_map["class_names"]) == list(NAMES)
+    assert os.listdir(tmp_path) == ["model.onnx"]
+
+
+# What is refused.
+
+SUFFIXES = {export.litert: ".tflite", export.onnx: ".onnx"}
+
+
+@pytest.mark.parametrize("function", export.FORMATS.values(), ids=export.FORMATS)
+@pytest.mark.parametrize("names", [("a", "b"), ("a", "b", "c\nd"), ("a", "b", 3), ("a", "b", "")], ids=repr)
+def test_wrong_class_names(function, names, networks, tmp_path):
+    with pytest.raises(ValueError, match=r"one per class. Received: class_names="):
+        function(networks["parabolic"], tmp_path / f"x{SUFFIXES.get(function, '')}", names)
+    assert os.listdir(tmp_path) == []
+
+
+@pytest.mark.parametrize("function", SUFFIXES, ids=lambda function: function.__name__)
+def test_a_file_is_never_overwritten(function, networks, tmp_path):
+    path = tmp_path / f"x{SUFFIXES[function]}"
+    path.write_text("mine")
+    with pytest.raises(ValueError, match=r"must not exist yet. Received: "):
+        function(networks["parabolic"], path)
+    with pytest.raises(ValueError, match=r"must end in \.\w+. Received: "):
+        function(networks["parabolic"], tmp_path / "other")
+    assert path.read_text() == "mine"
+
+
+def test_what_is_no_classifier(tmp_path):
+    features = models.ParabolicCNN((8, 8, 1), widths=(4,), steps=1, include_top=False)
+    vectors = keras.Sequential([keras.Input((4,)), keras.layers.Dense(3)])
+    for model in (features, vectors):
+        with pytest.raises(ValueError, match=r"Only models of one signal, image or video"):
+            export.savedmodel(model, tmp_path)
+
+
+# Use by this package.
+
+
+def test_predict_with_an_exported_model(networks, folder):
+    x = np.random.default_rng(3).integers(0, 255, (70, 8, 8, 3), dtype=np.uint8)
+    for path in (folder / "hamiltonian", folder / "hamiltonian" / "1"):
+        classifier = inference.load(path)
+        assert (classifier.input_shape, classifier.class_names) == ((8, 8, 3), NAMES)
+        assert gap(classifier.outputs(x), networks["hamiltonian"](x)) < 1e-6
+    assert inference.load(folder / "residual").input_shape == (None, None, 3)
+
+
+def test_another_saved_model_is_refused(tmp_path, folder):
+    models.ParabolicCNN((8, 8, 1), classes=3, widths=(4,), steps=1).export(tmp_path / "keras", verbose=False)
+    (tmp_path / "damaged").mkdir()
+    content = (folder / "parabolic" / "1" / "saved_model.pb").read_bytes()
+    (tmp_path / "damaged" / "saved_model.pb").write_bytes(content[: len(content) // 2])
+    for name in ("keras", "damaged"):
+        with pytest.raises(ValueError, match=rf"Not an exported SavedModel.*Received: '.*{name}'"):
+            inference.load(tmp_path / name)
