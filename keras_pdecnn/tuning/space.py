@@ -26,8 +26,8 @@ class Space:
     Args:
         recipe: The recipe to start from.
         input_shape: (*space, channels) of an example.
-        settings: For each of `tuning_options.NAMES`: True, the default range; False, the recipe's value; a tuple (low, high); a
-            list of choices; or any other value, which is then fixed.
+        settings: For each of `tuning_options.NAMES`: True, the default range; False, the recipe's value; a tuple (low,
+            high); a list of choices; or any other value, which is then fixed.
         final_time: T = steps * step_size of every block, held fixed; None, step_size is its own setting.
 
     Raises:
