@@ -194,8 +194,7 @@ def any_case(draw):
     """Draw a legal layer or model, and replace some of its arguments, or the shape, by anything of the right type."""
     make, settings, shape = draw(legal_layers() | legal_models())
     known = set(inspect.signature(make).parameters) & set(ANYTHING)
-    if make in LAYERS:
-        known |= set(layer_settings(make, 1)[1])
+    known |= set(layer_settings(make, 1)[1] if make in LAYERS else block_settings(1, True))
     replaced = draw(st.lists(st.sampled_from(sorted(known)), min_size=1, max_size=3, unique=True))
     settings |= {name: draw(ANYTHING[name]) for name in replaced}
     if draw(st.integers(0, 3)) == 0:
