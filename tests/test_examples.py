@@ -34,9 +34,11 @@ def images(tmp_path):
 
 @pytest.mark.slow
 def test_digits(capsys):
-    load("digits", WIDTHS=(4,), STEPS=1, EPOCHS=1, BATCH=256).main()
-    rows = [line.split("|")[1].strip() for line in capsys.readouterr().out.splitlines()[2:]]
-    assert rows == list(pde.models.ARCHITECTURES)
+    load("digits", NETWORKS=("parabolic",), WIDTHS=(4,), STEPS=1, EPOCHS=1, BATCH=256).main()
+    *_, name, weights, accuracy, _, _ = capsys.readouterr().out.split("|")
+    assert name.strip() == "parabolic"
+    assert int(weights) > 0
+    assert 0 <= float(accuracy.split()[0]) <= 100
 
 
 @pytest.mark.slow
@@ -64,9 +66,9 @@ def test_memory_over_depth(capsys):
 
 @pytest.mark.slow
 def test_search_mirrored(tmp_path, capsys, two_devices):
-    example = load("search_mirrored", FOLDER=str(tmp_path / "search"), TRIALS=2, EPOCHS=1, STEPS=(1, 2), WIDTHS=[2, 4])
+    example = load("search_mirrored", FOLDER=str(tmp_path / "search"), TRIALS=1, EPOCHS=1, STEPS=1, WIDTHS=[2])
     example.main()
-    assert capsys.readouterr().out.count(" %  {") == 2
+    assert capsys.readouterr().out.count(" %  {") == 1
 
 
 @pytest.mark.slow

@@ -44,6 +44,13 @@ class PDEBlock(FieldLayer):
     Raises:
         ValueError: If an argument is outside its range, if "reversible" is asked of an integrator that cannot be run
             backwards, or if the input has not one to three space axes and a suitable number of channels.
+
+    Example:
+        >>> class HeatBlock(PDEBlock):
+        ...     integrator = keras_pdecnn.ops.forward_euler
+        ...
+        >>> HeatBlock(steps=3).backprop
+        'stored'
     """
 
     integrator: Integrator
