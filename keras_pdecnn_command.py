@@ -1,7 +1,9 @@
-"""Start of the command `keras-pdecnn`: outside the package, to quieten TensorFlow before the package imports it."""
+"""Start of the command `keras-pdecnn`: it answers without TensorFlow where it can, and quietens it where it cannot."""
 
 import contextlib
+import importlib.util
 import os
+import sys
 
 
 @contextlib.contextmanager
@@ -21,10 +23,21 @@ def quiet():
 
 
 def main():
-    """Run the command line."""
-    with quiet():
-        from keras_pdecnn.cli import main as command
-    command(prog_name="keras-pdecnn")
+    """Run the command line.
+
+    Importing the package takes TensorFlow's seconds. So it is entered into `sys.modules` without being run, which
+    suffices to import its command line; it is run as soon as all options have been read and a command is to start.
+    """
+    spec = importlib.util.find_spec("keras_pdecnn")
+    package = sys.modules[spec.name] = importlib.util.module_from_spec(spec)
+
+    def run_package():
+        with quiet():
+            spec.loader.exec_module(package)
+
+    from keras_pdecnn.cli import main as command
+
+    command(prog_name="keras-pdecnn", obj=run_package)
 
 
 if __name__ == "__main__":

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
-import math
 import numbers
+
+LARGEST = float.fromhex("0x1.fffffep+127")  # of float32
+FLOATING = ("float16", "bfloat16", "float32", "float64")
 
 
 def check_positive_integer(name: str, value) -> int:
@@ -94,6 +96,19 @@ def look_up(name: str, get, identifier, required: bool = False):
         raise ValueError(message) from error
 
 
+def check_layer_kwargs(kwargs: dict) -> dict:
+    """Return the keyword arguments of a Keras layer if `dtype`, where it is given, is a policy of floating type."""
+    import keras
+
+    if (dtype := kwargs.get("dtype")) is not None:
+        policy = look_up("dtype", keras.dtype_policies.get, dtype)
+        if policy.variable_dtype not in FLOATING:
+            raise ValueError(
+                f"dtype must be a policy whose weights are {', '.join(FLOATING)}. Received: dtype={dtype!r}"
+            )
+    return kwargs
+
+
 def per_entry(name: str, value, count: int, entry: str) -> tuple:
     """Return value as a tuple of `count` entries, one per `entry` ("block", "space axis"): a single one is repeated."""
     if isinstance(value, tuple | list):
@@ -109,4 +124,5 @@ def is_number(value) -> bool:
 
 
 def _is_finite_number(value) -> bool:
-    return is_number(value) and math.isfinite(value)
+    # Beyond float32, the type of the weights, a number is infinite or an error of TensorFlow's.
+    return is_number(value) and abs(value) <= LARGEST

@@ -83,12 +83,22 @@ def _multi_worker() -> tf.distribute.Strategy:
 
 
 def in_cluster(strategy: tf.distribute.Strategy) -> bool:
-    """Return whether a strategy spans several worker processes."""
+    """Return whether a strategy spans several worker processes.
+
+    Example:
+        >>> in_cluster(strategy("none"))
+        False
+    """
     return worker(strategy)[1] > 1
 
 
 def worker(strategy: tf.distribute.Strategy) -> tuple[int, int]:
-    """Return the index of this worker and the number of workers; worker 0 is the chief, which writes the files."""
+    """Return the index of this worker and the number of workers; worker 0 is the chief, which writes the files.
+
+    Example:
+        >>> worker(strategy("none"))
+        (0, 1)
+    """
     resolver = strategy.cluster_resolver
     tasks = _tasks(resolver.cluster_spec().as_dict()) if resolver else []
     return (tasks.index((resolver.task_type, resolver.task_id)), len(tasks)) if tasks else (0, 1)
@@ -102,6 +112,10 @@ def from_chief(strategy: tf.distribute.Strategy, function):
     Args:
         strategy: The strategy; outside a cluster the function is simply called.
         function: A function without arguments, whose result can be pickled.
+
+    Example:
+        >>> from_chief(strategy("none"), lambda: "read by the chief")
+        'read by the chief'
     """
     if not in_cluster(strategy):
         return function()

@@ -69,10 +69,12 @@ def _check_architecture(name: str, value) -> str:
 
 
 def _check_activation(name: str, value) -> str:
-    import keras
-
     if not isinstance(value, str):
         raise ValueError(f"{name} must be the name of a Keras activation. Received: {name}={value!r}")
+    if value == "relu":
+        return value  # that of the recipes, which the command line reads before it imports Keras
+    import keras
+
     arguments.look_up(name, keras.activations.get, value)
     return value
 

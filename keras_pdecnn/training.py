@@ -59,7 +59,12 @@ class Result:
 
 
 def load_data(recipe: Recipe) -> data.Data:
-    """Load the data set of a recipe, with its split and its augmentation."""
+    """Load the data set of a recipe, with its split and its augmentation.
+
+    Example:
+        >>> load_data(Recipe(batch_size=64)).info.classes
+        10
+    """
     augmentation = data.Augmentation(recipe.flip, recipe.pad, recipe.rotate, recipe.zoom)
     return data.load(
         recipe.data,
@@ -83,6 +88,11 @@ def load_like(recipe: Recipe, info: data.Info, source: str | None = None) -> dat
 
     Raises:
         ValueError: If the data cannot be read, or their shape or classes are not those of the network.
+
+    Example:
+        >>> digits = load_data(Recipe())
+        >>> load_like(Recipe(), digits.info).info.sizes["test"]
+        360
     """
     if source is not None and source != recipe.data:
         size = info.input_shape[:-1] if os.path.isdir(os.path.expanduser(source)) else None
@@ -111,6 +121,10 @@ def build(recipe: Recipe, info: data.Info) -> models.PDEModel:
 
     Raises:
         ValueError: If the network does not suit the examples, or its settings do not fit together.
+
+    Example:
+        >>> build(Recipe(widths=4), load_data(Recipe()).info).output_shape
+        (None, 10)
     """
     keras.utils.set_random_seed(recipe.seed)
     with _dtype_policy(recipe.dtype):
@@ -138,7 +152,13 @@ def build(recipe: Recipe, info: data.Info) -> models.PDEModel:
 
 
 def learning_rate(recipe: Recipe, steps_per_epoch: int):
-    """Return the learning rate of a recipe: a number, or a schedule that changes with the first batch of a phase."""
+    """Return the learning rate of a recipe: a number, or a schedule that changes with the first batch of a phase.
+
+    Example:
+        >>> rate = learning_rate(Recipe(epochs=(2, 1), learning_rates=(0.1, 0.01)), steps_per_epoch=10)
+        >>> [round(float(rate(step)), 3) for step in (0, 19, 25)]
+        [0.1, 0.1, 0.01]
+    """
     if len(recipe.learning_rates) == 1:
         return recipe.learning_rates[0]
     ends = itertools.accumulate(epochs * steps_per_epoch for epochs in recipe.epochs[:-1])
@@ -157,6 +177,12 @@ def compile(model: keras.Model, recipe: Recipe, steps_per_epoch: int) -> keras.M
 
     Returns:
         The model.
+
+    Example:
+        >>> recipe = Recipe(widths=4, momentum=0.8)
+        >>> model = compile(build(recipe, load_data(recipe).info), recipe, steps_per_epoch=43)
+        >>> model.optimizer.momentum
+        0.8
     """
     optimizer = keras.optimizers.SGD(learning_rate(recipe, steps_per_epoch), momentum=recipe.momentum)
     if recipe.dtype == "mixed_float16":
@@ -190,6 +216,13 @@ def fit(
 
     Returns:
         The history that Keras returns.
+
+    Example:
+        >>> recipe = Recipe(widths=4, steps=1, epochs=1, learning_rates=0.1, batch_size=256)
+        >>> digits = load_data(recipe)
+        >>> model = compile(build(recipe, digits.info), recipe, digits.steps_per_epoch)
+        >>> len(fit(model, digits, recipe, verbose=0).history["loss"])
+        1
     """
     return model.fit(
         dataset.epochs(first_epoch),
@@ -214,7 +247,14 @@ def evaluate(model: keras.Model, dataset, verbose: int | str = 0, loss: str = "c
 
     Returns:
         loss (its mean and regularisation, as in `keras.Model.evaluate`), accuracy, and confusion_matrix, a
-        list of rows: entry [i][j] counts the examples of class i that were taken for class j.
+        list of rows: entry `[i][j]` counts the examples of class i that were taken for class j.
+
+    Example:
+        >>> recipe = Recipe(widths=4, steps=1, epochs=1, learning_rates=0.1)
+        >>> digits = load_data(recipe)
+        >>> model = compile(build(recipe, digits.info), recipe, digits.steps_per_epoch)
+        >>> sum(map(sum, evaluate(model, digits.test)["confusion_matrix"]))
+        360
     """
     outputs = model.predict(dataset, verbose=verbose)
     labels = np.concatenate([np.asarray(y) for _, y in dataset])
@@ -260,6 +300,12 @@ def run(
             or a batch does not divide by the number of replicas; then nothing was written.
         DivergedError: If the loss stopped being finite; the folder then holds the last good model.
         StoppedError: If a file could not be written, or another worker no longer answers.
+
+    Example:
+        >>> recipe = Recipe(widths=4, steps=1, epochs=1, learning_rates=0.1, batch_size=256)
+        >>> result = run(recipe, "runs/small", verbose=0)
+        >>> sum(map(sum, result.metrics["confusion_matrix"]))
+        360
     """
     strategy = strategy or tf.distribute.get_strategy()
     with _report_lost_worker(strategy):

@@ -8,6 +8,12 @@ import keras
 import numpy as np
 import pytest
 import tensorflow as tf
+from hypothesis import settings
+
+# Few examples, the same in every run; many with `--hypothesis-profile=thorough --hypothesis-seed=N`.
+settings.register_profile("few", max_examples=20, derandomize=True, deadline=None, database=None)
+settings.register_profile("thorough", max_examples=300, deadline=None, database=None, print_blob=True)
+settings.load_profile("few")
 
 # Logical devices must exist before TensorFlow starts; everything runs on the first unless told otherwise.
 _CPU = tf.config.list_physical_devices("CPU")[0]

@@ -26,7 +26,8 @@ from keras_pdecnn.runs import RunFolder
 from keras_pdecnn.tuning import report, roles
 from keras_pdecnn.tuning.oracles import REASON, reason
 from keras_pdecnn.tuning.search import OBJECTIVE
-from keras_pdecnn.tuning.space import NAMES, Space
+from keras_pdecnn.tuning.space import Space
+from keras_pdecnn.tuning_options import NAMES
 
 SHAPES = {
     "digits": ((8, 8, 1), 10),

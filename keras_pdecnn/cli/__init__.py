@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import os
 import pathlib
 import sys
@@ -27,7 +28,23 @@ from keras_pdecnn.version import __version__
 
 
 class Commands(click.Group):
-    """A group of commands that report a ValueError as wrong input, and a training that diverged as a failure."""
+    """A group of commands that report a ValueError as wrong input, and a training that diverged as a failure.
+
+    Modules of the command line import nothing that needs TensorFlow, other than inside the commands. The object of the
+    context is called when the options of a command have been read: it imports the package, see `keras_pdecnn_command`.
+    """
+
+    def add_command(self, cmd, name=None):
+        run = cmd.callback
+
+        @functools.wraps(run)
+        def start(*args, **kwargs):
+            if run_package := click.get_current_context().obj:
+                run_package()
+            return run(*args, **kwargs)
+
+        cmd.callback = start
+        super().add_command(cmd, name)
 
     def invoke(self, ctx):
         try:

@@ -16,8 +16,7 @@ from keras_pdecnn.cli.settings import (
     strategy_option,
 )
 from keras_pdecnn.recipes import RECIPES
-from keras_pdecnn.tuning.oracles import METHODS
-from keras_pdecnn.tuning.space import DEFAULT, NAMES
+from keras_pdecnn.tuning_options import DEFAULT, METHODS, NAMES
 
 _PATH = click.Path(path_type=pathlib.Path)
 
@@ -45,7 +44,7 @@ def parse_range(text: str) -> tuple[str, bool | tuple | list]:
 @click.argument("dataset", required=False)
 @click.option("--recipe", metavar="NAME", help=f"Start from the recipe of {', '.join(RECIPES)}.")
 @click.option("--output", type=_PATH, help="Folder; a search in it goes on. Default: searches/<data>-<method>.")
-@click.option("--method", type=click.Choice(list(METHODS)), default="random", show_default=True, help="How to search.")
+@click.option("--method", type=click.Choice(METHODS), default="random", show_default=True, help="How to search.")
 @click.option("--trials", type=int, help="Number of trials; default 12, without limit for hyperband or with a budget.")
 @click.option("--budget", type=int, help="Number of epochs of all trials together.")
 @click.option(

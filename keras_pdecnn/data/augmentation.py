@@ -24,6 +24,10 @@ class Augmentation:
 
     Raises:
         ValueError: for anything else.
+
+    Example:
+        >>> Augmentation(flip=True, pad=1 / 16).pad
+        0.0625
     """
 
     flip: bool = False

@@ -20,6 +20,10 @@ class Info:
         class_names: One name per class.
         sizes: Number of examples: a dict with the keys `train`, `validation` and `test`.
         dtype: Type of the raw examples, such as `"uint8"`.
+
+    Example:
+        >>> keras_pdecnn.data.load("digits").info.input_shape
+        (8, 8, 1)
     """
 
     name: str
@@ -42,6 +46,11 @@ class Data:
         test: In a fixed order, not augmented.
         info: What the data set is.
         training: The plan that `train` and `epochs` follow.
+
+    Example:
+        >>> x, label = next(iter(keras_pdecnn.data.load("digits", batch_size=32).train))
+        >>> x.shape
+        TensorShape([32, 8, 8, 1])
     """
 
     train: tf.data.Dataset

@@ -25,6 +25,15 @@ def read_image(path, shape):
 
     Raises:
         ValueError: if the file cannot be read or is larger than Pillow's limit, or for another kind of shape.
+
+    Example:
+        >>> import tempfile
+        >>> from PIL import Image
+        >>> with tempfile.NamedTemporaryFile(suffix=".png") as file:
+        ...     Image.new("RGB", (40, 30)).save(file)
+        ...     read_image(file.name, (8, 8, 3)).shape
+        ...
+        (8, 8, 3)
     """
     shape = tuple(shape)
     if len(shape) != 3 or shape[-1] not in (1, 3):

@@ -65,6 +65,13 @@ class PDEBlock(Exportable, FieldLayer):
         ValueError: If an argument is outside its range, if "reversible" is asked of an integrator that cannot be run
             backwards, if there is a basis size and no basis, or if the input has not one to three space axes and a
             suitable number of channels.
+
+    Example:
+        >>> class HeatBlock(PDEBlock):
+        ...     integrator = keras_pdecnn.ops.forward_euler
+        ...
+        >>> HeatBlock(steps=3).backprop
+        'stored'
     """
 
     integrator: Integrator

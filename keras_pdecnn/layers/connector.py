@@ -64,7 +64,7 @@ class Connector(Exportable, keras.layers.Layer):
         kernel_regularizer=None,
         **layer_kwargs,
     ):
-        super().__init__(**layer_kwargs)
+        super().__init__(**arguments.check_layer_kwargs(layer_kwargs))
         self.filters = arguments.check_positive_integer("filters", filters)
         self.kernel_size = arguments.check_odd_sizes("kernel_size", kernel_size)
         self.pool_size = arguments.check_positive_integer("pool_size", pool_size)
@@ -78,7 +78,7 @@ class Connector(Exportable, keras.layers.Layer):
 
     def build(self, input_shape):
         rank = len(input_shape) - 2
-        if not 1 <= rank <= 3 or input_shape[-1] is None:
+        if not 1 <= rank <= 3 or not input_shape[-1]:
             raise ValueError(
                 "Connector needs features of shape (batch, *space, channels) with one to three space axes and a known "
                 f"number of channels. Received: input_shape={tuple(input_shape)}"

@@ -55,7 +55,7 @@ class FieldLayer(keras.layers.Layer):
         **layer_kwargs,
     ):
         # Casting is left to the field: the state keeps its digits, only F runs in the compute type.
-        super().__init__(autocast=False, **layer_kwargs)
+        super().__init__(autocast=False, **arguments.check_layer_kwargs(layer_kwargs))
         self.kernel_size = arguments.check_odd_sizes("kernel_size", kernel_size)
         self.filters = None if filters is None else arguments.check_positive_integer("filters", filters)
         self.activation = arguments.look_up("activation", keras.activations.get, activation)
@@ -80,7 +80,7 @@ class FieldLayer(keras.layers.Layer):
     def _add_field_weights(self, input_shape, parts=1, kernel_axes=(), vector_axes=(), initializer=None):
         """Create kernel, scale and bias, the given axes in front of what one F has."""
         rank, channels = len(input_shape) - 2, input_shape[-1]
-        if not 1 <= rank <= 3 or channels is None:
+        if not 1 <= rank <= 3 or not channels:
             raise ValueError(
                 f"{type(self).__name__} needs features of shape (batch, *space, channels) with one to three space "
                 f"axes and a known number of channels. Received: input_shape={tuple(input_shape)}"

@@ -7,6 +7,8 @@ import math
 import keras
 from keras import ops
 
+from keras_pdecnn import arguments
+
 
 @keras.saving.register_keras_serializable(package="keras_pdecnn")
 class Standardization(keras.layers.Layer):
@@ -26,7 +28,7 @@ class Standardization(keras.layers.Layer):
     """
 
     def __init__(self, **layer_kwargs):
-        super().__init__(autocast=False, **layer_kwargs)
+        super().__init__(autocast=False, **arguments.check_layer_kwargs(layer_kwargs))
 
     def call(self, x):
         x = ops.cast(x, self.variable_dtype)

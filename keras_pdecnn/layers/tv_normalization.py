@@ -25,7 +25,8 @@ class TVNormalization(keras.layers.Layer):
         **layer_kwargs: name, dtype, trainable of `keras.layers.Layer`.
 
     Raises:
-        ValueError: If epsilon is not positive or a regulariser is not known.
+        ValueError: If epsilon is not positive, a regulariser is not known, or the input has no known number of
+            channels.
 
     Example:
         >>> TVNormalization()(keras.ops.ones((1, 8, 8, 4))).shape
@@ -41,7 +42,7 @@ class TVNormalization(keras.layers.Layer):
         bias_regularizer=None,
         **layer_kwargs,
     ):
-        super().__init__(**layer_kwargs)
+        super().__init__(**arguments.check_layer_kwargs(layer_kwargs))
         self.epsilon = arguments.check_positive("epsilon", epsilon)
         self.use_scale = arguments.check_flag("use_scale", use_scale)
         self.use_bias = arguments.check_flag("use_bias", use_bias)
@@ -49,6 +50,11 @@ class TVNormalization(keras.layers.Layer):
         self.bias_regularizer = arguments.look_up("bias_regularizer", keras.regularizers.get, bias_regularizer)
 
     def build(self, input_shape):
+        if len(input_shape) < 2 or not input_shape[-1]:
+            raise ValueError(
+                "TVNormalization needs features of shape (batch, *space, channels) with a known number of channels. "
+                f"Received: input_shape={tuple(input_shape)}"
+            )
         shape = (input_shape[-1],)
         self.scale = self.bias = None
         if self.use_scale:

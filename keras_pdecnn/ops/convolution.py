@@ -22,7 +22,7 @@ def convolve(y, kernel, padding: str = "same"):
         >>> convolve(keras.ops.ones((1, 8, 8, 3)), keras.ops.ones((3, 3, 3, 4))).shape
         TensorShape([1, 8, 8, 4])
     """
-    if y.shape[0] == 0:
+    if 0 in tuple(y.shape):
         # oneDNN returns an empty result of the shape of y.
         return ops.zeros((*y.shape[:-1], kernel.shape[-1]), y.dtype)
     if padding == "same":
@@ -41,6 +41,10 @@ def adjoint_kernel(kernel):
 
     Returns:
         Tensor of shape (*kernel_size, filters, c).
+
+    Example:
+        >>> adjoint_kernel(keras.ops.ones((3, 3, 2, 4))).shape
+        TensorShape([3, 3, 4, 2])
     """
     space = tuple(range(len(kernel.shape) - 2))
     return ops.flip(ops.swapaxes(kernel, -1, -2), axis=space)
@@ -56,6 +60,14 @@ def adjoint_convolve(x, kernel, padding: str = "same"):
 
     Returns:
         K^T x, of shape (batch, *space, c).
+
+    Example:
+        >>> kernel = keras.random.normal((3, 3, 2, 4), seed=0)
+        >>> y, x = keras.random.normal((1, 8, 8, 2), seed=1), keras.random.normal((1, 8, 8, 4), seed=2)
+        >>> left = keras.ops.sum(convolve(y, kernel) * x)
+        >>> right = keras.ops.sum(y * adjoint_convolve(x, kernel))
+        >>> abs(float(left - right)) < 1e-3
+        True
     """
     return convolve(x, adjoint_kernel(kernel), padding)
 

@@ -59,6 +59,11 @@ def general_layer(
 
     Returns:
         Tensor of the shape of y.
+
+    Example:
+        >>> y, inner, outer = (keras.ops.ones(shape) for shape in ((1, 8, 8, 4), (3, 3, 4, 6), (3, 3, 6, 4)))
+        >>> general_layer(y, inner, outer, activation=keras.activations.relu).shape
+        TensorShape([1, 8, 8, 4])
     """
     convolve = convolution.convolve if plain else gradients.convolve
     u = convolve(y, inner, padding)
@@ -87,6 +92,11 @@ def symmetric_layer(y, kernel, scale=None, bias=None, **settings):
 
     Returns:
         Tensor of the shape of y.
+
+    Example:
+        >>> y, kernel = keras.ops.ones((1, 8, 8, 4)), keras.ops.ones((3, 3, 4, 6))
+        >>> symmetric_layer(y, kernel, activation=keras.activations.relu).shape
+        TensorShape([1, 8, 8, 4])
     """
     return general_layer(y, kernel, -adjoint_kernel(kernel), scale, bias, **settings)
 
@@ -107,6 +117,11 @@ class Field:
             K1 = kernel[0] and K2 = kernel[1]^T.
         compute_dtype: Type that F is evaluated in; None is the type of the state.
         plain: Whether the gradient is left to TensorFlow, see `general_layer`.
+
+    Example:
+        >>> theta = {"kernel": keras.ops.ones((1, 3, 3, 4, 8))}
+        >>> Field(keras.activations.relu)(theta, 0, keras.ops.ones((1, 8, 8, 4))).shape
+        TensorShape([1, 8, 8, 4])
     """
 
     activation: Callable

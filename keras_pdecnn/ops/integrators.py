@@ -26,6 +26,10 @@ class Update:
         source: Index of the part that the increment is computed from.
         field: Index of the right-hand side F, or None for the identity.
         factor: Function h -> number; default h itself.
+
+    Example:
+        >>> Update(target=0, source=1, field=0).is_shear
+        True
     """
 
     target: int
@@ -59,6 +63,10 @@ class Integrator:
         parts: The channels of y are divided over this many parts of the state.
         limit: Function (L, norms) -> largest step sizes (steps,) with the symmetric layer, L the Lipschitz constant of
             its activation, norms (steps, fields) those of its kernels. See `stability.step_limit`.
+
+    Example:
+        >>> [integrator.is_reversible for integrator in (forward_euler, verlet, leapfrog)]
+        [False, True, True]
     """
 
     name: str

@@ -40,6 +40,13 @@ def propagate(
 
     Returns:
         The state at time N h.
+
+    Example:
+        >>> theta = {"kernel": keras.ops.zeros((5, 1, 3, 3, 4, 4))}
+        >>> field = keras_pdecnn.ops.Field(keras.activations.relu)
+        >>> state = keras_pdecnn.ops.leapfrog.start(keras.ops.ones((1, 8, 8, 4)))
+        >>> len(propagate(keras_pdecnn.ops.leapfrog, field, theta, 0.1, state, backprop="reversible"))
+        2
     """
     steps = theta["kernel"].shape[0]
     if backprop == "stored" or steps <= stored_steps:
@@ -56,13 +63,30 @@ def advance(integrator: Integrator, field: Field, theta: dict, h, state: tuple) 
 
 
 def undo(integrator: Integrator, field: Field, theta: dict, h, state: tuple) -> tuple:
-    """Go back from the state at time N h to the state at time 0; the integrator must be reversible."""
+    """Go back from the state at time N h to the state at time 0; the integrator must be reversible.
+
+    Example:
+        >>> theta = {"kernel": keras.ops.ones((5, 1, 3, 3, 4, 4))}
+        >>> field = keras_pdecnn.ops.Field(keras.activations.relu)
+        >>> state = keras_pdecnn.ops.leapfrog.start(keras.ops.ones((1, 8, 8, 4)))
+        >>> last = propagate(keras_pdecnn.ops.leapfrog, field, theta, 0.01, state)
+        >>> back, _ = undo(keras_pdecnn.ops.leapfrog, field, theta, 0.01, last)
+        >>> bool(keras.ops.all(abs(back - 1) < 1e-4))
+        True
+    """
     steps = theta["kernel"].shape[0]
     return repeat(steps, lambda i, state: integrator.undo(field.bind(at(theta, steps - 1 - i)), h, state), tuple(state))
 
 
 def trajectory(integrator: Integrator, field: Field, theta: dict, h, state: tuple) -> list[tuple]:
-    """Return the states at the times 0, h, …, N h."""
+    """Return the states at the times 0, h, …, N h.
+
+    Example:
+        >>> theta = {"kernel": keras.ops.zeros((5, 1, 3, 3, 4, 4))}
+        >>> field = keras_pdecnn.ops.Field(keras.activations.relu)
+        >>> len(trajectory(keras_pdecnn.ops.forward_euler, field, theta, 0.1, (keras.ops.ones((1, 8, 8, 4)),)))
+        6
+    """
     states = [state]
     for j in range(theta["kernel"].shape[0]):
         states.append(integrator.step(field.bind(at(theta, j)), h, states[-1]))

@@ -54,9 +54,9 @@ class PDEHyperModel(kt.HyperModel):
     Example:
         >>> hypermodel = PDEHyperModel("digits", steps=(1, 6), step_size=(0.1, 2.0), width=[16, 32])
         >>> tuner = kt.RandomSearch(hypermodel, "val_accuracy", max_trials=12, directory="searches")
-        >>> tuner.search()
-        >>> best = hypermodel.recipe(tuner.get_best_hyperparameters()[0])
-        >>> training.run(best, "runs/best")
+        >>> tuner.search()  # doctest: +SKIP
+        >>> best = hypermodel.recipe(tuner.get_best_hyperparameters()[0])  # doctest: +SKIP
+        >>> training.run(best, "runs/best")  # doctest: +SKIP
     """
 
     def __init__(

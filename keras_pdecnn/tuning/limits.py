@@ -66,6 +66,10 @@ def training_memory(recipe: Recipe, input_shape, classes: int) -> int:
         recipe: Settings of the network and its batch size.
         input_shape: (*space, channels) of an example.
         classes: Number of classes.
+
+    Example:
+        >>> training_memory(Recipe(), (8, 8, 1), 10) < 100e6
+        True
     """
     space, rank = list(input_shape[:-1]), len(input_shape) - 1
     features = lambda c: _FLOAT * recipe.batch_size * math.prod(space) * c  # noqa: E731

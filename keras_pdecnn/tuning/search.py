@@ -102,8 +102,11 @@ def search(
         roles.ChiefError: If the chief of a distributed search cannot listen, does not answer, or failed.
 
     Example:
-        >>> tuner = search(PDEHyperModel("digits"), "searches/digits", trials=20)
-        >>> tuner.get_best_hyperparameters()[0].values
+        >>> recipe = Recipe(widths=4, steps=1, epochs=1, learning_rates=0.1, batch_size=256)
+        >>> hypermodel = PDEHyperModel(recipe, architecture=False, width=False, steps=(1, 2), step_size=False)
+        >>> tuner = search(hypermodel, "searches/digits", trials=1, verbose=0)
+        >>> tuner.get_best_hyperparameters()[0].values["steps"]
+        1
     """
     folder = pathlib.Path(folder).expanduser().absolute()
     oracle = _make_oracle(hypermodel, folder, method, trials, budget, seed, max_failures, patience)

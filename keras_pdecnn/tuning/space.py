@@ -11,24 +11,6 @@ import keras_tuner as kt
 from keras_pdecnn import arguments
 from keras_pdecnn.recipes import ARCHITECTURES, Recipe
 
-DEFAULT = ("architecture", "width", "steps", "step_size")
-"""The hyperparameters that are searched unless told otherwise."""
-
-NAMES = (
-    "architecture",
-    "blocks",
-    "width",
-    "growth",
-    "steps",
-    "step_size",
-    "activation",
-    "time_smoothness",
-    "weight_decay",
-    "learning_rate",
-    "batch_size",
-)
-"""The hyperparameters there are."""
-
 _WHOLE = ("blocks", "width", "steps", "batch_size")
 _LINEAR = (*_WHOLE, "growth")  # the others are searched on a logarithmic scale
 _TEXT = ("architecture", "activation")
@@ -44,8 +26,8 @@ class Space:
     Args:
         recipe: The recipe to start from.
         input_shape: (*space, channels) of an example.
-        settings: For each name of `NAMES`: True, the default range; False, the recipe's value; a tuple (low, high); a
-            list of choices; or any other value, which is then fixed.
+        settings: For each of `tuning_options.NAMES`: True, the default range; False, the recipe's value; a tuple (low,
+            high); a list of choices; or any other value, which is then fixed.
         final_time: T = steps * step_size of every block, held fixed; None, step_size is its own setting.
 
     Raises:

@@ -1,0 +1,69 @@
+"""The start of the command line and of the package: what they import, when, and how long it takes."""
+
+import json
+import os
+import subprocess
+import sys
+
+import pytest
+
+from keras_pdecnn import tuning, tuning_options
+
+ANSWERS = """
+import contextlib, io, json, sys
+from keras_pdecnn_command import main
+found = []
+for arguments in json.loads(sys.argv[1]):
+    sys.argv[1:] = arguments
+    with contextlib.redirect_stdout(io.StringIO()) as out, contextlib.redirect_stderr(io.StringIO()) as err:
+        try:
+            main()
+        except SystemExit as stop:
+            code = stop.code
+    found.append([code, out.getvalue(), err.getvalue()])
+print(json.dumps([found, sorted({"tensorflow", "keras"} & set(sys.modules))]))
+"""
+
+IMPORT = """
+import time
+import keras, tensorflow
+start = time.thread_time()
+import keras_pdecnn
+print(time.thread_time() - start)
+registered = keras.saving.get_custom_objects()
+print(all(f"keras_pdecnn>{name}" in registered for name in (
+    "HamiltonianBlock", "ParabolicBlock", "SecondOrderBlock", "ResidualBlock", "SymmetricConv", "TVNormalization",
+    "Connector", "BatchNormalization", "Standardization", "PDEModel", "TimeSmoothness", "Box", "ConstantInTime")))
+"""
+
+
+def python(code, *arguments):
+    """Run code in a fresh process and return what it prints."""
+    command = [sys.executable, "-c", code, *arguments]
+    done = subprocess.run(command, capture_output=True, text=True, timeout=120, check=True, env={**os.environ})
+    return done.stdout
+
+
+def test_help_and_mistakes_are_answered_before_tensorflow_is_imported():
+    lines = [["--help"], ["train", "--help"], ["tune", "--help"], ["--version"]]
+    wrong = [["trian"], ["train", "--wdith", "4"], ["train", "--steps", "x"], ["tune", "--method", "luck"], ["predict"]]
+    answers, imported = json.loads(python(ANSWERS, json.dumps([*lines, *wrong])))
+    assert imported == []
+    for code, out, err in answers[: len(lines)]:
+        assert (code, err) == (0, "")
+        assert "Usage: keras-pdecnn" in out or "version" in out
+    for code, out, err in answers[len(lines) :]:
+        assert (code, out) == (2, "")
+        assert "Error: " in err
+        assert "Traceback" not in err
+
+
+def test_names_of_the_command_line_are_those_of_the_search():
+    assert tuple(tuning.METHODS) == tuning_options.METHODS
+
+
+@pytest.mark.slow
+def test_importing_the_package_is_quick_and_registers_everything():
+    seconds, registered = python(IMPORT).split()
+    assert float(seconds) < 0.3  # beyond TensorFlow and Keras, which take seconds
+    assert registered == "True"

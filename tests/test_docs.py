@@ -1,0 +1,157 @@
+"""What the documentation shows: its blocks of code run, its commands parse, its examples are right, the site builds."""
+
+import contextlib
+import doctest
+import importlib
+import importlib.util
+import inspect
+import io
+import pathlib
+import pkgutil
+import re
+import shlex
+import subprocess
+import sys
+
+import keras
+import numpy as np
+import pytest
+
+import keras_pdecnn
+from keras_pdecnn import cli, recipes, tuning
+
+ROOT = pathlib.Path(__file__).parent.parent
+PAGES = [ROOT / "README.md", ROOT / "CONTRIBUTING.md", *sorted((ROOT / "docs").rglob("*.md"))]
+BLOCK = re.compile(r"^```(\w+)(.*)\n([\s\S]*?)^```$", re.MULTILINE)
+MARK = 'title="Not run in the tests'  # shown above the block, with the reason
+
+every_page = pytest.mark.parametrize("page", PAGES, ids=lambda page: page.relative_to(ROOT).as_posix())
+
+
+def blocks(page, *languages):
+    """Return the code of the blocks in these languages, without what is included from files or marked."""
+    found = BLOCK.findall(page.read_text(encoding="utf-8"))
+    return [code for language, options, code in found if language in languages and MARK not in options]
+
+
+@pytest.fixture
+def small(monkeypatch, tmp_path):
+    """Work in an empty folder, train for two batches of one epoch and search one trial."""
+    monkeypatch.chdir(tmp_path)
+    fit, search = keras.Model.fit, tuning.search
+
+    def short_fit(self, *args, **kwargs):
+        limits = {"epochs": kwargs.get("initial_epoch", 0) + 1, "steps_per_epoch": 2, "verbose": 0}
+        return fit(self, *args, **{**kwargs, **limits})
+
+    def short_search(hypermodel, folder, method="random", **others):
+        return search(hypermodel, folder, method, **{**others, "trials": 1, "verbose": 0})
+
+    monkeypatch.setattr(keras.Model, "fit", short_fit)
+    monkeypatch.setattr(tuning, "search", short_search)
+    monkeypatch.setitem(recipes.RECIPES, "digits", recipes.Recipe(epochs=1, learning_rates=0.1, widths=(4, 8)))
+
+
+PAGES_WITH_CODE = [page for page in PAGES if any("--8<--" not in code for code in blocks(page, "python"))]
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("page", PAGES_WITH_CODE, ids=lambda page: page.relative_to(ROOT).as_posix())
+def test_python_of_a_page_runs(page, small):
+    namespace = {"__name__": "page"}
+    for code in blocks(page, "python"):
+        if "--8<--" not in code:
+            with contextlib.redirect_stdout(io.StringIO()):
+                exec(compile(code, str(page), "exec"), namespace)
+
+
+def commands(page):
+    """Return the arguments of every `keras-pdecnn …` in the shell blocks of a page."""
+    for code in blocks(page, "bash", "console"):
+        for line in code.replace("\\\n", " ").splitlines():
+            words = shlex.split(line, comments=True) if line.count("'") % 2 == 0 else line.split()
+            for index, word in enumerate(words):
+                if pathlib.PurePath(word).name == "keras-pdecnn":
+                    rest = words[index + 1 :]
+                    ends = [rest.index(end) for end in ("&&", "||", "|", ";", "'", "&", ">") if end in rest]
+                    yield rest[: min(ends, default=None)]
+
+
+@every_page
+def test_commands_of_a_page_parse(page):
+    for arguments in commands(page):
+        group = cli.main.make_context("keras-pdecnn", list(arguments), resilient_parsing=False)
+        name, command, rest = cli.main.resolve_command(group, [*group._protected_args, *group.args])
+        if rest not in (["--help"], ["-h"]):
+            command.make_context(name, rest, parent=group)
+
+
+@every_page
+def test_scripts_that_a_page_names_exist(page):
+    for name in re.findall(r"(?:examples|tests|keras_pdecnn)/[\w/.]+\.py", page.read_text(encoding="utf-8")):
+        assert (ROOT / name).exists(), name
+
+
+def modules():
+    """Return all modules of the package."""
+    for found in pkgutil.walk_packages(keras_pdecnn.__path__, "keras_pdecnn."):
+        if not found.name.endswith("__main__"):
+            yield importlib.import_module(found.name)
+
+
+@pytest.mark.slow
+def test_examples_in_docstrings(monkeypatch, tmp_path):
+    monkeypatch.chdir(tmp_path)
+    finder, runner = doctest.DocTestFinder(), doctest.DocTestRunner(optionflags=doctest.ELLIPSIS, verbose=False)
+    report = io.StringIO()
+    for module in modules():
+        names = {"keras": keras, "np": np, "keras_pdecnn": keras_pdecnn, **vars(module)}
+        for test in finder.find(module, globs=names):
+            runner.run(test, out=report.write)
+    results = runner.summarize(verbose=False)
+    assert results.attempted > 100
+    assert results.failed == 0, report.getvalue()
+
+
+def public_names():
+    """Return (name, object) for everything that `import keras_pdecnn` offers."""
+    for name in keras_pdecnn.__all__:
+        module = getattr(keras_pdecnn, name)
+        if not inspect.ismodule(module):
+            continue
+        own = [n for n, o in vars(module).items() if getattr(o, "__module__", None) == module.__name__]
+        for entry in getattr(module, "__all__", own):
+            if not entry.startswith("_") and callable(getattr(module, entry)):
+                yield f"{name}.{entry}", getattr(module, entry)
+
+
+# What functions return or raise; their examples show it.
+RESULTS = ("training.Result", "tuning.Search")
+
+
+def test_every_public_name_has_a_docstring_with_an_example():
+    without = []
+    for name, found in public_names():
+        is_error = inspect.isclass(found) and issubclass(found, Exception)
+        if not found.__doc__ or (">>> " not in found.__doc__ and not is_error and name not in RESULTS):
+            without.append(name)
+    assert without == []
+
+
+def test_every_public_name_is_in_the_reference():
+    pages = "".join(page.read_text(encoding="utf-8") for page in (ROOT / "docs" / "api").glob("*.md"))
+    named = set(re.findall(r"^::: keras_pdecnn\.(\S+)$", pages, re.MULTILINE))
+    assert [name for name, _ in public_names() if name not in named] == []
+
+
+@pytest.mark.slow
+def test_site_builds_without_a_warning(tmp_path):
+    for needed in ("mkdocs", "material", "mkdocstrings"):
+        if importlib.util.find_spec(needed) is None:
+            pytest.skip(f"{needed} is not installed: pip install '.[docs]'")
+    command = [sys.executable, "-m", "mkdocs", "build", "--strict", "--site-dir", str(tmp_path / "site")]
+    done = subprocess.run(command, capture_output=True, text=True, cwd=ROOT, timeout=300, check=False)
+    assert done.returncode == 0, done.stderr[-3000:]
+    start = (tmp_path / "site" / "index.html").read_text(encoding="utf-8")
+    # Whatever it needs comes along.
+    assert not re.search(r'<(script|link|img)[^>]+(src|href)="https?://', start)

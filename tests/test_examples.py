@@ -1,0 +1,104 @@
+"""Every example runs at a small setting, and does what it says."""
+
+import importlib.util
+import pathlib
+
+import keras
+import numpy as np
+import pytest
+
+import keras_pdecnn as pde
+
+EXAMPLES = pathlib.Path(__file__).parent.parent / "examples"
+
+
+def load(name, **constants):
+    """Import an example and set its constants."""
+    spec = importlib.util.spec_from_file_location(name, EXAMPLES / f"{name}.py")
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    for constant, value in constants.items():
+        assert hasattr(module, constant), constant
+        setattr(module, constant, value)
+    return module
+
+
+@pytest.fixture
+def images(tmp_path):
+    """Return the path of 50 random images in the shape of CIFAR's."""
+    rng = np.random.default_rng(0)
+    x, y = rng.integers(0, 256, (50, 8, 8, 3), dtype=np.uint8), np.arange(50) % 2
+    np.savez(tmp_path / "images.npz", x_train=x, y_train=y, x_test=x[:10], y_test=y[:10])
+    return str(tmp_path / "images.npz")
+
+
+@pytest.mark.slow
+def test_digits(capsys):
+    load("digits", NETWORKS=("parabolic",), WIDTHS=(4,), STEPS=1, EPOCHS=1, BATCH=256).main()
+    *_, name, weights, accuracy, _, _ = capsys.readouterr().out.split("|")
+    assert name.strip() == "parabolic"
+    assert int(weights) > 0
+    assert 0 <= float(accuracy.split()[0]) <= 100
+
+
+@pytest.mark.slow
+def test_cifar10(images, tmp_path, capsys):
+    example = load("cifar10", DATA=images, WIDTHS=(4, 4), PHASES=((0.1, 1), (0.01, 1)), BATCH=10)
+    assert [example.schedule(epoch) for epoch in range(3)] == [0.1, 0.01, 0.01]
+    example.FILE = tmp_path / "network.keras"
+    example.main()
+    assert "Test accuracy: " in capsys.readouterr().out
+    assert keras.saving.load_model(example.FILE).output_shape == (None, 2)
+
+
+def test_cifar10_has_the_settings_of_the_paper():
+    example, recipe = load("cifar10"), pde.recipes.RECIPES["cifar10"]
+    rates, epochs = zip(*example.PHASES, strict=True)
+    assert (example.WIDTHS, rates, epochs) == (recipe.widths, recipe.learning_rates, recipe.epochs)
+    assert (recipe.batch_size, recipe.time_smoothness, recipe.steps) == (example.BATCH, example.ALPHA, example.STEPS)
+
+
+@pytest.mark.slow
+def test_memory_over_depth(capsys):
+    load("memory_over_depth", MODES=("reversible",), DEPTHS=(4,), SIZE=16, CHANNELS=4, BATCH=1).main()
+    assert " MB, " in capsys.readouterr().out.splitlines()[2]
+
+
+@pytest.mark.slow
+def test_search_mirrored(tmp_path, capsys, two_devices):
+    example = load("search_mirrored", FOLDER=str(tmp_path / "search"), TRIALS=1, EPOCHS=1, STEPS=1, WIDTHS=[2])
+    example.main()
+    assert capsys.readouterr().out.count(" %  {") == 1
+
+
+@pytest.mark.slow
+def test_own_folder(capsys):
+    load("own_folder", IMAGES=12, WIDTHS=(4,), EPOCHS=1).main()
+    assert capsys.readouterr().out.splitlines()[-1].split(": ")[1] in ("stripes", "rings")
+
+
+def test_own_pde_solves_its_equation(float64, rng, randomize):
+    example = load("own_pde")
+    y = rng.normal(size=(2, 5, 5, 6))
+    block = example.ExcitableBlock(2, step_size=0.3)
+    block.build(y.shape)
+    randomize(block)
+    assert block.backprop == "stored"  # diffusion cannot be run backwards
+    u, v = np.split(y, 2, axis=-1)
+    for j in range(2):
+        theta = [weight[j, 0] for weight in (block.kernel, block.scale, block.bias)]
+        u = u + 0.3 * pde.ops.symmetric_layer(u, *theta, activation=keras.activations.relu).numpy()
+        u = u - 0.3 * v
+        v = v + 0.3 * example.RECOVERY * u
+    np.testing.assert_allclose(block(y), np.concatenate([u, v], axis=-1), rtol=0, atol=1e-13)
+
+
+@pytest.mark.slow
+def test_own_pde(tmp_path, capsys):
+    example = load("own_pde", WIDTH=4, STEPS=2, EPOCHS=1)
+    example.main()
+    assert "Test accuracy: " in capsys.readouterr().out
+    model = example.network((8, 8, 1), 10)
+    model.save(tmp_path / "own.keras")
+    x = np.ones((1, 8, 8, 1))
+    np.testing.assert_array_equal(model(x), keras.saving.load_model(tmp_path / "own.keras")(x))
