@@ -2,6 +2,7 @@
 
 import numpy as np
 import pytest
+import tensorflow as tf
 
 from keras_pdecnn import layers
 
@@ -11,7 +12,7 @@ def in_float64(float64):
     """These are statements about equations, not about rounding."""
 
 
-def block_of_ones(block, channels, time, steps=20_000, **settings):
+def block_of_ones(block, channels, time, steps, **settings):
     """Return a block with K = 1 (on every channel) over a time: a system of ordinary differential equations."""
     settings = {"kernel_size": 1, "use_bias": False, "normalization": None, **settings}
     layer = block(steps, time / steps, **settings)
@@ -32,10 +33,10 @@ PAIR = [1.0, -0.14], [1.0, -0.15]
 
 def test_theorem_1_fails_for_relu_after_tv():
     """Nearly the equation itself: halving the step does not change the distance."""
-    found = distances(block_of_ones(layers.ParabolicBlock, 2, 1.0, 1000, normalization="tv"), *PAIR)
-    finer = distances(block_of_ones(layers.ParabolicBlock, 2, 1.0, 2000, normalization="tv"), *PAIR)
+    found = distances(block_of_ones(layers.ParabolicBlock, 2, 1.0, 200, normalization="tv"), *PAIR)
+    finer = distances(block_of_ones(layers.ParabolicBlock, 2, 1.0, 400, normalization="tv"), *PAIR)
     assert found.max() / found[0] > 1.15
-    assert finer.max() == pytest.approx(found.max(), rel=1e-3)
+    assert finer.max() == pytest.approx(found.max(), rel=0.01)
 
 
 @pytest.mark.parametrize(
@@ -50,7 +51,7 @@ def test_theorem_1_fails_for_relu_after_tv():
 )
 def test_the_same_pair_comes_closer_otherwise(settings):
     """ReLU and N_tv are both monotone, one after the other is not; in the opposite order it is."""
-    found = distances(block_of_ones(layers.ParabolicBlock, 2, 1.0, 1000, **settings), *PAIR)
+    found = distances(block_of_ones(layers.ParabolicBlock, 2, 1.0, 200, **settings), *PAIR)
     assert np.all(np.diff(found) <= 1e-15)
     assert found[-1] <= found[0]
 
@@ -66,13 +67,18 @@ def test_relu_after_tv_is_not_monotone():
     assert product < -0.14
 
 
-@pytest.mark.parametrize("time", [10.0, 100.0])
+@pytest.mark.parametrize("time", [10.0, 30.0])
 def test_theorem_2_fails_for_relu_in_the_second_order_equation(time):
-    """Y'' = -relu(y), y(0) = 1, y'(0) = 0: cos(t) until pi / 2, then pi / 2 - t, a drift without bound."""
-    y = block_of_ones(layers.SecondOrderBlock, 1, time)(np.ones((1, 1, 1)))
-    assert float(y[0, 0, 0]) == pytest.approx(np.pi / 2 - time, abs=0.01)
-    linear = block_of_ones(layers.SecondOrderBlock, 1, time, activation="linear")(np.ones((1, 1, 1)))
-    assert float(linear[0, 0, 0]) == pytest.approx(np.cos(time), abs=0.01)
+    """The solution of y'' = -relu(y), y(0) = 1, y'(0) = 0: cos(t) until pi / 2, then pi / 2 - t, without bound."""
+
+    def solution(h, **settings):
+        layer = block_of_ones(layers.SecondOrderBlock, 1, time, round(time / h), **settings)
+        return float(tf.function(layer)(np.ones((1, 1, 1)))[0, 0, 0])
+
+    # The start of the scheme is half a step off; extrapolation takes the error of first order away.
+    relu, linear = (2 * solution(0.05, activation=a) - solution(0.1, activation=a) for a in ("relu", "linear"))
+    assert relu == pytest.approx(np.pi / 2 - time, abs=0.02)
+    assert linear == pytest.approx(np.cos(time), abs=0.05)
 
 
 @pytest.mark.parametrize("h", [0.01, 1.0])
@@ -85,6 +91,6 @@ def test_theorem_2_fails_for_relu_in_the_hamiltonian_equations(h):
 
 def test_perturbations_grow_with_time():
     """Two solutions of y'' = -relu(y) drift at the speeds they started at, y(0): their distance is that times t."""
-    layer = block_of_ones(layers.SecondOrderBlock, 1, 100.0)
+    layer = block_of_ones(layers.SecondOrderBlock, 1, 20.0, 400)
     found = distances(layer, [1.0], [1.1])
-    assert found[-1] / found[0] == pytest.approx(100.0 - np.pi / 2, rel=1e-3)
+    assert found[-1] / found[0] == pytest.approx(20.0 - np.pi / 2, rel=0.01)
