@@ -77,10 +77,10 @@ def test_report_says_which_limits_are_theorems(run, architecture, text):
 
 
 def test_attack_is_a_table_of_accuracies(run, tmp_path):
-    words = ["--attack", "--norm", "linf", "--epsilon", "0.5,2", "--examples", 20, "--steps", 2]
+    words = ["--attack", "--norm", "linf", "--epsilon", "0.5,2", "--examples", 10, "--steps", 1]
     done = invoke("stability", run(), *words, "--csv", tmp_path / "rows.csv")
     assert done.exit_code == 0, done.output
-    assert done.stdout.startswith("digits: 20 test examples; raw units from 0 to 16")
+    assert done.stdout.startswith("digits: 10 test examples; raw units from 0 to 16")
     rows = table(done.stdout)
     assert rows[0] == ["change", "strength", "of the range", "accuracy"]
     assert [row[0] for row in rows[1:]] == ["none"] + [

@@ -125,8 +125,8 @@ _PASSED = {
 
 
 def step_size(block: PDEBlock) -> float:
-    """Return h of a block as a number."""
-    return float(block.step_size)
+    """Return h of a block as a number, that of its current weights where it is "auto"."""
+    return float(block.current_step_size() if block.step_size == "auto" else block.step_size)
 
 
 def claim(block: PDEBlock) -> str:
