@@ -87,7 +87,7 @@ def _builder(block: type[layers.PDEBlock], function_name: str, default_name: str
         for i, (count, h, largest, filters) in enumerate(per_block, start=1):
             settings = {**_regularization(alpha1, alpha2, largest if h == "auto" else h, box), **block_kwargs}
             if provable:
-                settings = {"normalization": None, "step_fraction": block.bounded_fraction(count), **settings}
+                settings = {"normalization": None, "max_gain": block.bounded_gain(count), **settings}
             y = block(count, step_size=h, max_step_size=largest, name=f"block_{i}", **settings)(y)
             y = connector(filters, f"connector_{i}", pool_size=2 if i < len(widths) else 1)(y)
 

@@ -121,6 +121,22 @@ def test_bounds_by_hand(float64):
     assert np.isclose(bounds[layers.SecondOrderBlock][1], 1 + a * a, rtol=1e-3)
 
 
+@pytest.mark.parametrize(("block_class", "largest"), [(layers.HamiltonianBlock, 1.21), (layers.SecondOrderBlock, 1.07)])
+@pytest.mark.parametrize("steps", [1, 2, 7])
+def test_hyperbolic_blocks_with_a_bounded_gain(rng, block_class, largest, steps):
+    gain = block_class.bounded_gain(steps)
+    block = block_class(steps, step_size="auto", max_gain=gain, max_step_size=100.0, normalization=None)
+    block.build((None, 9, 6))
+    # Kernels of very different norms, in time and of the two fields.
+    block.kernel.assign(
+        rng.normal(size=block.kernel.shape) * rng.choice([0.1, 3.0], (*block.kernel.shape[:2], 1, 1, 1))
+    )
+    lower, upper = block_bounds(block)
+    assert upper <= largest
+    # The state of the second-order block moves on by its velocity in every step.
+    assert lower > (1 / (steps + 2) if block_class is layers.SecondOrderBlock else 1 / largest - 0.01)
+
+
 def test_steps_above_the_limit_expand_by_what_is_said(float64, rng):
     block = layers.ParabolicBlock(
         1,

@@ -562,11 +562,11 @@ def test_provable_network_by_its_layers():
     assert all(model.get_layer(name).provable for name in ("opening", "connector_1", "connector_2"))
     assert [block.step_size for block in model.blocks] == ["auto", "auto"]
     assert [block.max_step_size for block in model.blocks] == [0.5, 1.0]
-    assert [block.step_fraction for block in model.blocks] == [1 / 4, 1 / 6]
+    assert [block.max_gain for block in model.blocks] == [1 / 4, 1 / 9]
     assert {block.normalization for block in model.blocks} == {None}
     assert model.layers[-1].lipschitz == 3.0
-    chosen = small(provable=True, normalization="scale", step_fraction=0.5)
-    assert {(block.normalization, block.step_fraction) for block in chosen.blocks} == {("scale", 0.5)}
+    chosen = small(provable=True, normalization="scale", max_gain=0.5)
+    assert {(block.normalization, block.max_gain) for block in chosen.blocks} == {("scale", 0.5)}
 
 
 @pytest.mark.slow
@@ -605,7 +605,7 @@ def test_provable_network_is_exported(images, randomize, tmp_path):
         ("parabolic", {"lipschitz": 0.0}, "lipschitz=0.0"),
         ("parabolic", {"provable": "yes"}, "provable='yes'"),
         ("parabolic", {"step_size": -1.0}, "step_size=-1.0"),
-        ("parabolic", {"step_fraction": 0.0}, "step_fraction=0.0"),
+        ("parabolic", {"max_gain": 0.0}, "max_gain=0.0"),
     ],
 )
 def test_provable_builder_refuses(architecture, settings, received):

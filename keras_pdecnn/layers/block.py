@@ -12,7 +12,7 @@ from keras_pdecnn.layers.field import FieldLayer
 from keras_pdecnn.layers.in_basis import InBasis
 from keras_pdecnn.layers.plain import Exportable
 from keras_pdecnn.ops.integrators import Integrator
-from keras_pdecnn.ops.limits import SAFETY, automatic_step, lipschitz
+from keras_pdecnn.ops.limits import automatic_step, lipschitz
 from keras_pdecnn.ops.propagation import BACKPROPS, advance, propagate, trajectory, undo
 from keras_pdecnn.ops.time_basis import TIME_BASES
 from keras_pdecnn.regularizers import TimeSmoothness
@@ -40,8 +40,8 @@ class PDEBlock(Exportable, FieldLayer):
     Args:
         steps: Number N of steps, at least 1.
         step_size: h, positive; default 1. "auto" computes it in every call from the current weights, the same for all
-            steps: h = min(max_step_size, step_fraction times the least of the limits that `stability.step_limit`
-            states). With a provable `normalization` and a fraction of at most 1, steps of a `ParabolicBlock` are then
+            steps: h = min(max_step_size, 0.9 times the least of the limits that `stability.step_limit`
+            states). With a provable `normalization`, steps of a `ParabolicBlock` are then
             never expansive; with the paper's "tv", and for the other blocks, the limit guarantees nothing. No gradient
             goes through h.
         kernel_size, filters, activation, normalization, epsilon, use_bias, padding: See `FieldLayer`.
@@ -58,7 +58,9 @@ class PDEBlock(Exportable, FieldLayer):
         kernel_regularizer, scale_regularizer, bias_regularizer: Regularisers, time on axis 0; default None.
         kernel_constraint: Constraint of the kernel; default None.
         max_step_size: Upper bound of an automatic step size, otherwise without effect; default 1.
-        step_fraction: The part of the limit that an automatic step size takes; default 0.9.
+        max_gain: Upper bound of h L ||K||^2 (second-order: h^2 L ||K||^2) for every kernel, which an automatic step
+            size keeps as well; default None. It bounds the Lipschitz constant of the block, see
+            `stability.block_bounds`.
         **layer_kwargs: name, dtype, trainable of `keras.layers.Layer`.
 
     Raises:
@@ -98,7 +100,7 @@ class PDEBlock(Exportable, FieldLayer):
         bias_regularizer=None,
         kernel_constraint=None,
         max_step_size=1.0,
-        step_fraction=SAFETY,
+        max_gain=None,
         **layer_kwargs,
     ):
         super().__init__(
@@ -120,7 +122,7 @@ class PDEBlock(Exportable, FieldLayer):
         self.steps = arguments.check_positive_integer("steps", steps)
         self.step_size = self._check_step_size(step_size)
         self.max_step_size = arguments.check_positive("max_step_size", max_step_size)
-        self.step_fraction = arguments.check_positive("step_fraction", step_fraction)
+        self.max_gain = None if max_gain is None else arguments.check_positive("max_gain", max_gain)
         self.backprop = self._check_backprop(backprop)
         self.checkpoint_every = (
             None if checkpoint_every is None else arguments.check_positive_integer("checkpoint_every", checkpoint_every)
@@ -131,13 +133,12 @@ class PDEBlock(Exportable, FieldLayer):
         self._basis = InBasis(time_basis, self.steps, self.basis_size) if time_basis else None
 
     @classmethod
-    def bounded_fraction(cls, steps: int) -> float:
-        """Return a `step_fraction` with which the Lipschitz constant of the block stays small at any number of steps.
+    def bounded_gain(cls, steps: int) -> float | None:
+        """Return a `max_gain` that keeps the Lipschitz constant of the block small at any number of steps.
 
-        A parabolic block has 1 with every fraction up to 1. The hyperbolic ones amplify by about 1 + c (N h)^2 or
-        1 + c N h, so their fractions fall with N.
+        A parabolic block needs none. The others amplify by about 1 + c N gain or 1 + c N^2 gain, N the number of steps.
         """
-        return SAFETY
+        return None
 
     def _check_step_size(self, step_size):
         if arguments.check_step_size("step_size", step_size) != "auto":
@@ -251,7 +252,7 @@ class PDEBlock(Exportable, FieldLayer):
         if self._constant_step_size is not None:
             return self._constant_step_size
         theta = self.theta() if theta is None else theta
-        settings = self.activation, self.normalization, theta, self.max_step_size, self.step_fraction
+        settings = self.activation, self.normalization, theta, self.max_step_size, self.max_gain
         return automatic_step(self.integrator, *settings)
 
     def _equation(self) -> tuple:
@@ -304,7 +305,7 @@ class PDEBlock(Exportable, FieldLayer):
             "steps": self.steps,
             "step_size": self.step_size,
             "max_step_size": self.max_step_size,
-            "step_fraction": self.step_fraction,
+            "max_gain": self.max_gain,
             "backprop": self.backprop,
             "checkpoint_every": self.checkpoint_every,
             "stored_steps": self.stored_steps,

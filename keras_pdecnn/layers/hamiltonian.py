@@ -33,9 +33,9 @@ class HamiltonianBlock(PDEBlock):
     integrator = verlet
 
     @classmethod
-    def bounded_fraction(cls, steps: int) -> float:
-        # h ||K1|| ||K2|| N = 1 / 4: a Lipschitz constant of at most 1.21, see `stability.block_bounds`.
-        return 1 / (8 * steps)
+    def bounded_gain(cls, steps: int) -> float:
+        # A Lipschitz constant of at most 1.21, see `stability.block_bounds`.
+        return 1 / (4 * steps)
 
     def inverse(self, y):
         """Return the input that the block maps to y, up to rounding.

@@ -30,9 +30,9 @@ class SecondOrderBlock(PDEBlock):
     integrator = leapfrog
 
     @classmethod
-    def bounded_fraction(cls, steps: int) -> float:
-        # h ||K|| N = 1: a Lipschitz constant below 1.07, see `stability.block_bounds`.
-        return 1 / (2 * steps)
+    def bounded_gain(cls, steps: int) -> float:
+        # A Lipschitz constant below 1.07, see `stability.block_bounds`.
+        return 1 / steps**2
 
     def forward(self, y) -> tuple:
         """Return (y_N, v_N), the features at time N h and their last change, both of the shape of y."""

@@ -7,6 +7,7 @@ is a shear: it is undone by subtracting the same increment. An integrator that c
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable
 from dataclasses import dataclass
 
@@ -81,6 +82,11 @@ class Integrator:
     def is_reversible(self) -> bool:
         """Whether every update is a shear, so that a step can be undone."""
         return all(update.is_shear for update in self.updates)
+
+    @property
+    def power(self) -> int:
+        """The power of h that F is multiplied by: 2 for leapfrog, otherwise 1."""
+        return next(round(math.log2(abs(update.factor(2)))) for update in self.updates if update.field is not None)
 
     def step(self, F: Callable, h, state: tuple) -> tuple:
         """Advance the state by one step of size h."""

@@ -77,9 +77,9 @@ def effective_kernel(theta: dict, normalization: str | None = None):
 
 
 def automatic_step(
-    integrator: Integrator, activation, normalization: str | None, theta: dict, maximum: float, part=SAFETY
+    integrator: Integrator, activation, normalization: str | None, theta: dict, maximum: float, max_gain=None
 ):
-    """Return h = min(maximum, part * min_j limit_j), a scalar tensor that no gradient goes through.
+    """Return h = min(maximum, 0.9 min_j limit_j), a scalar tensor that no gradient goes through.
 
     The limits are those of `Integrator.limit` with `norm_bound`: no larger than those of `stability.step_limit`, up to
     its tolerance.
@@ -90,8 +90,12 @@ def automatic_step(
         normalization: That of the field.
         theta: Weights stacked in time.
         maximum: Upper bound of h.
-        part: The part of the limit that is taken; default 0.9.
+        max_gain: Upper bound of h^p L ||K||^2 for every kernel, p the power of h in the method; default None.
     """
+    constant = lipschitz(activation, normalization)
     kernel = ops.stop_gradient(effective_kernel(theta, normalization))
-    limits = integrator.limit(lipschitz(activation, normalization), norm_bound(kernel, axes=len(kernel.shape) - 4))
-    return ops.cast(ops.minimum(part * ops.min(limits), maximum), kernel.dtype)
+    norms = norm_bound(kernel, axes=len(kernel.shape) - 4)
+    h = ops.minimum(SAFETY * ops.min(integrator.limit(constant, norms)), maximum)
+    if max_gain is not None:
+        h = ops.minimum(h, (max_gain / (constant * ops.max(norms) ** 2)) ** (1 / integrator.power))
+    return ops.cast(h, kernel.dtype)
