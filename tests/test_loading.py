@@ -176,11 +176,12 @@ def test_a_sample_of_damaged_files(tmp_path):
     assert set(wanted) == set(fuzz.COMMANDS)
     originals = fuzz.Originals(tmp_path)
     for command, group in wanted.items():
-        count = fuzz.BATCH if command.startswith("predict") else 8
+        together = command.startswith("predict") and command != "predict keras"
+        count = fuzz.BATCH if together else 5
         folder = pathlib.Path(tmp_path, f"cases{group}")
         folder.mkdir()
         numbers = range(group * fuzz.BATCH, group * fuzz.BATCH + count)
         outcomes += fuzz.run_group(list(numbers), originals, folder)
     failures = [outcome for outcome in outcomes if outcome[2] not in ("refused", "used")]
     assert not failures
-    assert sum(outcome[2] == "refused" for outcome in outcomes) > 80
+    assert sum(outcome[2] == "refused" for outcome in outcomes) > 40
