@@ -7,7 +7,6 @@ import sys
 
 import keras
 import numpy as np
-import tensorflow as tf
 from matplotlib.figure import Figure
 
 from keras_pdecnn import layers
@@ -20,8 +19,8 @@ def solve(block, start, time, steps, **settings):
     layer = block(steps, time / steps, kernel_size=1, use_bias=False, **settings)
     layer.build((None, 1, len(start[0])))
     layer.kernel.assign(np.broadcast_to(np.eye(layer.kernel.shape[-1]), layer.kernel.shape))
-    states = tf.function(layer.trajectory)(np.array(start, float)[:, None])
-    return np.linspace(0, time, steps + 1), states[:, :, 0].numpy()
+    states = np.asarray(layer.trajectory(np.array(start, float)[:, None]))
+    return np.linspace(0, time, steps + 1), states[:, :, 0]
 
 
 def distance(y):
@@ -49,10 +48,15 @@ starts = [[1.0, -second] for second in (0.02, 0.06, 0.1, 0.14, 0.18, 0.22)]
 _, y = solve(layers.ParabolicBlock, starts, 1.2, 240, normalization="tv")
 for j in range(len(starts)):
     plane.plot(y[:, j, 0], y[:, j, 1], color="C3", linewidth=1)
-for step in (0, 60, 120, 190, 220):
+for step in (0, 60, 120, 180, 220):
     plane.plot(y[step, :, 0], y[step, :, 1], "o-", color="C4", markersize=3)
-    plane.text(y[step, -1, 0], -0.24, f"t = {step / 200:g}", ha="center", fontsize=8)
-plane.set(title="y' = -relu(N_tv(y)): a front turns", xlabel="first channel", ylabel="second channel", ylim=(-0.25, 0))
+    plane.text(y[step, -1, 0], -0.24, f"{step / 200:g}", ha="center", fontsize=8)
+plane.set(
+    title="y' = -relu(N_tv(y)): fronts at five times t",
+    xlabel="first channel",
+    ylabel="second channel",
+    ylim=(-0.25, 0),
+)
 
 for label, color, settings in [("relu", "C3", {}), ("identity", "C2", {"activation": "linear"})]:
     t, y = solve(layers.SecondOrderBlock, [[1.0]], 15.0, 600, normalization=None, **settings)

@@ -130,10 +130,8 @@ def test_gradient_with_other_settings(block, settings):
         {"normalization": "scale"},
         {"normalization": "shrinkage", "activation": "relu"},
         {"normalization": "shrinkage", "activation": "linear", "use_bias": False},
-        {"normalization": None},
-        {"normalization": "tv"},
     ],
-    ids=["scale", "shrinkage", "linear shrinkage", "none", "tv"],
+    ids=["scale", "shrinkage", "linear shrinkage"],
 )
 @pytest.mark.parametrize(
     ("block", "backprop", "every"),
@@ -160,10 +158,9 @@ def test_gradient_of_the_residual_block_with_other_normalizations(settings):
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("block", HYPERBOLIC)
-def test_gradient_with_an_automatic_step_under_xla(block):
+def test_gradient_with_an_automatic_step_under_xla():
     settings = {"normalization": "shrinkage", "activation": "relu"}
-    layer, y, w = make(block, "reversible", None, step_size="auto", **settings)
+    layer, y, w = make("HamiltonianBlock", "reversible", None, step_size="auto", **settings)
     found = tf.function(lambda y: by_layer(layer, y, w), jit_compile=True)(y)
     assert error(found, by_plain_differentiation(layer, y, w)) < 1e-10
 
@@ -292,11 +289,14 @@ def test_mixed_precision(block, backprop, every, policy):
     assert error(found, by_layer(reference, y, w)) < (0.1 if policy == "mixed_bfloat16" else 0.015)
 
 
-@pytest.mark.parametrize("policy", ["mixed_bfloat16", "mixed_float16"])
 @pytest.mark.parametrize(
-    "settings", [{"normalization": "scale"}, {"normalization": "shrinkage", "activation": "linear"}]
+    ("policy", "settings"),
+    [
+        ("mixed_bfloat16", {"normalization": "shrinkage", "activation": "linear"}),
+        ("mixed_float16", {"normalization": "scale"}),
+    ],
 )
-def test_mixed_precision_with_an_automatic_step(settings, policy):
+def test_mixed_precision_with_an_automatic_step(policy, settings):
     layer, y, w = make("HamiltonianBlock", "reversible", None, policy, step_size="auto", **settings)
     reference, _, _ = make("HamiltonianBlock", "stored", None, "float32", step_size="auto", **settings)
     assert layer.current_step_size().dtype == tf.float32

@@ -114,21 +114,21 @@ def test_the_papers_steps_expand_at_and_below_the_number_given(float64, rng):
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize(
-    ("factor", "normalization"), [(0.01, "shrinkage"), (1.0, None), (1.0, "scale"), (100.0, "shrinkage")]
-)
+@pytest.mark.parametrize(("factor", "normalization"), [(0.01, "shrinkage"), (1.0, "scale"), (100.0, None)])
 def test_provable_networks_train_from_kernels_of_any_size(rng, factor, normalization):
-    settings = {"architecture": "parabolic", "widths": (6, 8), "step_size": "auto", "normalization": normalization}
-    recipe = Recipe(**settings, learning_rates=(0.05,), epochs=(3,))
+    settings = {"architecture": "parabolic", "widths": (8, 16), "step_size": "auto", "normalization": normalization}
+    # Without decay the loss is the cross-entropy alone, and without augmentation it falls soon.
+    plain = {"weight_decay": 0.0, "pad": 0.0, "rotate": 0.0, "zoom": 0.0}
+    recipe = Recipe(**settings, **plain, learning_rates=(0.05,), epochs=(4,))
     dataset = training.load_data(recipe)
     model = training.build(recipe, dataset.info)
     for block in model.blocks:
         block.kernel.assign(factor * block.kernel)
     training.compile(model, recipe, dataset.steps_per_epoch)
-    start = model.evaluate(dataset.validation, verbose=0)[0]
     losses = training.fit(model, dataset, recipe, verbose=0).history["loss"]
     assert np.all(np.isfinite(losses))
-    assert losses[-1] < 0.6 * min(losses[0], start)
+    # From ln 10 = 2.3.
+    assert losses[-1] < 1.0
     # Trained weights, at and above the step size of the training.
     for block in model.blocks:
         assert float(block.current_step_size()) <= 0.9 * step_limit(block).min()
