@@ -13,7 +13,6 @@ import shlex
 import subprocess
 import sys
 
-import click
 import keras
 import numpy as np
 import pytest
