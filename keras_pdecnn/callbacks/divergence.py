@@ -39,7 +39,10 @@ class DivergenceGuard(keras.callbacks.Callback):
         divergence: A `Divergence`, or None as long as all is well.
 
     Example:
-        >>> model.fit(x, y, callbacks=[DivergenceGuard()])
+        >>> guard = DivergenceGuard()
+        >>> model.fit(x, y, callbacks=[guard])  # doctest: +SKIP
+        >>> print(guard.divergence)
+        None
     """
 
     def __init__(self):

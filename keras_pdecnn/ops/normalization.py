@@ -18,7 +18,7 @@ def tv_normalize(u, epsilon: float = 1e-3):
         Tensor of the shape and type of u; the vector of each pixel is shorter than 1.
 
     Example:
-        >>> tv_normalize(keras.ops.array([[3.0, 4.0]]), epsilon=1e-12).numpy().round(3).tolist()
+        >>> tv_normalize(keras.ops.array([[3.0, 4.0]], "float64"), epsilon=1e-12).numpy().round(3).tolist()
         [[0.6, 0.8]]
     """
     return u * inverse_length(u, epsilon)

@@ -102,7 +102,7 @@ def search(
         roles.ChiefError: If the chief of a distributed search cannot listen, does not answer, or failed.
 
     Example:
-        >>> recipe = Recipe(widths=4, steps=1, epochs=1, learning_rates=0.1, batch_size=256)
+        >>> recipe = keras_pdecnn.recipes.Recipe(widths=4, steps=1, epochs=1, learning_rates=0.1, batch_size=256)
         >>> hypermodel = PDEHyperModel(recipe, architecture=False, width=False, steps=(1, 2), step_size=False)
         >>> tuner = search(hypermodel, "searches/digits", trials=1, verbose=0)
         >>> tuner.get_best_hyperparameters()[0].values["steps"]
