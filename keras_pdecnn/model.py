@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import contextlib
 import inspect
 
 import keras
 import tensorflow as tf
 
 from keras_pdecnn import arguments, distribute, layers, replicated
-from keras_pdecnn.layers.plain import Exportable
+from keras_pdecnn.layers.plain import plain_operations
 
 
 @keras.saving.register_keras_serializable(package="keras_pdecnn")
@@ -59,10 +58,7 @@ class PDEModel(keras.Model):
 
     def export(self, filepath, *args, **kwargs):
         """Export as `keras.Model.export` does, the same for every `backprop`; the gradients are exported too."""
-        with contextlib.ExitStack() as stack:
-            for layer in self.layers:
-                if isinstance(layer, Exportable):
-                    stack.enter_context(layer.plain_operations())
+        with plain_operations(self):
             super().export(filepath, *args, **kwargs)
 
     def fit(self, *args, **kwargs):

@@ -8,6 +8,8 @@ import statistics
 
 from matplotlib.figure import Figure
 
+from keras_pdecnn.tables import markdown
+
 _COLORS = {"stored": "#e07b00", "checkpointed": "#5a8f29", "reversible": "#3465a4"}
 
 
@@ -73,7 +75,7 @@ def depth_table(rows: list[dict]) -> str:
                 values = {steps: value(row) for steps, row in found.items()}
                 cells = [_cell(values, steps, extrapolate=quantity != "overhead") for steps in depths]
                 lines.append([block, mode, f"{quantity}, {unit}", *cells])
-    return _table(["block", "mode", "", *(f"{steps} steps" for steps in _distinct(rows, "steps"))], lines)
+    return markdown(["block", "mode", "", *(f"{steps} steps" for steps in _distinct(rows, "steps"))], lines)
 
 
 def _cell(values: dict, steps: int, extrapolate: bool) -> str:
@@ -95,7 +97,7 @@ def network_table(rows: list[dict], batch: int = 125) -> str:
             peak = statistics.median(row["peak_bytes"] for row in found) / 1e6
             rate = f"{statistics.median(rates):.0f} ({min(rates):.0f} to {max(rates):.0f})"
             lines.append([architecture, mode, f"{found[0]['weights']:,}", rate, f"{peak:.0f}"])
-    return _table(["network", "mode", "weights", "images per second", "peak memory, MB"], lines)
+    return markdown(["network", "mode", "weights", "images per second", "peak memory, MB"], lines)
 
 
 def precision_table(rows: list[dict]) -> str:
@@ -112,7 +114,7 @@ def precision_table(rows: list[dict]) -> str:
         }
         name = f"{mode}/{every}" if every else mode
         lines.append([block, policy, name, *(f"{found[n]:.1e}" if n in found else "" for n in depths)])
-    return _table(["block", "type", "mode", *(f"{steps} steps" for steps in depths)], lines)
+    return markdown(["block", "type", "mode", *(f"{steps} steps" for steps in depths)], lines)
 
 
 def draw_memory(rows: list[dict]) -> Figure:
@@ -166,7 +168,3 @@ def _over_depth(rows, value, label) -> Figure:
 def _distinct(rows: list[dict], key: str) -> list:
     values = dict.fromkeys(row[key] for row in rows)
     return sorted(values) if key == "steps" else list(values)
-
-
-def _table(heads: list[str], lines: list[list[str]]) -> str:
-    return "\n".join(f"| {' | '.join(line)} |" for line in [heads, ["---"] * len(heads), *lines])

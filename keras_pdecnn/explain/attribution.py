@@ -5,7 +5,6 @@ What is explained is the logit, the number before the softmax: a probability als
 
 from __future__ import annotations
 
-import contextlib
 import math
 
 import keras
@@ -15,6 +14,7 @@ from keras import ops
 
 from keras_pdecnn import arguments, layers
 from keras_pdecnn.explain.inputs import check_input
+from keras_pdecnn.layers.plain import plain_operations
 from keras_pdecnn.model import PDEModel
 
 
@@ -152,11 +152,8 @@ def _read(model, x, classes) -> tuple[LogitModel, np.ndarray, np.ndarray]:
 
 def _gradient(logits: LogitModel, x: np.ndarray, classes: np.ndarray) -> np.ndarray:
     x = tf.convert_to_tensor(x)
-    with contextlib.ExitStack() as stack:
-        # The gradients written by hand save memory in training; taken eagerly, each of them would be compiled anew.
-        for block in logits.model.blocks:
-            stack.enter_context(block.plain_operations())
-        tape = stack.enter_context(tf.GradientTape())
+    # The gradients written by hand save memory in training; taken eagerly, each of them would be compiled anew.
+    with plain_operations(logits.model), tf.GradientTape() as tape:
         tape.watch(x)
         # The logit of an example depends on that example alone, so the gradient of the sum is that of each.
         wanted = tf.reduce_sum(tf.gather(logits(x), classes, axis=1, batch_dims=1))

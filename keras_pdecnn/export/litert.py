@@ -10,6 +10,7 @@ import keras
 import tensorflow as tf
 
 from keras_pdecnn.export import network
+from keras_pdecnn.layers.plain import plain_operations
 
 
 def litert(model: keras.Model, path, class_names=None) -> pathlib.Path:
@@ -35,7 +36,7 @@ def litert(model: keras.Model, path, class_names=None) -> pathlib.Path:
     names = network.check_names(class_names, model)
     model = network.in_float32(model)
     path.parent.mkdir(parents=True, exist_ok=True)
-    with tempfile.TemporaryDirectory(prefix=".part-", dir=path.parent) as folder, network.plain_operations(model):
+    with tempfile.TemporaryDirectory(prefix=".part-", dir=path.parent) as folder, plain_operations(model):
         part = pathlib.Path(folder, path.name)
         network.named(model).export(
             part,

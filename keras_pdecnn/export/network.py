@@ -2,14 +2,11 @@
 
 from __future__ import annotations
 
-import contextlib
 import os
 import pathlib
 
 import keras
 import tensorflow as tf
-
-from keras_pdecnn.layers.plain import Exportable
 
 INPUTS = {1: "signal", 2: "image", 3: "video"}
 """Name of the input by the number of space axes."""
@@ -91,23 +88,6 @@ def in_float32(model: keras.Model) -> keras.Model:
     clone = keras.models.clone_model(model, clone_function=copy)
     clone.set_weights(model.get_weights())
     return clone
-
-
-@contextlib.contextmanager
-def plain_operations(model: keras.Model):
-    """Make calls of all layers of a model use operations that can be exported with their gradient."""
-    with contextlib.ExitStack() as stack:
-        for layer in _layers(model):
-            if isinstance(layer, Exportable):
-                stack.enter_context(layer.plain_operations())
-        yield
-
-
-def _layers(model: keras.Model):
-    for layer in model.layers:
-        yield layer
-        if isinstance(layer, keras.Model):
-            yield from _layers(layer)
 
 
 def _returns_logits(model: keras.Model) -> bool:

@@ -10,6 +10,7 @@ import tempfile
 import keras
 
 from keras_pdecnn.export import network
+from keras_pdecnn.layers.plain import plain_operations
 
 _NEEDED = ("tf2onnx", "onnx")
 
@@ -41,7 +42,7 @@ def onnx(model: keras.Model, path, class_names=None) -> pathlib.Path:
 
     model = network.in_float32(model)
     path.parent.mkdir(parents=True, exist_ok=True)
-    with tempfile.TemporaryDirectory(prefix=".part-", dir=path.parent) as folder, network.plain_operations(model):
+    with tempfile.TemporaryDirectory(prefix=".part-", dir=path.parent) as folder, plain_operations(model):
         part = pathlib.Path(folder, path.name)
         spec = keras.InputSpec(shape=(None, *model.input_shape[1:]), dtype="float32", name=name)
         network.named(model).export(str(part), format="onnx", verbose=False, input_signature=[spec])

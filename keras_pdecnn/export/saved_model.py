@@ -11,6 +11,7 @@ import tensorflow as tf
 
 from keras_pdecnn.export import network
 from keras_pdecnn.export.decoding import decode
+from keras_pdecnn.layers.plain import plain_operations
 
 _NAMES = "classes.txt"
 
@@ -71,7 +72,7 @@ def savedmodel(model: keras.Model, path, class_names=None) -> pathlib.Path:
             contents = tf.TensorSpec((None,), tf.string, name="image_bytes")
             archive.add_endpoint("serving_bytes", lambda data: serve(decode(data, model.input_shape[1:])), [contents])
         part = pathlib.Path(temporary, "model")
-        with network.plain_operations(model):
+        with plain_operations(model):
             archive.write_out(str(part), verbose=False)
         return _publish(part, path)
 

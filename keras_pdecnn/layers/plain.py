@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import contextlib
 
+import keras
+
 
 class Exportable:
     """Mix-in of the layers with gradients of their own, which read `_plain`."""
@@ -18,3 +20,20 @@ class Exportable:
             yield
         finally:
             self._plain = False
+
+
+@contextlib.contextmanager
+def plain_operations(model: keras.Model):
+    """Make calls of all layers of a model, those of models in it too, leave the gradient to TensorFlow."""
+    with contextlib.ExitStack() as stack:
+        for layer in _layers(model):
+            if isinstance(layer, Exportable):
+                stack.enter_context(layer.plain_operations())
+        yield
+
+
+def _layers(model: keras.Model):
+    for layer in model.layers:
+        yield layer
+        if isinstance(layer, keras.Model):
+            yield from _layers(layer)

@@ -1,0 +1,79 @@
+"""The data sets of recipes."""
+
+from __future__ import annotations
+
+import dataclasses
+import os
+
+import numpy as np
+
+from keras_pdecnn import data
+from keras_pdecnn.recipes import Recipe
+
+
+def load_data(recipe: Recipe) -> data.Data:
+    """Load the data set of a recipe, with its split and its augmentation.
+
+    Example:
+        >>> load_data(Recipe(batch_size=64)).info.classes
+        10
+    """
+    augmentation = data.Augmentation(recipe.flip, recipe.pad, recipe.rotate, recipe.zoom)
+    return data.load(
+        recipe.data,
+        recipe.batch_size,
+        validation=recipe.validation,
+        augmentation=None if augmentation == data.Augmentation() else augmentation,
+        seed=recipe.seed,
+        data_dir=recipe.data_dir,
+        size=recipe.size,
+        drop_remainder=recipe.drop_remainder,
+    )
+
+
+def load_like(recipe: Recipe, info: data.Info, source: str | None = None) -> data.Data:
+    """Load a data set for a network that was trained by `recipe` on the data `info`.
+
+    Args:
+        recipe: Recipe of the network.
+        info: What its data were.
+        source: Source of other data; default None, the recipe's own. Images in a folder are resized.
+
+    Raises:
+        ValueError: If the data cannot be read, or their shape or classes are not those of the network.
+
+    Example:
+        >>> digits = load_data(Recipe())
+        >>> load_like(Recipe(), digits.info).info.sizes["test"]
+        360
+    """
+    if source is not None and source != recipe.data:
+        size = info.input_shape[:-1] if os.path.isdir(os.path.expanduser(source)) else None
+        # What is wanted is the test part; there may be too few examples for a validation part.
+        recipe = dataclasses.replace(recipe, data=source, size=size, validation=0.0)
+    found = load_data(recipe)
+    expected, received = ((i.input_shape, i.classes) for i in (info, found.info))
+    if expected != received:
+        raise ValueError(
+            f"The network takes examples of shape {expected[0]} and {expected[1]} classes. "
+            f"Received: {recipe.data!r} with shape {received[0]} and {received[1]} classes"
+        )
+    numbers = tuple(map(str, range(info.classes)))
+    if len({numbers, info.class_names, found.info.class_names}) > 2:
+        raise ValueError(
+            f"The network knows the classes {', '.join(info.class_names)}. "
+            f"Received: {recipe.data!r} with the classes {', '.join(found.info.class_names)}"
+        )
+    return found
+
+
+def spread(dataset, size: int, count: int) -> tuple[np.ndarray, np.ndarray]:
+    """Return examples at equal distances over a dataset, so that one sorted by class shows its classes."""
+    wanted = set(np.linspace(0, size - 1, min(count, size)).round().astype(int).tolist())
+    first, x, labels = 0, [], []
+    for batch, y in dataset:
+        rows = [index - first for index in sorted(wanted) if first <= index < first + len(y)]
+        x.extend(np.asarray(batch)[rows])
+        labels.extend(np.asarray(y)[rows])
+        first += len(y)
+    return np.stack(x), np.array(labels)
