@@ -16,7 +16,7 @@ BLOCKS = (layers.ParabolicBlock, layers.HamiltonianBlock, layers.SecondOrderBloc
 BUILDERS = tuple(models.ARCHITECTURES.values())
 POLICIES = ("float32", "float64", "mixed_float16", "mixed_bfloat16", "float16", "bfloat16")
 ACTIVATIONS = ("relu", "tanh", "linear", "silu", "softmax", None)
-INITIALIZERS = ("he_normal", "zeros", "glorot_uniform", "orthogonal", "random_normal")
+INITIALIZERS = ("he_normal", "zeros", "glorot_uniform", "variance_scaling", "random_normal")
 REGULARIZERS = (None, "l1", "l2", regularizers.TimeSmoothness(1e-3, 1e-3, 0.5))
 CONSTRAINTS = (None, "max_norm", "non_neg", constraints.Box(-1, 1))
 
@@ -166,7 +166,7 @@ ANYTHING = {
     "include_top": flags,
     "input_shape": st.lists(st.none() | INTEGERS, max_size=5) | st.lists(INTEGERS, max_size=5).map(tuple),
     "kernel_constraint": names("max_norm", "non_neg", "unit_norm", "min_max_norm"),
-    "kernel_initializer": names(*INITIALIZERS, "identity", "stft", "variance_scaling", "constant"),
+    "kernel_initializer": names(*INITIALIZERS, "identity", "stft", "constant"),
     "kernel_regularizer": names("l1", "l2", "orthogonal_regularizer"),
     "kernel_size": SIZES,
     "momentum": NUMBERS,
@@ -240,7 +240,7 @@ def test_legal_models_run_and_are_saved(case):
 
 
 # Ours, or Keras's own of an input that does not have the shape that a model was made for.
-REFUSAL = re.compile(r"Received|Invalid input shape for input|incompatible with the layer: expected .* found")
+REFUSAL = re.compile(r"Received|Invalid input shape for input|is incompatible with the layer: expected")
 
 
 @given(any_case())

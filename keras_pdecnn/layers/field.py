@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import keras
+import tensorflow as tf
 from keras import ops
 
 from keras_pdecnn import arguments
@@ -129,14 +130,19 @@ class FieldLayer(keras.layers.Layer):
         return self.add_weight(**settings)
 
     def _check_activation(self, input_shape):
-        """Refuse a layer with weights: they would be no part of theta, and have no gradient."""
-        if not isinstance(self.activation, keras.layers.Layer):
-            return
-        if not self.activation.built:
-            self.activation.build(input_shape)
-        if self.activation.weights:
+        """Refuse a layer with weights, no part of theta and without gradient, and what changes the shape (glu)."""
+        layer = self.activation if isinstance(self.activation, keras.layers.Layer) else None
+        if layer is not None and not layer.built:
+            layer.build(input_shape)
+        one = (1,) * (len(input_shape) - 1) + (input_shape[-1],)
+        try:
+            pointwise = tuple(self.activation(ops.zeros(one)).shape) == one
+        except (ValueError, TypeError, tf.errors.InvalidArgumentError):
+            pointwise = False
+        if not pointwise or (layer is not None and layer.weights):
             raise ValueError(
-                f"activation must be a pointwise function without weights of its own. Received: {self.activation!r}"
+                "activation must be a pointwise function without weights of its own. "
+                f"Received: {self.activation!r}"
             )
 
     @property
