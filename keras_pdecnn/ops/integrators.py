@@ -63,7 +63,8 @@ class Integrator:
         finish: Function state -> y.
         parts: The channels of y are divided over this many parts of the state.
         limit: Function (L, norms) -> largest step sizes (steps,) with the symmetric layer, L the Lipschitz constant of
-            its activation, norms (steps, fields) those of its kernels. See `stability.step_limit`.
+            its activation, norms (steps, fields) those of its kernels, see `stability.step_limit`; default None, no
+            limit is known and "auto" is no step size.
 
     Example:
         >>> [integrator.is_reversible for integrator in (forward_euler, verlet, leapfrog)]
@@ -75,8 +76,8 @@ class Integrator:
     updates: tuple[Update, ...]
     start: Callable
     finish: Callable
-    limit: Callable
     parts: int = 1
+    limit: Callable | None = None
 
     @property
     def is_reversible(self) -> bool:
