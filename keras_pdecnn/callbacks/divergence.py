@@ -17,6 +17,10 @@ class Divergence:
         epoch: Number of the epoch.
         batch: Number of the batch whose loss was not finite; None if it showed at the end of the epoch only.
         loss: Value of the loss.
+
+    Example:
+        >>> print(Divergence(epoch=2, batch=7, loss=float("inf")))
+        the loss was inf at epoch 2, batch 7
     """
 
     epoch: int

@@ -30,6 +30,11 @@ class LogitModel:
 
     Raises:
         ValueError: If the network does not end with the average over space and a dense layer.
+
+    Example:
+        >>> network = keras_pdecnn.models.ParabolicCNN((8, 8, 1), classes=2, widths=(4,), steps=3)
+        >>> LogitModel(network)(np.zeros((5, 8, 8, 1), "float32")).shape
+        TensorShape([5, 2])
     """
 
     def __init__(self, model: PDEModel):
@@ -95,6 +100,11 @@ def smooth_grad(model: PDEModel, x, classes, samples: int = 32, noise: float = 0
 
     Raises:
         ValueError: As for `saliency`, or if samples or noise are outside their range.
+
+    Example:
+        >>> network = keras_pdecnn.models.ParabolicCNN((8, 8, 1), classes=2, widths=(4,), steps=3)
+        >>> smooth_grad(network, keras.random.normal((5, 8, 8, 1)), classes=1, samples=4).shape
+        (5, 8, 8, 1)
     """
     arguments.check_positive_integer("samples", samples)
     arguments.check_non_negative("noise", noise)
@@ -125,6 +135,11 @@ def class_activation(model: PDEModel, x, classes) -> np.ndarray:
 
     Raises:
         ValueError: As for `saliency`.
+
+    Example:
+        >>> network = keras_pdecnn.models.ParabolicCNN((8, 8, 1), classes=2, widths=(4,), steps=3)
+        >>> class_activation(network, keras.random.normal((5, 8, 8, 1)), classes=1).shape
+        (5, 8, 8)
     """
     logits, x, classes = _read(model, x, classes)
     f = ops.convert_to_numpy(logits.features(x))

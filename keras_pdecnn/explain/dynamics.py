@@ -23,6 +23,12 @@ class BlockDynamics:
         trajectory: Features at all steps, shape (steps + 1, n, *space, channels).
         distance: ||y'(t) - y(t)|| of the trajectory y' from a perturbed input of the network, shape (steps + 1, n).
         energy: The discrete energy that the block conserves, of the same shape; None if it has none.
+
+    Example:
+        >>> network = keras_pdecnn.models.ParabolicCNN((8, 8, 1), classes=2, widths=(4,), steps=3)
+        >>> block = follow(network, keras.random.normal((5, 8, 8, 1)))[0]
+        >>> block.name, block.growth.shape
+        ('block_1', (4, 5))
     """
 
     name: str
@@ -95,6 +101,11 @@ def conserved_energy(block: layers.PDEBlock, trajectory) -> np.ndarray | None:
 
     Only Hamiltonian and second-order blocks have one (`stability.verlet_energy`, `stability.leapfrog_energy`), and only
     where they are linear and constant in time: identity as activation, no normalisation, no bias, one kernel.
+
+    Example:
+        >>> block = layers.HamiltonianBlock(steps=3, normalization=None, activation="linear")
+        >>> conserved_energy(block, block.trajectory(keras.random.normal((5, 8, 8, 2)))).shape
+        (4, 5)
     """
     linear = block.normalization is None and block.activation is keras.activations.linear
     theta = {name: ops.convert_to_numpy(weight) for name, weight in block.theta().items()}

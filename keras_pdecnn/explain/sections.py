@@ -38,6 +38,12 @@ def page(model: PDEModel, x, class_names, labels=None, names=None, title: str | 
 
     Raises:
         ValueError: If the network has no head, or there are too many examples or ones of another shape.
+
+    Example:
+        >>> network = keras_pdecnn.models.ParabolicCNN((8, 8, 1), classes=2, widths=(4,), steps=3)
+        >>> html = page(network, np.zeros((1, 8, 8, 1)), class_names=("cat", "dog"))
+        >>> html.startswith("<!DOCTYPE html>")
+        True
     """
     x = np.asarray(x)
     if len(x) > MOST_EXAMPLES:

@@ -30,6 +30,11 @@ def litert(model: keras.Model, path, class_names=None) -> pathlib.Path:
 
     Raises:
         ValueError: If the model cannot be exported (see `savedmodel`), or the path is taken.
+
+    Example:
+        >>> network = keras_pdecnn.models.ParabolicCNN((8, 8, 1), classes=2, widths=(4,))
+        >>> litert(network, "animals.tflite", class_names=("cat", "dog"))  # doctest: +SKIP
+        PosixPath('animals.tflite')
     """
     path = network.check_vacant(path, ".tflite")
     network.check_model(model)

@@ -31,6 +31,11 @@ def onnx(model: keras.Model, path, class_names=None) -> pathlib.Path:
 
     Raises:
         ValueError: If the model cannot be exported (see `savedmodel`), the path is taken, or the extra is missing.
+
+    Example:
+        >>> network = keras_pdecnn.models.ParabolicCNN((8, 8, 1), classes=2, widths=(4,))
+        >>> onnx(network, "animals.onnx", class_names=("cat", "dog"))  # doctest: +SKIP
+        PosixPath('animals.onnx')
     """
     path = network.check_vacant(path, ".onnx")
     name = network.check_model(model)

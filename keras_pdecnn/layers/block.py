@@ -143,7 +143,7 @@ class PDEBlock(Exportable, FieldLayer):
     def _check_step_size(self, step_size):
         if arguments.check_step_size("step_size", step_size) != "auto":
             return float(step_size)
-        if not self.symmetric:
+        if not self.symmetric or self.integrator.limit is None:
             raise ValueError(
                 f"No step size makes a {type(self).__name__} stable: step_size must be a number. "
                 f"Received: step_size={step_size!r}"

@@ -24,6 +24,10 @@ def attribution(example, gradients: dict, activation, pooled_by: int = 1) -> Fig
 
     Returns:
         The figure.
+
+    Example:
+        >>> figure = attribution(np.zeros((8, 8, 1)), {"saliency": np.ones((8, 8, 1))}, np.ones((8, 8)))
+        >>> figure.savefig("attribution.png")
     """
     example = np.asarray(example)
     signal = example.ndim == 2

@@ -28,6 +28,11 @@ def dynamics(networks: dict[str, list]) -> Figure:
 
     Returns:
         The figure: a column per block.
+
+    Example:
+        >>> network = keras_pdecnn.models.ParabolicCNN((8, 8, 1), classes=2, widths=(4,))
+        >>> blocks = keras_pdecnn.explain.follow(network, np.ones((5, 8, 8, 1)))
+        >>> dynamics({"parabolic": blocks}).savefig("dynamics.png")
     """
     columns = len(next(iter(networks.values())))
     size = (0.8 + (WIDTH - 0.8) * columns, 4.4 + 0.3 * (len(networks) > 1))
@@ -61,7 +66,11 @@ def dynamics(networks: dict[str, list]) -> Figure:
 
 
 def energy(values, name: str) -> Figure:
-    """Draw the discrete energy of a block over its steps, relative to its start, a line for each example."""
+    """Draw the discrete energy of a block over its steps, relative to its start, a line for each example.
+
+    Example:
+        >>> energy(np.ones((4, 5)), "Block 1").savefig("energy.png")
+    """
     values = np.asarray(values) / values[:1]
     figure = Figure(figsize=(WIDTH, 2.4), dpi=DPI, layout="constrained")
     axes = figure.subplots()
@@ -86,6 +95,10 @@ def trajectory(features, channels: int = 3) -> Figure:
 
     Returns:
         The figure: a row per channel, a column per time.
+
+    Example:
+        >>> block = keras_pdecnn.layers.ParabolicBlock(steps=3)
+        >>> trajectory(block.trajectory(np.ones((1, 8, 8, 4)))[:, 0]).savefig("trajectory.png")
     """
     features = np.asarray(features, float)
     times = some_steps(len(features))
@@ -159,6 +172,9 @@ def kernel_entries(kernel, name: str = "", count: int = 8) -> Figure:
 
     Returns:
         The figure: a panel per field.
+
+    Example:
+        >>> kernel_entries(np.random.default_rng(0).normal(size=(4, 1, 3, 3, 2, 2))).savefig("kernel.png")
     """
     kernel = np.asarray(kernel, float)
     steps, fields = kernel.shape[:2]
@@ -189,6 +205,10 @@ def operator_shares(rows: list[tuple[str, dict]]) -> Figure:
 
     Returns:
         The figure; its last bar is a kernel of independent random entries, to compare with.
+
+    Example:
+        >>> shares = keras_pdecnn.operators.summary(np.ones((3, 3, 1, 1)))
+        >>> operator_shares([("mean", shares)]).savefig("shares.png")
     """
     groups = list(rows[0][1])
     random = dict(zip(groups, _RANDOM[1 if len(groups) < 4 else 2], strict=True))
@@ -224,6 +244,10 @@ def operator_maps(shares: dict, name: str = "") -> Figure:
 
     Returns:
         The figure: a row per group, a column per step; a row of a map is an input channel, a column a filter.
+
+    Example:
+        >>> shares = keras_pdecnn.operators.shares(np.ones((4, 1, 3, 3, 2, 2)))
+        >>> operator_maps({group: values[:, 0] for group, values in shares.items()}).savefig("maps.png")
     """
     steps = some_steps(len(next(iter(shares.values()))))
     figure = Figure(figsize=(WIDTH, 0.8 + 0.75 * len(shares)), dpi=DPI, layout="constrained")

@@ -23,6 +23,9 @@ def training_curves(history: dict) -> Figure:
 
     Returns:
         The figure.
+
+    Example:
+        >>> training_curves({"loss": [2.1, 1.3], "accuracy": [0.3, 0.6]}).savefig("curves.png")
     """
     length = max((len(values) for values in history.values()), default=0)
     epochs = np.asarray(history.get("epoch", range(length)), float) + 1
@@ -56,6 +59,9 @@ def confusion_matrix(matrix, class_names) -> Figure:
 
     Returns:
         The figure.
+
+    Example:
+        >>> confusion_matrix([[9, 1], [0, 10]], ["cat", "dog"]).savefig("confusion.png")
     """
     matrix = np.asarray(matrix)
     classes = len(matrix)
@@ -98,6 +104,9 @@ def predictions(x, labels, outputs, class_names, columns: int = 4, probabilities
 
     Returns:
         The figure.
+
+    Example:
+        >>> predictions(np.zeros((1, 8, 8, 1)), [0], [[0.9, 0.1]], ["cat", "dog"]).savefig("predictions.png")
     """
     x, labels = np.asarray(x), np.asarray(labels)
     outputs = np.nan_to_num(np.asarray(outputs, float))

@@ -22,6 +22,10 @@ def search(trials: list[dict]) -> Figure:
 
     Returns:
         The figure.
+
+    Example:
+        >>> trial = {"architecture": "parabolic", "steps": 3, "width": 8, "step_size": 1.0, "weights": 5000, "accuracy": 0.9}
+        >>> search([trial]).savefig("search.png")
     """
     figure = Figure(figsize=(12, 7), dpi=120, layout="constrained")
     panels = figure.subplots(2, 3, sharey=True).ravel()
@@ -76,7 +80,12 @@ def search(trials: list[dict]) -> Figure:
 
 
 def pareto_front(points: list[tuple]) -> list[tuple]:
-    """Return the points (cost, value), by cost, that no other one beats in one of them at no loss in the other."""
+    """Return the points (cost, value), by cost, that no other one beats in one of them at no loss in the other.
+
+    Example:
+        >>> pareto_front([(3, 0.5), (1, 0.2), (2, 0.6)])
+        [(1, 0.2), (2, 0.6)]
+    """
     front = []
     for cost, value in sorted(points, key=lambda point: (point[0], -point[1])):
         if not front or value > front[-1][1]:

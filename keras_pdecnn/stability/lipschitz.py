@@ -78,6 +78,11 @@ def layer_bounds(model) -> list[LayerBound]:
 
     Raises:
         ValueError: If model is no built `keras.Model`.
+
+    Example:
+        >>> model = keras_pdecnn.models.ParabolicCNN((8, 8, 1), classes=3, provable=True)
+        >>> all(bound.upper is not None for bound in layer_bounds(model))
+        True
     """
     if not isinstance(model, keras.Model) or not model.built:
         raise ValueError(f"model must be a built keras.Model. Received: model={model!r}")

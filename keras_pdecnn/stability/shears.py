@@ -41,6 +41,12 @@ def block_bounds(block, shape=None) -> tuple[float, float]:
 
     Raises:
         ValueError: If the block is not built, or nothing is known about its activation.
+
+    Example:
+        >>> block = keras_pdecnn.layers.ParabolicBlock(2, step_size="auto", normalization=None)
+        >>> block.build((None, 8, 8, 4))
+        >>> block_bounds(block)[1]
+        1.0
     """
     if not block.built:
         raise ValueError(f"block must be built, for its kernel is needed. Received: block={block!r}")

@@ -68,7 +68,14 @@ def load_like(recipe: Recipe, info: data.Info, source: str | None = None) -> dat
 
 
 def spread(dataset, size: int, count: int) -> tuple[np.ndarray, np.ndarray]:
-    """Return examples at equal distances over a dataset, so that one sorted by class shows its classes."""
+    """Return examples at equal distances over a dataset, so that one sorted by class shows its classes.
+
+    Example:
+        >>> digits = load_data(Recipe())
+        >>> x, labels = spread(digits.test, digits.info.sizes["test"], count=12)
+        >>> x.shape, labels.shape
+        ((12, 8, 8, 1), (12,))
+    """
     wanted = set(np.linspace(0, size - 1, min(count, size)).round().astype(int).tolist())
     first, x, labels = 0, [], []
     for batch, y in dataset:
