@@ -127,8 +127,7 @@ class FieldLayer(keras.layers.Layer):
             pointwise = False
         if not pointwise or (layer is not None and layer.weights):
             raise ValueError(
-                "activation must be a pointwise function without weights of its own. "
-                f"Received: {self.activation!r}"
+                f"activation must be a pointwise function without weights of its own. Received: {self.activation!r}"
             )
 
     @property
