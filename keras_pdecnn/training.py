@@ -347,9 +347,9 @@ def _train(recipe: Recipe, folder: RunFolder, callbacks, verbose, strategy: tf.d
 
 def _open(recipe: Recipe | None, path, resume: bool) -> tuple[Recipe, str]:
     """Return the recipe and the path of a run, new or to be resumed."""
-    if resume and path is None:
+    if path is None and (resume or recipe is None):
         raise ValueError("What is to be resumed must be named. Received: folder=None")
-    folder = RunFolder(default_path(recipe) if path is None else path)
+    folder = RunFolder(default_path(recipe) if path is None and recipe else path)
     if not (resume and folder.is_begun()):
         if recipe is None:
             raise ValueError(f"There is no run to resume and no recipe to begin with. Received: {str(folder.path)!r}")
@@ -375,12 +375,13 @@ def _begin(folder: RunFolder, recipe: Recipe, info: data.Info) -> Checkpoint | N
 
 def _write(folder: RunFolder, model: keras.Model, metrics: dict, shown: tuple, class_names):
     """Write what a run ends with; `shown` are some test examples, their labels and their predictions."""
+    x, labels, probabilities = shown
     model.save(folder.model)
     folder.write_metrics(metrics)
     figures = {
         folder.training_curves: plotting.training_curves(folder.read_history()),
         folder.confusion_matrix: plotting.confusion_matrix(metrics["confusion_matrix"], class_names),
-        folder.predictions: plotting.predictions(*shown, class_names),
+        folder.predictions: plotting.predictions(x, labels, probabilities, class_names),
     }
     for path, figure in figures.items():
         figure.savefig(path)
