@@ -32,8 +32,7 @@ class Setting(click.ParamType):
         self.scalar = next((kind for kind in alternatives if kind in (int, float, str)), None)
         sequence = next((kind for kind in alternatives if typing.get_origin(kind) is tuple), None)
         self.entry: typing.Any = typing.get_args(sequence)[0] if sequence else None
-        kind = (self.scalar or self.entry).__name__
-        kind = {"str": "text", "int": "integer", "float": "number"}[kind]
+        kind = {str: "text", int: "integer", float: "number"}[self.scalar or self.entry]
         self.name = f"{kind},…" if self.entry else kind
 
     def convert(self, value, param, ctx):
