@@ -29,7 +29,7 @@ class Setting(click.ParamType):
         self.field = field
         alternatives = typing.get_args(hint) if isinstance(hint, types.UnionType) else (hint,)
         self.optional = types.NoneType in alternatives
-        self.scalar = next((kind for kind in alternatives if kind in (int, float, str)), None)
+        self.scalar: typing.Any = next((kind for kind in alternatives if kind in (int, float, str)), None)
         sequence = next((kind for kind in alternatives if typing.get_origin(kind) is tuple), None)
         self.entry: typing.Any = typing.get_args(sequence)[0] if sequence else None
         kind = {str: "text", int: "integer", float: "number"}[self.scalar or self.entry]
