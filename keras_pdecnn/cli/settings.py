@@ -29,10 +29,11 @@ class Setting(click.ParamType):
         self.field = field
         alternatives = typing.get_args(hint) if isinstance(hint, types.UnionType) else (hint,)
         self.optional = types.NoneType in alternatives
-        self.scalar: typing.Any = next((kind for kind in alternatives if kind in (int, float, str)), None)
+        self.scalar = next((kind for kind in alternatives if kind in (int, float, str)), None)
         sequence = next((kind for kind in alternatives if typing.get_origin(kind) is tuple), None)
-        self.entry: typing.Any = typing.get_args(sequence)[0] if sequence else None
-        kind = {str: "text", int: "integer", float: "number"}[self.scalar or self.entry]
+        self.entry = typing.get_args(sequence)[0] if sequence else None
+        names: dict = {str: "text", int: "integer", float: "number"}
+        kind = names[self.scalar or self.entry]
         self.name = f"{kind},…" if self.entry else kind
 
     def convert(self, value, param, ctx):
