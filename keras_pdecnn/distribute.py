@@ -126,9 +126,9 @@ def from_chief(strategy: tf.distribute.Strategy, function):
         except ValueError as error:
             message = pickle.dumps((str(error), None))
     # Whoever could send another message could run anything here anyhow: TensorFlow's servers trust their cluster.
-    error, result = pickle.loads(_broadcast(strategy, message))
-    if error is not None:
-        raise ValueError(error)
+    reason, result = pickle.loads(_broadcast(strategy, message))
+    if reason is not None:
+        raise ValueError(reason)
     return result
 
 

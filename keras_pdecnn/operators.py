@@ -214,7 +214,7 @@ def _default_axes(name: str, array: np.ndarray) -> tuple:
 def _check_axes(axes, rank: int) -> tuple:
     """Return axes as a tuple of one or two different axes, counted from the front."""
     entries = tuple(axes) if isinstance(axes, tuple | list) else (axes,)
-    valid = all(isinstance(axis, numbers.Integral) and -rank <= axis < rank for axis in entries)
+    valid = all(isinstance(axis, numbers.Integral) and -rank <= int(axis) < rank for axis in entries)
     found = tuple(int(axis) % rank for axis in entries) if valid else ()
     if not 1 <= len(found) <= 2 or len(set(found)) < len(found):
         raise ValueError(f"axes must be one or two different axes of an array with {rank}. Received: axes={axes!r}")

@@ -52,7 +52,7 @@ def _check_text(name: str, value) -> str:
 
 
 def _check_seed(name: str, value) -> int:
-    if isinstance(value, bool) or not isinstance(value, numbers.Integral) or not 0 <= value < 2**32:
+    if isinstance(value, bool) or not isinstance(value, numbers.Integral) or not 0 <= int(value) < 2**32:
         raise ValueError(f"{name} must be an integer, at least 0 and below 2^32. Received: {name}={value!r}")
     return int(value)
 

@@ -91,7 +91,9 @@ class RunFolder:
 
         config = _read_json(self.config)
         try:
-            info = {name: tuple(value) if isinstance(value, list) else value for name, value in config["data"].items()}
+            info: dict = {
+                name: tuple(value) if isinstance(value, list) else value for name, value in config["data"].items()
+            }
             return Recipe.from_dict(config["recipe"]), Info(**info)
         except (KeyError, TypeError, AttributeError, ValueError) as error:
             raise ValueError(f"Not the configuration of a run ({error}). Received: {str(self.config)!r}") from error

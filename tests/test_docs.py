@@ -14,6 +14,7 @@ import subprocess
 import sys
 
 import keras
+import keras_tuner as kt
 import numpy as np
 import pytest
 
@@ -47,6 +48,11 @@ def small(monkeypatch, tmp_path):
     def short_search(hypermodel, folder, method="random", **others):
         return search(hypermodel, folder, method, **{**others, "trials": 1, "verbose": 0})
 
+    class ShortRandomSearch(kt.RandomSearch):
+        def __init__(self, *args, **kwargs):
+            super().__init__(*args, **{**kwargs, "max_trials": 1})
+
+    monkeypatch.setattr(kt, "RandomSearch", ShortRandomSearch)
     monkeypatch.setattr(keras.Model, "fit", short_fit)
     monkeypatch.setattr(tuning, "search", short_search)
     monkeypatch.setitem(recipes.RECIPES, "digits", recipes.Recipe(epochs=1, learning_rates=0.1, widths=(4, 8)))

@@ -34,8 +34,8 @@ class Setting(click.ParamType):
         sequence = next((kind for kind in alternatives if typing.get_origin(kind) is tuple), None)
         entry = typing.get_args(sequence)[0] if sequence else None
         self.entry = self.scalar if isinstance(entry, types.UnionType) else entry
-        kind = (self.scalar or self.entry).__name__
-        kind = {"str": "text", "int": "integer", "float": "number|auto" if self.words else "number"}[kind]
+        names: dict = {str: "text", int: "integer", float: "number|auto" if self.words else "number"}
+        kind = names[self.scalar or self.entry]
         self.name = f"{kind},…" if self.entry else kind
 
     def convert(self, value, param, ctx):

@@ -91,17 +91,17 @@ class Integrator:
 
     def step(self, F: Callable, h, state: tuple) -> tuple:
         """Advance the state by one step of size h."""
-        state = list(state)
+        parts = list(state)
         for update in self.updates:
-            state[update.target] = state[update.target] + update.increment(F, h, state[update.source])
-        return tuple(state)
+            parts[update.target] = parts[update.target] + update.increment(F, h, parts[update.source])
+        return tuple(parts)
 
     def undo(self, F: Callable, h, state: tuple) -> tuple:
         """Go back by one step: the same increments in the opposite order, subtracted."""
-        state = list(state)
+        parts = list(state)
         for update in reversed(self.updates):
-            state[update.target] = state[update.target] - update.increment(F, h, state[update.source])
-        return tuple(state)
+            parts[update.target] = parts[update.target] - update.increment(F, h, parts[update.source])
+        return tuple(parts)
 
 
 forward_euler = Integrator(

@@ -54,7 +54,7 @@ def confusion_matrix(matrix, class_names) -> Figure:
     """Draw a confusion matrix, each row shaded by the share of its class.
 
     Args:
-        matrix: Square array; entry [i][j] counts the examples of class i that were taken for class j.
+        matrix: Square array; entry `[i][j]` counts the examples of class i that were taken for class j.
         class_names: One name per class.
 
     Returns:

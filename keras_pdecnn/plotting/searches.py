@@ -24,8 +24,8 @@ def search(trials: list[dict]) -> Figure:
         The figure.
 
     Example:
-        >>> trial = {"architecture": "parabolic", "steps": 3, "width": 8, "step_size": 1.0, "weights": 5000, "accuracy": 0.9}
-        >>> search([trial]).savefig("search.png")
+        >>> network = {"architecture": "parabolic", "steps": 3, "width": 8, "step_size": 1.0, "weights": 5000}
+        >>> search([{**network, "accuracy": 0.9}]).savefig("search.png")
     """
     figure = Figure(figsize=(12, 7), dpi=120, layout="constrained")
     panels = figure.subplots(2, 3, sharey=True).ravel()

@@ -117,9 +117,9 @@ def _train(
 
 def _open(recipe: Recipe | None, path, resume: bool) -> tuple[Recipe, str]:
     """Return the recipe and the path of a run, new or to be resumed."""
-    if resume and path is None:
+    if path is None and (resume or recipe is None):
         raise ValueError("What is to be resumed must be named. Received: folder=None")
-    folder = RunFolder(default_path(recipe) if path is None else path)
+    folder = RunFolder(default_path(recipe) if path is None and recipe else path)
     if not (resume and folder.is_begun()):
         if recipe is None:
             raise ValueError(f"There is no run to resume and no recipe to begin with. Received: {str(folder.path)!r}")
@@ -145,12 +145,14 @@ def _begin(folder: RunFolder, recipe: Recipe, info: data.Info) -> Checkpoint | N
 
 def _write(folder: RunFolder, recipe: Recipe, model: keras.Model, metrics: dict, shown: tuple, info: data.Info):
     """Write what a run ends with; `shown` are some test examples, their labels and their predictions."""
+    x, labels, outputs = shown
+    are_probabilities = recipe.loss != "regression"
     model.save(folder.model)
     folder.write_metrics(metrics)
     figures = {
         folder.training_curves: plotting.training_curves(folder.read_history()),
         folder.confusion_matrix: plotting.confusion_matrix(metrics["confusion_matrix"], info.class_names),
-        folder.predictions: plotting.predictions(*shown, info.class_names, probabilities=recipe.loss != "regression"),
+        folder.predictions: plotting.predictions(x, labels, outputs, info.class_names, probabilities=are_probabilities),
     }
     for path, figure in figures.items():
         figure.savefig(path)

@@ -77,7 +77,9 @@ def spread(dataset, size: int, count: int) -> tuple[np.ndarray, np.ndarray]:
         ((12, 8, 8, 1), (12,))
     """
     wanted = set(np.linspace(0, size - 1, min(count, size)).round().astype(int).tolist())
-    first, x, labels = 0, [], []
+    first = 0
+    x: list = []
+    labels: list = []
     for batch, y in dataset:
         rows = [index - first for index in sorted(wanted) if first <= index < first + len(y)]
         x.extend(np.asarray(batch)[rows])

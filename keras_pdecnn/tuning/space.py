@@ -109,7 +109,7 @@ class Space:
             beyond = max(0, i + 1 - len(recipe.widths))
             width = recipe.widths[i - beyond] * own["growth"] ** beyond * factor * growth**i
             widths.append(2 * max(1, round(width / 2)))
-        changes = {"widths": tuple(widths)}
+        changes: dict = {"widths": tuple(widths)}
         if recipe.head_width is not None:
             changes["head_width"] = max(1, round(recipe.head_width * widths[-1] / recipe.widths[-1]))
         if count != own["blocks"]:
@@ -153,7 +153,7 @@ def _default_range(name: str, recipe: Recipe, input_shape) -> tuple | list:
     own = _own_values(recipe)
     # Every connector but the last halves each axis.
     sides = [side for side in input_shape[:-1] if side]
-    ranges = {
+    ranges: dict = {
         "architecture": list(ARCHITECTURES),
         "blocks": (1, min(4, int(math.log2(min(sides, default=8))) + 1)),
         "width": (2 * max(1, own["width"] // 4), 2 * own["width"]),
