@@ -18,7 +18,7 @@ class LeastSquares(keras.losses.Loss):
         reduction, name, dtype: See `keras.losses.Loss`.
 
     Example:
-        >>> float(LeastSquares()([1], [[0.5, 0.5, 0.0]]))
+        >>> float(LeastSquares()(keras.ops.array([1]), keras.ops.array([[0.5, 0.5, 0.0]])))
         0.25
     """
 

@@ -34,7 +34,8 @@ class StabilityMonitor(keras.callbacks.Callback):
             is no input of it.
 
     Example:
-        >>> model.fit(x, y, callbacks=[keras.callbacks.TensorBoard("logs"), StabilityMonitor(x[:4], "logs")])
+        >>> callbacks = [keras.callbacks.TensorBoard("logs"), StabilityMonitor(np.zeros((4, 8, 8, 1)), "logs")]
+        >>> model.fit(x, y, callbacks=callbacks)  # doctest: +SKIP
     """
 
     def __init__(self, x, log_dir="logs", every: int = 1):

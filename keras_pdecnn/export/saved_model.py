@@ -42,8 +42,9 @@ def savedmodel(model: keras.Model, path, class_names=None) -> pathlib.Path:
         ValueError: If the model is no such classifier, or class_names are not one line per class.
 
     Example:
-        >>> savedmodel(model, "digits")
-        PosixPath('digits/1')
+        >>> network = keras_pdecnn.models.ParabolicCNN((8, 8, 1), classes=2, widths=(4,))
+        >>> savedmodel(network, "animals", class_names=("cat", "dog"))  # doctest: +SKIP
+        PosixPath('animals/1')
     """
     name = network.check_model(model)
     names = network.check_names(class_names, model)

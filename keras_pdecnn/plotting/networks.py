@@ -136,7 +136,9 @@ def theta(kernels, step_size: float, entries: int = 12) -> Figure:
         The figure.
 
     Example:
-        >>> figure = theta(block.theta()["kernel"], block.step_size)
+        >>> block = keras_pdecnn.layers.ParabolicBlock(steps=3)
+        >>> block.build((None, 8, 8, 4))
+        >>> theta(block.theta()["kernel"], block.step_size).savefig("theta.png")
     """
     panels = kernels if isinstance(kernels, dict) else {"": kernels}
     figure = Figure(figsize=(1.2 + 4.2 * len(panels), 3.8), dpi=120, layout="constrained")

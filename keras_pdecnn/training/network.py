@@ -22,7 +22,7 @@ def build(recipe: Recipe, info: data.Info) -> models.PDEModel:
         ValueError: If the network does not suit the examples, or its settings do not fit together.
 
     Example:
-        >>> build(Recipe(widths=4), load_data(Recipe()).info).output_shape
+        >>> build(Recipe(widths=4), keras_pdecnn.training.load_data(Recipe()).info).output_shape
         (None, 10)
     """
     keras.utils.set_random_seed(recipe.seed)
@@ -79,7 +79,7 @@ def compile(model: keras.Model, recipe: Recipe, steps_per_epoch: int) -> keras.M
 
     Example:
         >>> recipe = Recipe(widths=4, momentum=0.8)
-        >>> model = compile(build(recipe, load_data(recipe).info), recipe, steps_per_epoch=43)
+        >>> model = compile(build(recipe, keras_pdecnn.training.load_data(recipe).info), recipe, steps_per_epoch=43)
         >>> model.optimizer.momentum
         0.8
     """
@@ -114,7 +114,7 @@ def fit(
 
     Example:
         >>> recipe = Recipe(widths=4, steps=1, epochs=1, learning_rates=0.1, batch_size=256)
-        >>> digits = load_data(recipe)
+        >>> digits = keras_pdecnn.training.load_data(recipe)
         >>> model = compile(build(recipe, digits.info), recipe, digits.steps_per_epoch)
         >>> len(fit(model, digits, recipe, verbose=0).history["loss"])
         1
@@ -146,7 +146,7 @@ def evaluate(model: keras.Model, dataset, verbose: int | str = 0, loss: str = "c
 
     Example:
         >>> recipe = Recipe(widths=4, steps=1, epochs=1, learning_rates=0.1)
-        >>> digits = load_data(recipe)
+        >>> digits = keras_pdecnn.training.load_data(recipe)
         >>> model = compile(build(recipe, digits.info), recipe, digits.steps_per_epoch)
         >>> sum(map(sum, evaluate(model, digits.test)["confusion_matrix"]))
         360
