@@ -5,7 +5,7 @@ from __future__ import annotations
 import dataclasses
 
 from keras_pdecnn.ops.backprop import checkpointed, reversible, stored
-from keras_pdecnn.ops.backprop.loops import at, repeat
+from keras_pdecnn.ops.backprop.loops import at, repeat, row
 from keras_pdecnn.ops.fields import Field
 from keras_pdecnn.ops.integrators import Integrator
 
@@ -59,7 +59,7 @@ def advance(integrator: Integrator, field: Field, theta: dict, h, state: tuple) 
     """Advance a state by all steps in plain operations, whose gradient TensorFlow can take and export."""
     field = dataclasses.replace(field, plain=True)
     steps = theta["kernel"].shape[0]
-    return repeat(steps, lambda j, state: integrator.step(field.bind(at(theta, j)), h, state), tuple(state))
+    return repeat(steps, lambda j, state: integrator.step(field.bind(row(theta, j)), h, state), tuple(state))
 
 
 def undo(integrator: Integrator, field: Field, theta: dict, h, state: tuple) -> tuple:

@@ -38,7 +38,14 @@ def repeat(count: int, body, carry, until=None):
 
 def at(theta: dict, j) -> dict:
     """Return the weights at time t_j."""
-    # As rows of a matrix: LiteRT slices at most five axes, and kernels in three dimensions have seven.
+    return {name: weight[j] for name, weight in theta.items()}
+
+
+def row(theta: dict, j) -> dict:
+    """Return the weights at time t_j by operations that LiteRT has; in a training they would take memory.
+
+    LiteRT slices at most five axes, and kernels in three dimensions have seven: they are rows of a matrix here.
+    """
     rows = {name: tf.reshape(weight, [weight.shape[0], -1])[j] for name, weight in theta.items()}
     return {name: tf.reshape(row, theta[name].shape[1:]) for name, row in rows.items()}
 
