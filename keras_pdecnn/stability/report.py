@@ -10,8 +10,9 @@ import numpy as np
 import tensorflow as tf
 
 from keras_pdecnn import arguments
-from keras_pdecnn.layers import ParabolicBlock, PDEBlock, ResidualBlock
+from keras_pdecnn.layers import ParabolicBlock, PDEBlock
 from keras_pdecnn.ops.backprop.loops import at
+from keras_pdecnn.ops.propagation import trajectory
 from keras_pdecnn.stability.jacobian import spectral_radius
 from keras_pdecnn.stability.limits import step_limit
 from keras_pdecnn.stability.norms import operator_norm
@@ -124,11 +125,6 @@ _PASSED = {
 }
 
 
-def step_size(block: PDEBlock) -> float:
-    """Return h of a block as a number, that of its current weights where it is "auto"."""
-    return float(block.current_step_size())
-
-
 def claim(block: PDEBlock) -> str:
     """Return what `step_limit` of a block means, see `Row`."""
     if block.normalization == "tv":
@@ -140,11 +136,16 @@ def _rows(block, y, perturbation, seed, cheap) -> list[Row]:
     kernel = block.theta()["kernel"]
     norms = operator_norm(kernel, block.padding, axes=len(kernel.shape) - 4)
     limits = _limits(block)
-    states = _trajectory(block, tf.cast(y, tf.float64))
-    disturbed = _trajectory(block, _disturb(tf.cast(y, tf.float64), perturbation, seed))
+    # Once for all steps: an automatic one is computed from all kernels.
+    h = float(block.current_step_size())
+    y = tf.cast(y, tf.float64)
+    equation = _in_float64(block, h)
+    states, disturbed = (
+        trajectory(*equation, tuple(block.integrator.start(start))) for start in (y, _disturb(y, perturbation, seed))
+    )
     features = [block.integrator.finish(state) for state in states]
     distances = [_norms(block.integrator.finish(a) - b) for a, b in zip(disturbed, features, strict=True)]
-    errors = _round_trip(block, y) if block.integrator.is_reversible and not cheap else [None] * block.steps
+    errors = _round_trip(block, h, y) if block.integrator.is_reversible and not cheap else [None] * block.steps
     return [
         Row(
             block=block.name,
@@ -152,10 +153,10 @@ def _rows(block, y, perturbation, seed, cheap) -> list[Row]:
             step=j + 1,
             norm_1=float(norms[j, 0]),
             norm_2=float(norms[j, 1]) if norms.shape[1] > 1 else None,
-            step_size=step_size(block),
+            step_size=h,
             limit=None if limits is None else float(limits[j]),
             claim=None if limits is None else claim(block),
-            spectral_radius=None if cheap else spectral_radius(_step(block, j), states[j], seed),
+            spectral_radius=None if cheap else spectral_radius(_step(*equation, j), states[j], seed),
             growth=float(np.max(distances[j + 1] / distances[0])),
             energy=math.sqrt(np.mean(_norms(features[j + 1]) ** 2)),
             round_trip=errors[j],
@@ -166,31 +167,22 @@ def _rows(block, y, perturbation, seed, cheap) -> list[Row]:
 
 def _limits(block) -> np.ndarray | None:
     """Return the limits, or None where the theory has none; the weights are known to be finite."""
-    if isinstance(block, ResidualBlock):
-        return None
     try:
         return step_limit(block)
-    except ValueError:  # an activation that the theory does not cover
+    except ValueError:  # a residual block, or an activation that the theory does not cover
         return None
 
 
-def _step(block, j: int):
-    """Return step j as a function of the state in plain operations, evaluated in the type of the state."""
+def _in_float64(block, h: float) -> tuple:
+    """Return integrator, field, theta and h of a block in plain operations, evaluated in float64."""
     field = dataclasses.replace(block.field, compute_dtype=None, plain=True)
-
-    def step(state):
-        theta = {name: tf.cast(weight, state[0].dtype) for name, weight in at(block.theta(), j).items()}
-        return block.integrator.step(field.bind(theta), step_size(block), state)
-
-    return step
+    theta = {name: tf.cast(weight, tf.float64) for name, weight in block.theta().items()}
+    return block.integrator, field, theta, h
 
 
-def _trajectory(block, y) -> list[tuple]:
-    """Return the states at t_0 … t_N, in the type of y."""
-    states = [tuple(block.integrator.start(y))]
-    for j in range(block.steps):
-        states.append(_step(block, j)(states[-1]))
-    return states
+def _step(integrator, field, theta: dict, h: float, j: int):
+    """Return step j as a function of the state."""
+    return lambda state: integrator.step(field.bind(at(theta, j)), h, state)
 
 
 def _disturb(y, size: float, seed: int):
@@ -203,12 +195,11 @@ def _disturb(y, size: float, seed: int):
     return y + size * np.where(norms > 0, norms, 1.0) * direction
 
 
-def _round_trip(block, y) -> list[float]:
+def _round_trip(block, h: float, y) -> list[float]:
     """Return the relative errors at t_0 … t_{N-1} of going to t_N and back, as the block itself does both."""
-    field, theta, h = block.field, block.theta(), step_size(block)
-    states = [tuple(block.integrator.start(tf.cast(y, block.variable_dtype)))]
-    for j in range(block.steps):
-        states.append(block.integrator.step(field.bind(at(theta, j)), h, states[-1]))
+    field, theta = block.field, block.theta()
+    start = tuple(block.integrator.start(tf.cast(y, block.variable_dtype)))
+    states = trajectory(block.integrator, field, theta, h, start)
     errors, state = [], states[-1]
     for j in reversed(range(block.steps)):
         state = block.integrator.undo(field.bind(at(theta, j)), h, state)
