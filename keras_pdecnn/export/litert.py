@@ -3,14 +3,12 @@
 from __future__ import annotations
 
 import pathlib
-import tempfile
 import zipfile
 
 import keras
 import tensorflow as tf
 
 from keras_pdecnn.export import network
-from keras_pdecnn.layers.plain import plain_operations
 
 
 def litert(model: keras.Model, path, class_names=None) -> pathlib.Path:
@@ -39,11 +37,8 @@ def litert(model: keras.Model, path, class_names=None) -> pathlib.Path:
     path = network.check_vacant(path, ".tflite")
     network.check_model(model)
     names = network.check_names(class_names, model)
-    model = network.in_float32(model)
-    path.parent.mkdir(parents=True, exist_ok=True)
-    with tempfile.TemporaryDirectory(prefix=".part-", dir=path.parent) as folder, plain_operations(model):
-        part = pathlib.Path(folder, path.name)
-        network.named(model).export(
+    with network.new_file(model, path) as (named, part):
+        named.export(
             part,
             format="litert",
             verbose=False,
@@ -52,5 +47,4 @@ def litert(model: keras.Model, path, class_names=None) -> pathlib.Path:
         )
         with zipfile.ZipFile(part, "a") as archive:
             archive.writestr("classes.txt", "".join(f"{name}\n" for name in names))
-        part.rename(path)
     return path

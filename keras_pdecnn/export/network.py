@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import pathlib
+import tempfile
 
 import keras
 import tensorflow as tf
+
+from keras_pdecnn.layers.plain import plain_operations
 
 INPUTS = {1: "signal", 2: "image", 3: "video"}
 """Name of the input by the number of space axes."""
@@ -69,6 +73,17 @@ def check_vacant(path, suffix: str) -> pathlib.Path:
     if os.path.lexists(path):
         raise ValueError(f"The file of an export must not exist yet. Received: {str(path)!r}")
     return path
+
+
+@contextlib.contextmanager
+def new_file(model: keras.Model, path: pathlib.Path):
+    """Yield (network, part): the model in float32 and exportable, and where to write it; then it is moved to path."""
+    model = in_float32(model)
+    path.parent.mkdir(parents=True, exist_ok=True)
+    with tempfile.TemporaryDirectory(prefix=".part-", dir=path.parent) as folder, plain_operations(model):
+        part = pathlib.Path(folder, path.name)
+        yield named(model), part
+        part.rename(path)
 
 
 def named(model: keras.Model) -> keras.Model:

@@ -5,12 +5,10 @@ from __future__ import annotations
 import importlib.util
 import json
 import pathlib
-import tempfile
 
 import keras
 
 from keras_pdecnn.export import network
-from keras_pdecnn.layers.plain import plain_operations
 
 _NEEDED = ("tf2onnx", "onnx")
 
@@ -45,14 +43,10 @@ def onnx(model: keras.Model, path, class_names=None) -> pathlib.Path:
         raise ValueError(f"ONNX needs keras-pdecnn[onnx]. Received: no module {', '.join(missing)}")
     import onnx as library
 
-    model = network.in_float32(model)
-    path.parent.mkdir(parents=True, exist_ok=True)
-    with tempfile.TemporaryDirectory(prefix=".part-", dir=path.parent) as folder, plain_operations(model):
-        part = pathlib.Path(folder, path.name)
+    with network.new_file(model, path) as (named, part):
         spec = keras.InputSpec(shape=(None, *model.input_shape[1:]), dtype="float32", name=name)
-        network.named(model).export(str(part), format="onnx", verbose=False, input_signature=[spec])
+        named.export(str(part), format="onnx", verbose=False, input_signature=[spec])
         graph = library.load(part)
         library.helper.set_model_props(graph, {"class_names": json.dumps(names)})
         library.save(graph, part)
-        part.rename(path)
     return path
