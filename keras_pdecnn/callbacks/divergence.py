@@ -6,7 +6,8 @@ import dataclasses
 import math
 
 import keras
-import numpy as np
+
+from keras_pdecnn.callbacks.weights import are_finite
 
 
 @dataclasses.dataclass(frozen=True)
@@ -74,7 +75,7 @@ class DivergenceGuard(keras.callbacks.Callback):
         losses = [float(value) for name, value in (logs or {}).items() if name in ("loss", "val_loss")]
         if not all(map(math.isfinite, losses)):
             self._stop(None, next(loss for loss in losses if not math.isfinite(loss)))
-        elif not all(np.isfinite(weight).all() for weight in self.model.get_weights()):
+        elif not are_finite(self.model):
             self._stop(None, losses[0] if losses else 0.0)
         else:
             self._keep()

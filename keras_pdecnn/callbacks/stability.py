@@ -6,10 +6,10 @@ import os
 import warnings
 
 import keras
-import numpy as np
 import tensorflow as tf
 
 from keras_pdecnn import arguments
+from keras_pdecnn.callbacks.weights import are_finite
 from keras_pdecnn.stability.report import passed_limits, report
 
 
@@ -50,7 +50,7 @@ class StabilityMonitor(keras.callbacks.Callback):
         self._writer = tf.summary.create_file_writer(os.path.join(self.log_dir, "stability"))
 
     def on_epoch_end(self, epoch, logs=None):
-        if (epoch + 1) % self.every or not all(np.isfinite(weight).all() for weight in self.model.get_weights()):
+        if (epoch + 1) % self.every or not are_finite(self.model):
             return
         rows = report(self.model, self.x, cheap=True)
         with self._writer.as_default(step=epoch):

@@ -40,10 +40,9 @@ class PDEBlock(Exportable, FieldLayer):
     Args:
         steps: Number N of steps, at least 1.
         step_size: h, positive; default 1. "auto" computes it in every call from the current weights, the same for all
-            steps: h = min(max_step_size, 0.9 times the least of the limits that `stability.step_limit`
-            states). With a provable `normalization`, steps of a `ParabolicBlock` are then
-            never expansive; with the paper's "tv", and for the other blocks, the limit guarantees nothing. No gradient
-            goes through h.
+            steps: h = min(max_step_size, 0.9 times the least of the limits that `stability.step_limit` states). With a
+            provable `normalization`, steps of a `ParabolicBlock` are then never expansive; with the paper's "tv", and
+            for the other blocks, the limit guarantees nothing. No gradient goes through h.
         kernel_size, filters, activation, normalization, epsilon, use_bias, padding: See `FieldLayer`.
         backprop: How the gradient is taken: "reversible" (the default where the integrator allows it), "checkpointed"
             or "stored"; see `ops.propagate`.
@@ -200,9 +199,8 @@ class PDEBlock(Exportable, FieldLayer):
     def with_steps(self, steps) -> PDEBlock:
         """Return a block of so many steps over the same time T = N h, not built, which the weights of this one fit.
 
-        An automatic step size stays one; its upper bound is scaled.
-
-        The step size of `TimeSmoothness` regularisers changes as that of the block does.
+        An automatic step size stays one; its upper bound is scaled. The step size of `TimeSmoothness` regularisers
+        changes as that of the block does.
 
         Raises:
             ValueError: If `steps` is no number of steps, or the block has no time basis.
