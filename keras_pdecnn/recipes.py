@@ -99,8 +99,9 @@ class Recipe:
         flip, pad, rotate, zoom: See `data.Augmentation`.
         seed: Determines the initial weights, the order of the examples and their augmentation.
         architecture: "hamiltonian", "parabolic", "second_order" or "residual".
-        widths, head_width, steps, step_size, max_step_size, time_smoothness, weight_decay, box, synchronized: See
-            `models`.
+        widths, head_width, steps, step_size, max_step_size, time_smoothness, weight_decay, box, synchronized,
+            lipschitz: See `models`.
+        provable: See `models`; it needs one of the provable normalisations.
         time_basis, basis_size, kernel_size, activation, normalization, padding, backprop: See `layers.PDEBlock`.
         dtype: Policy of Keras: "float32", "mixed_bfloat16" or "mixed_float16".
         loss: "classification", cross-entropy of class probabilities; or "regression", least squares 1/2 |f - c|^2, with
@@ -167,6 +168,8 @@ class Recipe:
     weight_decay: float = _setting(5e-4, _non_negative, "alpha2 of the regulariser, decay of all kernels.")
     box: float | None = _setting(None, _optional(_positive), "Bound of the blocks' kernel entries; none: no bound.")
     synchronized: bool = _setting(False, _flag, "Take batch statistics over all replicas.")
+    provable: bool = _setting(False, _flag, "Build a network of certified robustness; its normalisation is then none.")
+    lipschitz: float = _setting(2.0, _positive, "Lipschitz constant of a provable network; smaller: larger margins.")
     dtype: str = _setting("float32", _one_of(*DTYPES), f"Policy of the types: {', '.join(DTYPES)}.")
 
     loss: str = _setting("classification", _one_of(*LOSSES), "classification (entropy) or regression (least squares).")
@@ -182,6 +185,13 @@ class Recipe:
             arguments.per_entry(name, getattr(self, name), len(self.widths), "block")
         if self.basis_size is not None and self.time_basis is None:
             raise ValueError(f"basis_size needs a time_basis. Received: basis_size={self.basis_size}, time_basis=None")
+        if self.provable and self.architecture == "residual":
+            raise ValueError("Nothing makes residual steps non-expansive. Received: provable=True, architecture='residual'")
+        if self.provable and self.normalization == "tv":
+            raise ValueError(
+                "A provable network needs the normalization None, 'scale' or 'shrinkage'. "
+                "Received: provable=True, normalization='tv'"
+            )
         if len(self.learning_rates) != len(self.epochs):
             raise ValueError(
                 "learning_rates and epochs must have one entry for each phase of the training. "

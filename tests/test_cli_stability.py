@@ -93,6 +93,19 @@ def test_attack_is_a_table_of_accuracies(run, tmp_path):
     assert [f"{100 * float(row['accuracy']):.2f} %" for row in found] == [row[3] for row in rows[1:]]
 
 
+def test_attack_says_what_is_certain(run, tmp_path):
+    words = ["--attack", "--epsilon", "0.001,0.2", "--examples", 60, "--steps", 1, "--csv", tmp_path / "rows.csv"]
+    done = invoke("stability", run("parabolic", provable=True, normalization=None), *words)
+    assert done.exit_code == 0, done.output
+    with open(tmp_path / "rows.csv", newline="") as stream:
+        rows = {(row["change"], float(row["strength"])): float(row["accuracy"]) for row in csv.DictReader(stream)}
+    clean = rows["none", 0.0]
+    # Of an untrained network some images are right, and hardly any keeps its class for sure over the larger distance.
+    assert 0 < rows["any, l2", 0.001] <= rows["PGD, l2", 0.001] <= clean
+    assert rows["any, l2", 0.2] <= rows["PGD, l2", 0.2]
+    assert rows["any, l2", 0.2] < rows["any, l2", 0.001]
+
+
 @pytest.mark.parametrize(
     "arguments",
     [

@@ -54,6 +54,7 @@ def test_values_are_normalised():
     "recipe",
     [
         *RECIPES.values(),
+        Recipe(provable=True, lipschitz=1.5, normalization="shrinkage", step_size="auto"),
         Recipe(steps=(1, 2), size=(32, 48), normalization=None, time_basis="linear", basis_size=2, loss="regression"),
     ],
 )
@@ -61,7 +62,10 @@ def test_json_and_back(recipe):
     assert Recipe.from_dict(json.loads(json.dumps(recipe.to_dict()))) == recipe
 
 
-@pytest.mark.parametrize("settings", [{"width": 3}, [1], {"steps": 0}, None])
+@pytest.mark.parametrize(
+    "settings",
+    [{"width": 3}, [1], {"steps": 0}, None, {"provable": True, "normalization": None, "architecture": "residual"}],
+)
 def test_from_dict_checks(settings):
     with pytest.raises(ValueError, match="Received"):
         Recipe.from_dict(settings)
@@ -96,6 +100,8 @@ WRONG = {
     "weight_decay": [-1e-4, float("nan")],
     "box": [0, -1],
     "synchronized": ["no", None],
+    "provable": [2, None, True],  # the normalisation of the default has no proof
+    "lipschitz": [0, -1, float("inf"), None],
     "dtype": ["float8", "mixed", None],
     "loss": ["hinge", None],
     "learning_rates": [(), (0.1, 0.02), 0, (0.1, -1, 0.1), ("0.1",)],

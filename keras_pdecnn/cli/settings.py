@@ -80,7 +80,12 @@ def given_options(ctx: click.Context, names) -> set[str]:
 
 
 def chosen_recipe(dataset: str | None, name: str | None, changes: dict) -> Recipe:
-    """Return the recipe of a data set (default: that of the named recipe, or the digits), with changes."""
+    """Return the recipe of a data set (default: that of the named recipe, or the digits), with changes.
+
+    `--provable` alone suffices: the normalisation of the recipes has no proof.
+    """
+    if changes.get("provable"):
+        changes = {"normalization": None, **changes}
     source = dataset or (RECIPES[name].data if name in RECIPES else "digits")
     return dataclasses.replace(for_source(source, name), **changes)
 

@@ -65,7 +65,8 @@ def stability(run, source, examples, file, attack, norm, epsilon, bounds, steps,
     the spectral radius of its Jacobian, the growth of a small disturbance since the start of the block, the norm of the
     features, and for reversible blocks the error of going to the end of the block and back.
 
-    With --attack there is the accuracy under noise, salt and pepper, blur, and attacks by the gradient.
+    With --attack there is the accuracy under noise, salt and pepper, blur, and attacks by the gradient; the rows "any,
+    l2" say what is certain under any change of this size, which is little unless the network is a provable one.
     """
     from keras_pdecnn import training
     from keras_pdecnn.runs import RunFolder

@@ -41,10 +41,9 @@ def certified_radius(model, x, batch_size: int = 256) -> np.ndarray:
         >>> certified_radius(model, keras.ops.ones((5, 8, 8, 1))).shape
         (5,)
     """
-    bounds = layer_bounds(model)
+    bounds, classifier = layer_bounds(model), model.layers[-1]
     if missing := next((bound for bound in bounds if bound.upper is None), None):
         raise ValueError(f"{missing.layer} has no Lipschitz bound: {missing.reason}. Received: model={model.name}")
-    classifier = model.layers[-1]
     if not isinstance(classifier, keras.layers.Dense | NormalizedDense):
         raise ValueError(f"model must end with a dense classifier. Received: model={model.name}")
     before = math.prod(bound.upper for bound in bounds[:-1]) * ROUNDING

@@ -8,6 +8,7 @@ import keras
 import numpy as np
 
 from keras_pdecnn.stability.attacks import attack
+from keras_pdecnn.stability.certificates import certified_radius
 from keras_pdecnn.stability.perturbations import blur, check_bounds, gaussian_noise, salt_and_pepper
 
 NOISE = (1 / 20, 1 / 10, 1 / 5)  # deviation, in parts of the range of the data
@@ -21,12 +22,13 @@ class Accuracy:
     """Accuracy under one change of the inputs.
 
     Attributes:
-        change: "none", "Gaussian noise", "salt and pepper", "blur", or "random", "FGSM", "PGD" with the norm.
+        change: "none", "Gaussian noise", "salt and pepper", "blur", or "random", "FGSM", "PGD" with the norm; "any, l2" for
+            any change at all of this size.
         strength: Deviation of the noise or epsilon in the units of the input, fraction of the pixels, or deviation of
             the blur in pixels.
         unit: What `strength` is measured in: "raw", "of the pixels", "pixels", or "" for no change.
         of_range: The strength as a part of the range of the data; None where it has no such unit.
-        accuracy: Fraction of the examples that are classified rightly.
+        accuracy: Fraction of the examples that are classified rightly; of "any", for certain.
     """
 
     change: str
@@ -49,7 +51,7 @@ def accuracies(
     """Return the accuracy on x, y without a change, under noise, salt and pepper and blur, and under attack.
 
     The attacks are "random", "fgsm" and "pgd" of `attack`; "random" is noise of the same size, which shows what the
-    direction is worth.
+    direction is worth. With "l2" there is also what `certified_radius` guarantees, where the network has bounds.
 
     Args:
         model: Classifier, see `attack`.
@@ -70,8 +72,9 @@ def accuracies(
 
     Example:
         >>> model = keras_pdecnn.models.ParabolicCNN((8, 8, 1), classes=10, widths=(4,))
-        >>> len(accuracies(model, np.full((2, 8, 8, 1), 99.0), [3, 7], epsilons=[5.0], steps=2))
-        13
+        >>> rows = accuracies(model, np.full((2, 8, 8, 1), 99.0), [3, 7], epsilons=[5.0], steps=2)
+        >>> rows[-2].change, rows[-1].change
+        ('PGD, l2', 'any, l2')
     """
     low, high = map(float, check_bounds(bounds))
     span = high - low
@@ -86,8 +89,11 @@ def accuracies(
         for method in ("random", "fgsm", "pgd")
     }
 
+    def right(changed):
+        return model.predict(changed, verbose=0).argmax(axis=-1) == y
+
     def accuracy(changed) -> float:
-        return float(np.mean(model.predict(changed, verbose=0).argmax(axis=-1) == y))
+        return float(np.mean(right(changed)))
 
     rows = [Accuracy("none", 0.0, "", None, accuracy(x))]
     for part in NOISE:
@@ -102,4 +108,17 @@ def accuracies(
     for method, name in (("random", "random"), ("fgsm", "FGSM"), ("pgd", "PGD")):
         for epsilon, changed in zip(epsilons, found[method], strict=True):
             rows.append(Accuracy(f"{name}, {norm}", epsilon, "raw", epsilon / span, accuracy(changed)))
+    if norm == "l2" and (radius := _radii(model, x)) is not None:
+        known = right(x)
+        for epsilon in epsilons:
+            certain = float(np.mean(known & (radius > epsilon)))
+            rows.append(Accuracy("any, l2", epsilon, "raw", epsilon / span, certain))
     return rows
+
+
+def _radii(model, x):
+    """Return the certified radii of x, or None for a network without bounds; the attacks have checked the rest."""
+    try:
+        return certified_radius(model, x)
+    except ValueError:
+        return None

@@ -42,6 +42,8 @@ def build(recipe: Recipe, info: data.Info) -> models.PDEModel:
             box=recipe.box,
             classifier_activation=None if recipe.loss == "regression" else "softmax",
             synchronized=recipe.synchronized,
+            provable=recipe.provable,
+            lipschitz=recipe.lipschitz,
             kernel_size=recipe.kernel_size,
             activation=recipe.activation,
             normalization=recipe.normalization,

@@ -19,7 +19,8 @@ def count_weights(recipe: Recipe, input_shape, classes: int) -> int:
 
     Opening 3^d c0 c + 2 c; each step k c^2 + 2 c, for Hamiltonian 2 (k (c/2)^2 + c), for residual 2 k c^2 + 2 c, with k
     entries of a kernel; connector c c' + 2 c'; classifier classes (c' + 1). With a time basis, `basis_size` stands for
-    the number of steps.
+    the number of steps. In a provable network the connectors have a bias only, those that pool 2^d c c' + c', and the
+    classifier reads p pixels, classes (p c' + 1).
 
     Args:
         recipe: Settings of the network.
@@ -42,10 +43,13 @@ def count_weights(recipe: Recipe, input_shape, classes: int) -> int:
         return (2 if recipe.architecture == "residual" else 1) * kernel * c**2 + vectors * c
 
     steps, following = _steps(recipe), _following(recipe)
-    total = 3**rank * channels * recipe.widths[0] + 2 * recipe.widths[0]
-    for count, c, after in zip(steps, recipe.widths, following, strict=True):
-        total += (recipe.basis_size or count) * step(c) + c * after + 2 * after
-    return total + classes * (following[-1] + 1)
+    pooled, normalized = (2**rank, 1) if recipe.provable else (1, 2)  # channels per channel; vectors of a connector
+    total = (3**rank * channels + normalized) * recipe.widths[0]
+    for i, (count, c, after) in enumerate(zip(steps, recipe.widths, following, strict=True), start=1):
+        window = pooled if i < len(steps) else 1
+        total += (recipe.basis_size or count) * step(c) + window * c * after + normalized * after
+    pixels = math.prod(n >> (len(steps) - 1) for n in input_shape[:-1]) if recipe.provable else 1
+    return total + classes * (pixels * following[-1] + 1)
 
 
 def training_memory(recipe: Recipe, input_shape, classes: int) -> int:

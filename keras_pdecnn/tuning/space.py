@@ -154,7 +154,7 @@ def _default_range(name: str, recipe: Recipe, input_shape) -> tuple | list:
     # Every connector but the last halves each axis.
     sides = [side for side in input_shape[:-1] if side]
     ranges: dict = {
-        "architecture": list(ARCHITECTURES),
+        "architecture": [name for name in ARCHITECTURES if not (recipe.provable and name == "residual")],
         "blocks": (1, min(4, int(math.log2(min(sides, default=8))) + 1)),
         "width": (2 * max(1, own["width"] // 4), 2 * own["width"]),
         "growth": (1.0, 2.5),
@@ -168,10 +168,10 @@ def _default_range(name: str, recipe: Recipe, input_shape) -> tuple | list:
 
 
 def _activations(recipe: Recipe) -> list[str]:
-    """Return the activations that suit the normalisation, and an automatic step size."""
+    """Return the activations that suit the normalisation, and an automatic step size, which provable networks have."""
     if recipe.normalization == "shrinkage":
         return ["relu", "linear"]
-    return ["relu", "tanh"] if "auto" in _per_block(recipe, "step_size") else ["relu", "tanh", "silu"]
+    return ["relu", "tanh"] if recipe.provable or "auto" in _per_block(recipe, "step_size") else ["relu", "tanh", "silu"]
 
 
 def _check_range(name: str, values) -> tuple | list:
