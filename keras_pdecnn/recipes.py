@@ -186,7 +186,9 @@ class Recipe:
         if self.basis_size is not None and self.time_basis is None:
             raise ValueError(f"basis_size needs a time_basis. Received: basis_size={self.basis_size}, time_basis=None")
         if self.provable and self.architecture == "residual":
-            raise ValueError("Nothing makes residual steps non-expansive. Received: provable=True, architecture='residual'")
+            raise ValueError(
+                "Nothing makes residual steps non-expansive. Received: provable=True, architecture='residual'"
+            )
         if self.provable and self.normalization == "tv":
             raise ValueError(
                 "A provable network needs the normalization None, 'scale' or 'shrinkage'. "

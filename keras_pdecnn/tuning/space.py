@@ -171,7 +171,9 @@ def _activations(recipe: Recipe) -> list[str]:
     """Return the activations that suit the normalisation, and an automatic step size, which provable networks have."""
     if recipe.normalization == "shrinkage":
         return ["relu", "linear"]
-    return ["relu", "tanh"] if recipe.provable or "auto" in _per_block(recipe, "step_size") else ["relu", "tanh", "silu"]
+    return (
+        ["relu", "tanh"] if recipe.provable or "auto" in _per_block(recipe, "step_size") else ["relu", "tanh", "silu"]
+    )
 
 
 def _check_range(name: str, values) -> tuple | list:
