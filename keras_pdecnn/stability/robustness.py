@@ -22,8 +22,8 @@ class Accuracy:
     """Accuracy under one change of the inputs.
 
     Attributes:
-        change: "none", "Gaussian noise", "salt and pepper", "blur", or "random", "FGSM", "PGD" with the norm; "any, l2" for
-            any change at all of this size.
+        change: "none", "Gaussian noise", "salt and pepper", "blur", or "random", "FGSM", "PGD" with the norm; "any, l2"
+            for any change at all of this size.
         strength: Deviation of the noise or epsilon in the units of the input, fraction of the pixels, or deviation of
             the blur in pixels.
         unit: What `strength` is measured in: "raw", "of the pixels", "pixels", or "" for no change.
