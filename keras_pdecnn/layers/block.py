@@ -12,7 +12,7 @@ from keras_pdecnn.layers.field import FieldLayer
 from keras_pdecnn.layers.in_basis import InBasis
 from keras_pdecnn.layers.plain import Exportable
 from keras_pdecnn.ops.integrators import Integrator
-from keras_pdecnn.ops.limits import automatic_step, lipschitz
+from keras_pdecnn.ops.limits import automatic_step, known_limit, lipschitz
 from keras_pdecnn.ops.propagation import BACKPROPS, advance, propagate, trajectory, undo
 from keras_pdecnn.ops.time_basis import TIME_BASES
 from keras_pdecnn.regularizers import TimeSmoothness
@@ -24,7 +24,8 @@ STORED_STEPS = 2
 class PDEBlock(Exportable, FieldLayer):
     """N steps of a time integrator at constant width, with weights stacked in time.
 
-    A subclass names the integrator and whether its right-hand side is the symmetric layer; it is a dozen lines.
+    A subclass names the integrator and whether its right-hand side is the symmetric layer (`symmetric`, default True);
+    it is a dozen lines.
 
     Weights: `kernel` (steps, fields, *kernel_size, c, filters), `scale` (with a normalisation) and `bias` (with
     `use_bias`), both (steps, fields, filters). Features: (batch, *space, channels) with one to three space axes, in
@@ -142,7 +143,7 @@ class PDEBlock(Exportable, FieldLayer):
     def _check_step_size(self, step_size):
         if arguments.check_step_size("step_size", step_size) != "auto":
             return float(step_size)
-        if not self.symmetric or self.integrator.limit is None:
+        if known_limit(self.integrator, self.field) is None:
             raise ValueError(
                 f"No step size makes a {type(self).__name__} stable: step_size must be a number. "
                 f"Received: step_size={step_size!r}"
@@ -250,8 +251,7 @@ class PDEBlock(Exportable, FieldLayer):
         if self._constant_step_size is not None:
             return self._constant_step_size
         theta = self.theta() if theta is None else theta
-        settings = self.activation, self.normalization, theta, self.max_step_size, self.max_gain
-        return automatic_step(self.integrator, *settings)
+        return automatic_step(self.integrator, self.field, theta, self.max_step_size, self.max_gain)
 
     def _equation(self) -> tuple:
         """Return what defines the map from features at time 0 to those at time N h: integrator, field, theta, h."""

@@ -10,11 +10,11 @@ import numpy as np
 import tensorflow as tf
 
 from keras_pdecnn import arguments
-from keras_pdecnn.layers import ParabolicBlock, PDEBlock
+from keras_pdecnn.layers import PDEBlock
 from keras_pdecnn.ops.backprop.loops import at
 from keras_pdecnn.ops.propagation import trajectory
 from keras_pdecnn.stability.jacobian import spectral_radius
-from keras_pdecnn.stability.limits import step_limit
+from keras_pdecnn.stability.limits import effective_norms, limits_of_norms
 from keras_pdecnn.stability.norms import operator_norm
 from keras_pdecnn.stability.perturbations import check_examples
 
@@ -30,7 +30,8 @@ class Row:
         norm_1: Certified upper bound of ||K||, or of ||K1||.
         norm_2: The same of ||K2||, for Hamiltonian and residual blocks; otherwise None.
         step_size: h.
-        limit: h_max of `step_limit`; None where there is none: residual blocks, activations that may decrease.
+        limit: h_max of `step_limit`; None where there is none: residual blocks, other integrators without a limit,
+            activations that may decrease.
         claim: What h <= h_max means: "theorem", "linearisation" (no guarantee) or "comparison" (nothing, the number is
             that of the layer without its normalisation); None where there is no limit.
         spectral_radius: Of the Jacobian of the step at the features of x, the largest over the examples; None if it was
@@ -98,7 +99,7 @@ def report(model: keras.Model, x, perturbation: float = 1e-3, seed: int = 0, che
     if not blocks:
         raise ValueError(f"model must be a Keras model with blocks among its layers. Received: model={model!r}")
     x = check_examples(x, shape=model.input_shape)
-    features = keras.Model(model.input, [block.input for block in blocks])
+    features = keras.Model(model.inputs[0], [block.input for block in blocks])
     rows = []
     # Called, not predicted: a callback may do this on one of several workers.
     inputs = keras.tree.flatten(tf.function(features)(tf.constant(x), training=False))
@@ -129,13 +130,13 @@ def claim(block: PDEBlock) -> str:
     """Return what `step_limit` of a block means, see `Row`."""
     if block.normalization == "tv":
         return "comparison"
-    return "theorem" if isinstance(block, ParabolicBlock) else "linearisation"
+    return "theorem" if block.integrator.is_nonexpansive else "linearisation"
 
 
 def _rows(block, y, perturbation, seed, cheap) -> list[Row]:
     kernel = block.theta()["kernel"]
     norms = operator_norm(kernel, block.padding, axes=len(kernel.shape) - 4)
-    limits = _limits(block)
+    limits = _limits(block, norms if block.normalization != "scale" else effective_norms(block))
     # Once for all steps: an automatic one is computed from all kernels.
     h = float(block.current_step_size())
     y = tf.cast(y, tf.float64)
@@ -165,10 +166,10 @@ def _rows(block, y, perturbation, seed, cheap) -> list[Row]:
     ]
 
 
-def _limits(block) -> np.ndarray | None:
-    """Return the limits, or None where the theory has none; the weights are known to be finite."""
+def _limits(block: PDEBlock, norms: np.ndarray) -> np.ndarray | None:
+    """Return the limits from `effective_norms`, or None where the theory has none."""
     try:
-        return step_limit(block)
+        return limits_of_norms(block, norms)
     except ValueError:  # a residual block, or an activation that the theory does not cover
         return None
 
