@@ -223,10 +223,8 @@ def _read_npz(path, shape) -> np.ndarray:
     if x is None:
         raise ValueError(f"An .npz file must hold {' or '.join(_KEYS)}. {where} {', '.join(headers) or 'no arrays'}")
     x = x[None] if x.ndim == len(shape) else x
-    if x.ndim != len(shape) + 1 or any(n not in (None, size) for n, size in zip(shape, x.shape[1:], strict=True)):
-        raise ValueError(f"Examples must have the shape {shape}. {where} {key} of shape {x.shape}")
     _check_example(x.shape[1:], path)
-    return check_examples(x, f"{os.fspath(path)}: {key}")
+    return check_examples(x, f"{os.fspath(path)}: {key}", shape)
 
 
 def example_names(path, count: int) -> list[str]:

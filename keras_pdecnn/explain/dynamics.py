@@ -9,7 +9,7 @@ import numpy as np
 from keras import ops
 
 from keras_pdecnn import arguments, layers
-from keras_pdecnn.explain.inputs import check_input
+from keras_pdecnn.data.checks import check_examples
 from keras_pdecnn.model import PDEModel
 from keras_pdecnn.stability import leapfrog_energy, verlet_energy
 
@@ -74,7 +74,7 @@ def follow(model: PDEModel, x, perturbation: float = 1e-3, seed: int = 0) -> lis
         One `BlockDynamics` per block, in order.
 
     Raises:
-        ValueError: If the perturbation is not positive, or x is not what the network takes.
+        ValueError: If the perturbation is not positive, or x is not what the network takes or not finite.
 
     Example:
         >>> network = keras_pdecnn.models.ParabolicCNN((8, 8, 1), classes=2, widths=(4,), steps=3)
@@ -82,7 +82,7 @@ def follow(model: PDEModel, x, perturbation: float = 1e-3, seed: int = 0) -> lis
         (4, 5)
     """
     arguments.check_positive("perturbation", perturbation)
-    x = check_input(model, x)
+    x = check_examples(x, "x", model.input_shape[1:], model.input.dtype)
     axes = tuple(range(1, x.ndim))
     direction = np.random.default_rng(seed).normal(size=x.shape)
     direction /= np.sqrt(np.sum(direction**2, axis=axes, keepdims=True))

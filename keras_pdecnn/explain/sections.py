@@ -7,10 +7,10 @@ import numpy as np
 from keras import ops
 
 from keras_pdecnn import layers, operators, plotting
-from keras_pdecnn.explain.attribution import LogitModel, class_activation, pooled_by, saliency, smooth_grad
+from keras_pdecnn.data.checks import check_examples
+from keras_pdecnn.explain.attribution import class_activation, pooled_by, pooled_head, saliency, smooth_grad
 from keras_pdecnn.explain.dynamics import BlockDynamics, follow
 from keras_pdecnn.explain.html import Picture, Section, Table, render
-from keras_pdecnn.explain.inputs import check_input
 from keras_pdecnn.model import PDEModel
 
 MOST_EXAMPLES = 16
@@ -37,7 +37,8 @@ def page(model: PDEModel, x, class_names, labels=None, names=None, title: str | 
         facts: Lines about the network that stand at the top.
 
     Raises:
-        ValueError: If the network has no head, or there are too many examples or ones of another shape.
+        ValueError: If the network does not end with an average and a dense layer, or there are too many examples, or
+            ones of another shape or that are not finite.
 
     Example:
         >>> network = keras_pdecnn.models.ParabolicCNN((8, 8, 1), classes=2, widths=(4,), steps=3)
@@ -48,8 +49,8 @@ def page(model: PDEModel, x, class_names, labels=None, names=None, title: str | 
     x = np.asarray(x)
     if len(x) > MOST_EXAMPLES:
         raise ValueError(f"A page shows at most {MOST_EXAMPLES} examples. Received: {len(x)} examples")
-    check_input(model, x)
-    LogitModel(model)  # raises the error of a network without a head
+    check_examples(x, "x", model.input_shape[1:])
+    pooled_head(model)  # raises the error of a network without it
     names = [f"example {i}" for i in range(1, len(x) + 1)] if names is None else list(names)
     outputs = model.predict(x, verbose=0)
     predicted, output = outputs.argmax(axis=-1), outputs.max(axis=-1)

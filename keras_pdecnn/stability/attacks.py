@@ -7,8 +7,9 @@ import numpy as np
 import tensorflow as tf
 
 from keras_pdecnn import arguments
+from keras_pdecnn.data.checks import check_examples
 from keras_pdecnn.stability.logits import logits
-from keras_pdecnn.stability.perturbations import check_bounds, check_examples
+from keras_pdecnn.stability.perturbations import check_bounds, check_within
 
 NORMS = ("l2", "linf")
 METHODS = ("pgd", "fgsm", "random")
@@ -76,8 +77,8 @@ def attack(
     arguments.check_positive_integer("restarts", restarts)
     arguments.check_positive_integer("batch_size", batch_size)
     bounds = check_bounds(bounds)
-    x = check_examples(x, bounds, _input_shape(model))
     classifier = logits(model)
+    x = check_within(check_examples(x, "x", classifier.input_shape[1:], np.float32), bounds)
     y = _check_labels(y, len(x), classifier.output_shape[-1])
     epsilon = _check_radii(epsilon, len(x)).reshape(-1, *[1] * (x.ndim - 1))
     h = 5 * epsilon / steps if step_size is None else np.float32(arguments.check_positive("step_size", step_size))
@@ -161,10 +162,6 @@ def _in_unit_ball(rng, shape: tuple, norm: str):
 def _norm(difference):
     """Return the Euclidean norm of each example."""
     return np.sqrt(np.sum(np.square(difference), axis=tuple(range(1, difference.ndim)), keepdims=True))
-
-
-def _input_shape(model) -> tuple | None:
-    return model.input_shape if isinstance(model, keras.Model) else None
 
 
 def _check_labels(y, count: int, classes: int) -> np.ndarray:

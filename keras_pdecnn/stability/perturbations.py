@@ -6,6 +6,7 @@ import numpy as np
 from scipy import ndimage
 
 from keras_pdecnn import arguments
+from keras_pdecnn.data.checks import check_examples
 
 
 def gaussian_noise(x, deviation: float, bounds: tuple = (0.0, 255.0), seed: int = 0) -> np.ndarray:
@@ -29,7 +30,7 @@ def gaussian_noise(x, deviation: float, bounds: tuple = (0.0, 255.0), seed: int 
     """
     deviation = arguments.check_non_negative("deviation", deviation)
     bounds = check_bounds(bounds)
-    x = check_examples(x, bounds)
+    x = check_within(check_examples(x, "x", dtype=np.float32), bounds)
     noise = np.random.default_rng(seed).standard_normal(x.shape, np.float32)
     return np.clip(x + np.float32(deviation) * noise, *bounds)
 
@@ -56,7 +57,7 @@ def salt_and_pepper(x, fraction: float, bounds: tuple = (0.0, 255.0), seed: int 
     if arguments.check_non_negative("fraction", fraction) > 1:
         raise ValueError(f"fraction must be a number from 0 to 1. Received: fraction={fraction!r}")
     low, high = check_bounds(bounds)
-    x = check_examples(x, (low, high))
+    x = check_within(check_examples(x, "x", dtype=np.float32), (low, high))
     rng = np.random.default_rng(seed)
     pixels = (*x.shape[:-1], 1)
     replaced, salt = rng.random(pixels) < fraction, rng.random(pixels) < 0.5
@@ -83,7 +84,7 @@ def blur(x, deviation: float) -> np.ndarray:
         True
     """
     deviation = arguments.check_non_negative("deviation", deviation)
-    x = check_examples(x)
+    x = check_examples(x, "x", dtype=np.float32)
     return ndimage.gaussian_filter(x, deviation, mode="nearest", axes=range(1, x.ndim - 1))
 
 
@@ -96,27 +97,9 @@ def check_bounds(bounds) -> tuple[np.float32, np.float32]:
     return np.float32(entries[0]), np.float32(entries[1])
 
 
-def check_examples(x, bounds: tuple | None = None, shape: tuple | None = None) -> np.ndarray:
-    """Return x as a float32 array (n, *space, channels), finite and within the bounds.
-
-    Args:
-        x: The examples.
-        bounds: (low, high), or None for any values.
-        shape: What a model takes, (batch, *space, channels) with None for what is free; or None for any shape.
-    """
-    try:
-        x = np.asarray(x, np.float32)
-    except (TypeError, ValueError) as error:
-        raise ValueError(f"x must be an array of numbers. Received: x={x!r}") from error
-    if not 3 <= x.ndim <= 5 or x.size == 0:
-        raise ValueError(f"x must have shape (n, *space, channels) and not be empty. Received: x of shape {x.shape}")
-    if shape is not None and (
-        x.ndim != len(shape) or any(n not in (None, m) for n, m in zip(shape[1:], x.shape[1:], strict=True))
-    ):
-        raise ValueError(f"x must have the shape {shape} of the model's input. Received: x of shape {x.shape}")
-    if not np.isfinite(x).all():
-        raise ValueError(f"x must be finite. Received: x with {np.sum(~np.isfinite(x))} entries that are not")
-    if bounds is not None and (x.min() < bounds[0] or x.max() > bounds[1]):
+def check_within(x: np.ndarray, bounds: tuple) -> np.ndarray:
+    """Return x if all its entries are within the bounds."""
+    if x.min() < bounds[0] or x.max() > bounds[1]:
         raise ValueError(
             f"x must lie within bounds=({bounds[0]:g}, {bounds[1]:g}), the range of the data. "
             f"Received: x with entries from {x.min():g} to {x.max():g}"

@@ -10,13 +10,13 @@ import numpy as np
 import tensorflow as tf
 
 from keras_pdecnn import arguments
+from keras_pdecnn.data.checks import check_examples
 from keras_pdecnn.layers import PDEBlock
 from keras_pdecnn.ops.backprop.loops import at
 from keras_pdecnn.ops.propagation import trajectory
 from keras_pdecnn.stability.jacobian import spectral_radius
 from keras_pdecnn.stability.limits import effective_norms, limits_of_norms
 from keras_pdecnn.stability.norms import operator_norm
-from keras_pdecnn.stability.perturbations import check_examples
 
 
 @dataclasses.dataclass(frozen=True)
@@ -98,7 +98,7 @@ def report(model: keras.Model, x, perturbation: float = 1e-3, seed: int = 0, che
     blocks = [layer for layer in getattr(model, "layers", ()) if isinstance(layer, PDEBlock)]
     if not blocks:
         raise ValueError(f"model must be a Keras model with blocks among its layers. Received: model={model!r}")
-    x = check_examples(x, shape=model.input_shape)
+    x = check_examples(x, "x", model.input_shape[1:], np.float32)
     features = keras.Model(model.inputs[0], [block.input for block in blocks])
     rows = []
     # Called, not predicted: a callback may do this on one of several workers.
