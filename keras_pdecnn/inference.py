@@ -130,7 +130,7 @@ def read_examples(path, input_shape, sampling_rate: int | None = None) -> np.nda
 
     Args:
         path: An image file; a .wav file for a model of signals; or an .npz file with an array `x` or `x_test` of one
-            example or several.
+            example or several, which need no axis for their channel if the model takes one.
         input_shape: (*space, channels) of an example; where space is None the file decides.
         sampling_rate: Samples per second of what the model was trained on, for .wav files; default None, as they are.
 
@@ -222,9 +222,15 @@ def _read_npz(path, shape) -> np.ndarray:
     where = f"Received: {os.fspath(path)!r} with"
     if x is None:
         raise ValueError(f"An .npz file must hold {' or '.join(_KEYS)}. {where} {', '.join(headers) or 'no arrays'}")
+    if shape[-1] == 1 and not _fits(x.shape[-len(shape) :], shape) and _fits(x.shape[1 - len(shape) :], shape[:-1]):
+        x = x[..., None]
     x = x[None] if x.ndim == len(shape) else x
     _check_example(x.shape[1:], path)
     return check_examples(x, f"{os.fspath(path)}: {key}", shape)
+
+
+def _fits(given: tuple, shape: tuple) -> bool:
+    return len(given) == len(shape) and all(n in (None, m) for n, m in zip(shape, given, strict=True))
 
 
 def example_names(path, count: int) -> list[str]:

@@ -33,7 +33,9 @@ def load(
     * `"digits"`: the 1,797 handwritten digits that come with scikit-learn, uint8 of 0..16, shape `(8, 8, 1)`;
       360 of them are the test part.
     * A path that ends in `.npz`: the arrays `x_train`, `y_train`, `x_test`, `y_test`, and maybe `class_names`;
-      x of shape `(n, *space, channels)`, integer labels of shape `(n,)` or `(n, 1)`.
+      x of shape `(n, *space, channels)`, integer labels of shape `(n,)` or `(n, 1)`. An entry `layout`, "signals",
+      "images" or "volumes", lets x do without an axis of one channel. Without it, x of shape `(n, 28, 28)` or
+      `(n, 16, 16, 16)` is refused: it is either gray images or signals of 28 channels.
     * A folder: one sub-folder of images per class; a fifth of each class, by a hash of the file name, is the
       test part. PNG, JPEG, BMP, GIF and WebP files; gray if all of them are, otherwise RGB.
     * Any other name: a data set of TensorFlow Datasets, such as `"cifar10"` or `"name/config:1.0.0"`, read from
