@@ -126,6 +126,9 @@ def trajectory(features, channels: int = 3) -> Figure:
 def theta(kernels, step_size: float, entries: int = 12) -> Figure:
     """Draw entries of the kernel of a block over time, as the block takes them: theta_j from t_j = j h to t_{j+1}.
 
+    The entries do not depend on their values, so that networks can be compared; `kernel_entries` looks for those that
+    vary most.
+
     Args:
         kernels: `theta()["kernel"]` of a block, shape (steps, fields, *kernel_size, c, filters); or a dict of several
             of one shape by their titles, which are drawn side by side.
@@ -158,8 +161,7 @@ def theta(kernels, step_size: float, entries: int = 12) -> Figure:
         axes.set_title(title, fontsize=10)
         axes.set_xlabel("time t")
         axes.set_xlim(0, step_size * steps)
-        axes.grid(alpha=0.3)
-        axes.spines[["top", "right"]].set_visible(False)
+        _plain(axes)
     figure.axes[0].set_ylabel("entries of theta(t)")
     return figure
 
