@@ -267,8 +267,7 @@ class PDEBlock(Exportable, FieldLayer):
             ValueError: If y does not have the number of axes or channels that the layer was built for.
         """
         y = self._features(y)
-        states = trajectory(*self._equation(), self.integrator.start(y))
-        return ops.stack([self.integrator.finish(state) for state in states])
+        return trajectory(*self._equation(), self.integrator.start(y), self.integrator.finish)
 
     def _propagate(self, y) -> tuple:
         """Return the state at time N h, from features at time 0."""

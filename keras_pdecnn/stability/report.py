@@ -141,11 +141,11 @@ def _rows(block, y, perturbation, seed, cheap) -> list[Row]:
     h = float(block.current_step_size())
     y = tf.cast(y, tf.float64)
     equation = _in_float64(block, h)
-    states, disturbed = (
-        trajectory(*equation, tuple(block.integrator.start(start))) for start in (y, _disturb(y, perturbation, seed))
-    )
-    features = [block.integrator.finish(state) for state in states]
-    distances = [_norms(block.integrator.finish(a) - b) for a, b in zip(disturbed, features, strict=True)]
+    start, finish = block.integrator.start, block.integrator.finish
+    states = _at_each_time(trajectory(*equation, start(y)))
+    features = [finish(state) for state in states]
+    disturbed = trajectory(*equation, start(_disturb(y, perturbation, seed)), finish)
+    distances = [_norms(a - b) for a, b in zip(disturbed, features, strict=True)]
     errors = _round_trip(block, h, y) if block.integrator.is_reversible and not cheap else [None] * block.steps
     return [
         Row(
@@ -181,6 +181,11 @@ def _in_float64(block, h: float) -> tuple:
     return block.integrator, field, theta, h
 
 
+def _at_each_time(states: tuple) -> list[tuple]:
+    """Return the states of a trajectory one by one."""
+    return list(zip(*(tf.unstack(part) for part in states), strict=True))
+
+
 def _step(integrator, field, theta: dict, h: float, j: int):
     """Return step j as a function of the state."""
     return lambda state: integrator.step(field.bind(at(theta, j)), h, state)
@@ -199,8 +204,8 @@ def _disturb(y, size: float, seed: int):
 def _round_trip(block, h: float, y) -> list[float]:
     """Return the relative errors at t_0 … t_{N-1} of going to t_N and back, as the block itself does both."""
     field, theta = block.field, block.theta()
-    start = tuple(block.integrator.start(tf.cast(y, block.variable_dtype)))
-    states = trajectory(block.integrator, field, theta, h, start)
+    start = block.integrator.start(tf.cast(y, block.variable_dtype))
+    states = _at_each_time(trajectory(block.integrator, field, theta, h, start))
     errors, state = [], states[-1]
     for j in reversed(range(block.steps)):
         state = block.integrator.undo(field.bind(at(theta, j)), h, state)
