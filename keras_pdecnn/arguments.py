@@ -31,7 +31,7 @@ def check_positive(name: str, value) -> float:
     return float(value)
 
 
-def check_step_size(name: str, value):
+def check_step_size(name: str, value) -> float | str:
     """Return value as a float if it is a positive finite number, or "auto" as it is."""
     if isinstance(value, str) and value == "auto":
         return value

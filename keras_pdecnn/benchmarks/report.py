@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import json
+import os
 import pathlib
 import statistics
+from collections.abc import Callable
 
 from matplotlib.figure import Figure
 
@@ -13,7 +15,7 @@ from keras_pdecnn.tables import markdown
 _COLORS = {"stored": "#e07b00", "checkpointed": "#5a8f29", "reversible": "#3465a4"}
 
 
-def write(result: dict, folder) -> pathlib.Path:
+def write(result: dict, folder: str | os.PathLike) -> pathlib.Path:
     """Write report.md, benchmark.json and the pictures of a result of `suite.run` into a folder.
 
     Returns:
@@ -134,7 +136,7 @@ def draw_precision(rows: list[dict]) -> Figure:
     )
 
 
-def _over_depth(rows, value, label) -> Figure:
+def _over_depth(rows: list[dict], value: Callable[[dict], float], label: str) -> Figure:
     blocks = _distinct(rows, "block")
     figure = Figure(figsize=(5 * len(blocks), 3.8), dpi=120, layout="constrained")
     panels = figure.subplots(1, len(blocks), sharey=True, squeeze=False)[0]

@@ -1,13 +1,17 @@
 """What a data set must satisfy before anything is trained on it."""
 
+from __future__ import annotations
+
 import operator
+from collections.abc import Sequence
 
 import numpy as np
+from numpy.typing import ArrayLike, DTypeLike
 
 _ROWS = 1024  # examined at a time, so that no second copy of the data arises
 
 
-def check_positive(name, value):
+def check_positive(name: str, value) -> int:
     """Returns `value` as an int, or raises ValueError if it is no positive integer."""
     try:
         number = operator.index(value)
@@ -18,7 +22,9 @@ def check_positive(name, value):
     return number
 
 
-def check_examples(x, what, shape=None, dtype=None):
+def check_examples(
+    x: ArrayLike, what: str, shape: Sequence[int | None] | None = None, dtype: DTypeLike | None = None
+) -> np.ndarray:
     """Returns examples as an array of numbers, shape `(n, *space, channels)`, not empty and all finite.
 
     Args:
@@ -60,7 +66,7 @@ def check_examples(x, what, shape=None, dtype=None):
     return x
 
 
-def _native(dtype):
+def _native(dtype: np.dtype) -> np.dtype:
     """Returns the type that TensorFlow and Keras take in place of one of NumPy's."""
     if dtype.kind == "b":
         return np.dtype(np.uint8)
@@ -69,7 +75,7 @@ def _native(dtype):
     return dtype.newbyteorder("=")
 
 
-def check_labels(y, examples, what):
+def check_labels(y: ArrayLike, examples: int, what: str) -> np.ndarray:
     """Returns `y` of shape `(n,)` or `(n, 1)` as int32 of shape `(n,)`."""
     y = np.asarray(y)
     if y.ndim == 2 and y.shape[1] == 1:
@@ -87,7 +93,7 @@ def check_labels(y, examples, what):
     return y.astype(np.int32)
 
 
-def check_classes(y_train, y_test, classes, where):
+def check_classes(y_train: np.ndarray, y_test: np.ndarray, classes: int | None, where: str) -> int:
     """Returns the number of classes; each of them occurs in training, and no other in either part.
 
     Args:

@@ -1,5 +1,7 @@
 """A data set, ready for `model.fit`."""
 
+from __future__ import annotations
+
 import dataclasses
 import operator
 
@@ -60,11 +62,11 @@ class Data:
     training: Training = dataclasses.field(repr=False)
 
     @property
-    def steps_per_epoch(self):
+    def steps_per_epoch(self) -> int:
         """Number of batches of a training epoch."""
         return self.training.examples.steps
 
-    def with_batch_size(self, batch_size):
+    def with_batch_size(self, batch_size: int) -> Data:
         """Returns the same data in training batches of another size, without a copy of the examples.
 
         The batches of `validation` and `test` stay as they are.
@@ -80,7 +82,7 @@ class Data:
         training = dataclasses.replace(self.training, examples=examples)
         return dataclasses.replace(self, train=training.one_by_one(), training=training)
 
-    def epochs(self, first=0):
+    def epochs(self, first: int = 0) -> tf.data.Dataset:
         """Returns an endless training dataset that starts with epoch `first`.
 
         Batch b of epoch e depends on (seed, e, b) alone, so `epochs(3)` continues bit for bit where three

@@ -1,6 +1,10 @@
 """From the name of a data set to its batches."""
 
+from __future__ import annotations
+
 import operator
+import os
+from collections.abc import Sequence
 
 import numpy as np
 import tensorflow as tf
@@ -15,17 +19,17 @@ from keras_pdecnn.data.splits import stratified_split
 
 
 def load(
-    source,
-    batch_size=128,
+    source: str | os.PathLike,
+    batch_size: int = 128,
     *,
-    validation=0.1,
-    augmentation=None,
-    seed=0,
-    data_dir=None,
-    size=None,
-    classes=None,
-    drop_remainder=False,
-):
+    validation: float = 0.1,
+    augmentation: Augmentation | None = None,
+    seed: int = 0,
+    data_dir: str | os.PathLike | None = None,
+    size: int | Sequence[int] | None = None,
+    classes: int | None = None,
+    drop_remainder: bool = False,
+) -> Data:
     """Loads a labelled data set into memory and feeds it in batches of raw examples.
 
     Sources:
@@ -135,7 +139,7 @@ def _check_arguments(validation, augmentation, drop_remainder):
         raise ValueError(f"`drop_remainder` must be True or False. Received: drop_remainder={drop_remainder!r}")
 
 
-def _check_seed(seed):
+def _check_seed(seed) -> int:
     try:
         number = operator.index(seed)
     except TypeError:
@@ -145,7 +149,7 @@ def _check_seed(seed):
     return number
 
 
-def _check_size(size):
+def _check_size(size) -> tuple[int, ...] | None:
     if size is None:
         return None
     sizes = tuple(size) if isinstance(size, (tuple, list)) else (size,)

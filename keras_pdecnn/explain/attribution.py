@@ -11,6 +11,7 @@ import keras
 import numpy as np
 import tensorflow as tf
 from keras import ops
+from numpy.typing import ArrayLike
 
 from keras_pdecnn import arguments, layers
 from keras_pdecnn.data.checks import check_examples
@@ -19,7 +20,7 @@ from keras_pdecnn.model import PDEModel
 from keras_pdecnn.stability.logits import logits
 
 
-def saliency(model: keras.Model, x, classes) -> np.ndarray:
+def saliency(model: keras.Model, x: ArrayLike, classes: ArrayLike) -> np.ndarray:
     """Return the gradient of the logit of a class with respect to the input.
 
     Args:
@@ -42,7 +43,9 @@ def saliency(model: keras.Model, x, classes) -> np.ndarray:
     return _gradient(classifier, *_read(classifier, x, classes))
 
 
-def smooth_grad(model: keras.Model, x, classes, samples: int = 32, noise: float = 0.1, seed: int = 0) -> np.ndarray:
+def smooth_grad(
+    model: keras.Model, x: ArrayLike, classes: ArrayLike, samples: int = 32, noise: float = 0.1, seed: int = 0
+) -> np.ndarray:
     """Return the mean of the gradients at noisy copies of the input (SmoothGrad, Smilkov et al. 2017).
 
     mean_i d logit / d x (x + noise * (max x - min x) * n_i),   n_i standard normal
@@ -69,17 +72,17 @@ def smooth_grad(model: keras.Model, x, classes, samples: int = 32, noise: float 
     arguments.check_positive_integer("samples", samples)
     arguments.check_non_negative("noise", noise)
     classifier = logits(model)
-    x, classes = _read(classifier, x, classes)
+    examples, labels = _read(classifier, x, classes)
     rng = np.random.default_rng(seed)
     means = []
-    for example, label in zip(x, classes, strict=True):
+    for example, label in zip(examples, labels, strict=True):
         deviation = noise * (example.max() - example.min())
         noisy = example + deviation * rng.normal(size=(samples, *example.shape))
-        means.append(_gradient(classifier, noisy.astype(x.dtype), np.repeat(label, samples)).mean(axis=0))
+        means.append(_gradient(classifier, noisy.astype(examples.dtype), np.repeat(label, samples)).mean(axis=0))
     return np.stack(means)
 
 
-def class_activation(model: PDEModel, x, classes) -> np.ndarray:
+def class_activation(model: PDEModel, x: ArrayLike, classes: ArrayLike) -> np.ndarray:
     """Return the class-activation map: the share that each place of the last features has in a logit.
 
     m_p = sum_c W_ck f_c(x)_p / P,   P the number of places, so that sum_p m_p + b_k = logit_k, exactly
@@ -103,10 +106,10 @@ def class_activation(model: PDEModel, x, classes) -> np.ndarray:
         (5, 8, 8)
     """
     average, dense = pooled_head(model)
-    x, classes = _read(model, x, classes)
-    features = keras.Model(model.input, average.input)(x, training=False)
+    examples, labels = _read(model, x, classes)
+    features = keras.Model(model.input, average.input)(examples, training=False)
     f = ops.convert_to_numpy(ops.cast(features, dense.variable_dtype))
-    weights = ops.convert_to_numpy(dense.kernel)[:, classes].T
+    weights = ops.convert_to_numpy(dense.kernel)[:, labels].T
     return np.einsum("n...c,nc->n...", f, weights) / math.prod(f.shape[1:-1])
 
 
@@ -130,7 +133,7 @@ def pooled_head(model: keras.Model) -> tuple[keras.layers.Layer, keras.layers.De
     return last[0], last[1]
 
 
-def _read(model: keras.Model, x, classes) -> tuple[np.ndarray, np.ndarray]:
+def _read(model: keras.Model, x: ArrayLike, classes: ArrayLike) -> tuple[np.ndarray, np.ndarray]:
     """Return examples and their classes, as a model with one output per class takes them."""
     x = check_examples(x, "x", model.input_shape[1:], model.input.dtype)
     count = model.output_shape[-1]
@@ -145,10 +148,10 @@ def _read(model: keras.Model, x, classes) -> tuple[np.ndarray, np.ndarray]:
 
 
 def _gradient(classifier: keras.Model, x: np.ndarray, classes: np.ndarray) -> np.ndarray:
-    x = tf.convert_to_tensor(x)
+    inputs = tf.convert_to_tensor(x)
     # The gradients written by hand save memory in training; taken eagerly, each of them would be compiled anew.
     with plain_operations(classifier), tf.GradientTape() as tape:
-        tape.watch(x)
+        tape.watch(inputs)
         # The logit of an example depends on that example alone, so the gradient of the sum is that of each.
-        wanted = tf.reduce_sum(tf.gather(classifier(x, training=False), classes, axis=1, batch_dims=1))
-    return tape.gradient(wanted, x).numpy()
+        wanted = tf.reduce_sum(tf.gather(classifier(inputs, training=False), classes, axis=1, batch_dims=1))
+    return tape.gradient(wanted, inputs).numpy()

@@ -7,6 +7,7 @@ import dataclasses
 import keras
 import numpy as np
 from keras import ops
+from numpy.typing import ArrayLike
 
 from keras_pdecnn import arguments, layers
 from keras_pdecnn.data.checks import check_examples
@@ -57,7 +58,7 @@ class BlockDynamics:
         return _quotient(self.distance, self.distance[:1])
 
 
-def follow(model: PDEModel, x, perturbation: float = 1e-3, seed: int = 0) -> list[BlockDynamics]:
+def follow(model: PDEModel, x: ArrayLike, perturbation: float = 1e-3, seed: int = 0) -> list[BlockDynamics]:
     """Follow examples through the blocks of a network, and beside each of them one with a perturbed input.
 
     x' = x + perturbation * ||x - mean(x)|| * e,   e a random direction of norm 1
@@ -96,7 +97,7 @@ def follow(model: PDEModel, x, perturbation: float = 1e-3, seed: int = 0) -> lis
     return found
 
 
-def conserved_energy(block: layers.PDEBlock, trajectory) -> np.ndarray | None:
+def conserved_energy(block: layers.PDEBlock, trajectory: ArrayLike) -> np.ndarray | None:
     """Return the discrete energy along a trajectory, shape (steps + 1, n), or None for a block that conserves none.
 
     Only Hamiltonian and second-order blocks have one (`stability.verlet_energy`, `stability.leapfrog_energy`), and only
@@ -114,14 +115,15 @@ def conserved_energy(block: layers.PDEBlock, trajectory) -> np.ndarray | None:
         return None
     y, h = np.asarray(trajectory), float(block.current_step_size())
     if isinstance(block, layers.HamiltonianBlock):
-        first, second = np.split(y, 2, axis=-1)
-        energy = lambda j: verlet_energy(first[j], second[j], *kernel[0], h, block.padding)  # noqa: E731
+        states = zip(*np.split(y, 2, axis=-1), strict=True)
+        found = [verlet_energy(first, second, kernel[0, 0], kernel[0, 1], h, block.padding) for first, second in states]
     elif isinstance(block, layers.SecondOrderBlock):
         velocity = np.diff(y, axis=0, prepend=y[:1])
-        energy = lambda j: leapfrog_energy(y[j], velocity[j], kernel[0, 0], h, block.padding)  # noqa: E731
+        states = zip(y, velocity, strict=True)
+        found = [leapfrog_energy(features, v, kernel[0, 0], h, block.padding) for features, v in states]
     else:
         return None
-    return np.stack([ops.convert_to_numpy(energy(j)) for j in range(len(y))])
+    return np.stack([ops.convert_to_numpy(energy) for energy in found])
 
 
 def _norm(features: np.ndarray) -> np.ndarray:

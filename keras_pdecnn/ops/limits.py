@@ -3,15 +3,20 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from typing import TypeVar
 
 import keras
+import numpy as np
+import tensorflow as tf
 from keras import ops
 
 from keras_pdecnn.ops.fields import Field
 from keras_pdecnn.ops.integrators import Integrator
 from keras_pdecnn.ops.norms import norm_bound
 
-LIPSCHITZ = {
+Norms = TypeVar("Norms", np.ndarray, tf.Tensor)
+
+LIPSCHITZ: dict[Callable, float] = {
     keras.activations.linear: 1.0,
     keras.activations.relu: 1.0,
     keras.activations.relu6: 1.0,
@@ -37,7 +42,7 @@ SAFETY = 0.9
 """The part of the limit that an automatic step takes."""
 
 
-def lipschitz(activation, normalization: str | None = None) -> float:
+def lipschitz(activation: Callable, normalization: str | None = None) -> float:
     """Return the Lipschitz constant L of u -> sigma(N(u)), for a kernel as `effective_kernel` returns it.
 
     "shrinkage" has 1, whatever its activation may be; the others have that of the activation. "tv" is taken for None:
@@ -57,7 +62,7 @@ def lipschitz(activation, normalization: str | None = None) -> float:
     )
 
 
-def effective_kernel(theta: dict, normalization: str | None = None):
+def effective_kernel(theta: dict, normalization: str | None = None) -> tf.Tensor:
     """Return the kernel of S^(1/2) K for "scale" with S = max(scale, 0), otherwise that of K.
 
     With it, K^T sigma(S K y + b) is bounded as without a scale: for a non-decreasing, L-Lipschitz sigma, the symmetric
@@ -84,7 +89,7 @@ def known_limit(integrator: Integrator, field: Field) -> Callable | None:
     return integrator.limit if field.symmetric else None
 
 
-def limits(integrator: Integrator, field: Field, norms):
+def limits(integrator: Integrator, field: Field, norms: Norms) -> Norms:
     """Return the largest step sizes by the theory of a method, of shape (steps,).
 
     Args:
@@ -102,7 +107,9 @@ def limits(integrator: Integrator, field: Field, norms):
     return limit(lipschitz(field.activation, field.normalization), norms)
 
 
-def automatic_step(integrator: Integrator, field: Field, theta: dict, maximum: float, max_gain: float | None = None):
+def automatic_step(
+    integrator: Integrator, field: Field, theta: dict, maximum: float, max_gain: float | None = None
+) -> tf.Tensor:
     """Return h = min(maximum, 0.9 min_j limit_j), a scalar tensor that no gradient goes through.
 
     The limits are those of `limits` with `norm_bound`: no larger than those of `stability.step_limit`, up to its

@@ -2,10 +2,15 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping, Sequence
+from typing import Protocol
+
 import numpy as np
 from matplotlib import colormaps
+from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator, PercentFormatter
+from numpy.typing import ArrayLike
 
 from keras_pdecnn.plotting.style import BLUE, DPI, GREY, MARKERS, ORANGE, WIDTH, shown_slice
 
@@ -16,7 +21,18 @@ _MARKED = 25  # up to so many steps each has its marker
 _COLUMNS = 5  # times or steps side by side; of more, some at equal distances are shown
 
 
-def dynamics(networks: dict[str, list]) -> Figure:
+class Block(Protocol):
+    """What is drawn of a block, as `explain.follow` returns it: relative_norm and growth of shape (steps + 1, n)."""
+
+    @property
+    def name(self) -> str: ...
+    @property
+    def relative_norm(self) -> np.ndarray: ...
+    @property
+    def growth(self) -> np.ndarray: ...
+
+
+def dynamics(networks: Mapping[str, Sequence[Block]]) -> Figure:
     """Draw the norm of the features and the growth of a perturbation over the steps of every block.
 
     The line is the median over the examples, the band reaches from the smallest to the largest. Both quantities are 1
@@ -65,13 +81,14 @@ def dynamics(networks: dict[str, list]) -> Figure:
     return figure
 
 
-def energy(values, name: str) -> Figure:
+def energy(values: ArrayLike, name: str) -> Figure:
     """Draw the discrete energy of a block over its steps, relative to its start, a line for each example.
 
     Example:
         >>> energy(np.ones((4, 5)), "Block 1").savefig("energy.png")
     """
-    values = np.asarray(values) / values[:1]
+    values = np.asarray(values)
+    values = values / values[:1]
     figure = Figure(figsize=(WIDTH, 2.4), dpi=DPI, layout="constrained")
     axes = figure.subplots()
     axes.plot(values, color=BLUE, linewidth=1)
@@ -84,7 +101,7 @@ def energy(values, name: str) -> Figure:
     return figure
 
 
-def trajectory(features, channels: int = 3) -> Figure:
+def trajectory(features: ArrayLike, channels: int = 3) -> Figure:
     """Draw some channels of the features of one example over time.
 
     The channels are those that change most from the first to the last step; each has one scale for all times.
@@ -123,7 +140,7 @@ def trajectory(features, channels: int = 3) -> Figure:
     return figure
 
 
-def theta(kernels, step_size: float, entries: int = 12) -> Figure:
+def theta(kernels: ArrayLike | Mapping[str, ArrayLike], step_size: float, entries: int = 12) -> Figure:
     """Draw entries of the kernel of a block over time, as the block takes them: theta_j from t_j = j h to t_{j+1}.
 
     The entries do not depend on their values, so that networks can be compared; `kernel_entries` looks for those that
@@ -143,7 +160,7 @@ def theta(kernels, step_size: float, entries: int = 12) -> Figure:
         >>> block.build((None, 8, 8, 4))
         >>> theta(block.theta()["kernel"], block.step_size).savefig("theta.png")
     """
-    panels = kernels if isinstance(kernels, dict) else {"": kernels}
+    panels = kernels if isinstance(kernels, Mapping) else {"": kernels}
     figure = Figure(figsize=(1.2 + 4.2 * len(panels), 3.8), dpi=120, layout="constrained")
     for axes, (title, kernel) in zip(
         figure.subplots(1, len(panels), sharey=True, squeeze=False)[0], panels.items(), strict=True
@@ -166,7 +183,7 @@ def theta(kernels, step_size: float, entries: int = 12) -> Figure:
     return figure
 
 
-def kernel_entries(kernel, name: str = "", count: int = 8) -> Figure:
+def kernel_entries(kernel: ArrayLike, name: str = "", count: int = 8) -> Figure:
     """Draw entries of the kernel of a block over its steps: in colour those that vary most, in grey some others.
 
     Args:
@@ -201,7 +218,7 @@ def kernel_entries(kernel, name: str = "", count: int = 8) -> Figure:
     return figure
 
 
-def operator_shares(rows: list[tuple[str, dict]]) -> Figure:
+def operator_shares(rows: Sequence[tuple[str, Mapping[str, float]]]) -> Figure:
     """Draw how much of kernels is reaction, convection, diffusion and of higher order, as stacked bars.
 
     Args:
@@ -239,7 +256,7 @@ def operator_shares(rows: list[tuple[str, dict]]) -> Figure:
     return figure
 
 
-def operator_maps(shares: dict, name: str = "") -> Figure:
+def operator_maps(shares: Mapping[str, np.ndarray], name: str = "") -> Figure:
     """Draw for every pair of channels how much of its stencil belongs to each group, over the steps.
 
     Args:
@@ -275,12 +292,12 @@ def some_steps(count: int) -> list[int]:
     return np.unique(np.linspace(0, count - 1, min(count, _COLUMNS)).round().astype(int)).tolist()
 
 
-def _scale(values) -> str:
+def _scale(values: np.ndarray) -> str:
     """Return "log" where values differ by more than a factor of 10, as far as they are positive and finite."""
     values = values[np.isfinite(values) & (values > 0)]
     return "log" if values.size and values.max() > 10 * values.min() else "linear"
 
 
-def _plain(axes):
+def _plain(axes: Axes):
     axes.grid(alpha=0.3)
     axes.spines[["top", "right"]].set_visible(False)

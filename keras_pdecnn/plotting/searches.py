@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Any
+
 import numpy as np
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
@@ -10,7 +13,7 @@ from matplotlib.ticker import LogLocator, MaxNLocator, NullLocator, PercentForma
 from keras_pdecnn.plotting.style import GREY, MARKERS
 
 
-def search(trials: list[dict]) -> Figure:
+def search(trials: Sequence[Mapping[str, Any]]) -> Figure:
     """Draw the trials of a search: validation accuracy over trials, depth, width, step size and number of weights.
 
     Trials that failed are crosses below the others. The line of the last panel is the Pareto front, the networks that
@@ -79,14 +82,14 @@ def search(trials: list[dict]) -> Figure:
     return figure
 
 
-def pareto_front(points: list[tuple]) -> list[tuple]:
+def pareto_front(points: Iterable[tuple[float, float]]) -> list[tuple[float, float]]:
     """Return the points (cost, value), by cost, that no other one beats in one of them at no loss in the other.
 
     Example:
         >>> pareto_front([(3, 0.5), (1, 0.2), (2, 0.6)])
         [(1, 0.2), (2, 0.6)]
     """
-    front = []
+    front: list[tuple[float, float]] = []
     for cost, value in sorted(points, key=lambda point: (point[0], -point[1])):
         if not front or value > front[-1][1]:
             front.append((cost, value))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import numpy as np
+from matplotlib.axes import Axes
 from matplotlib.ticker import MaxNLocator
 
 WIDTH, DPI = 3.8, 150  # of pictures that stand side by side, and below each other on a narrow screen
@@ -15,7 +16,7 @@ MARKERS = {
 }
 
 
-def draw_example(axes, example):
+def draw_example(axes: Axes, example: np.ndarray):
     """Draw one example of shape (*space, channels)."""
     rank = example.ndim - 1
     if rank == 1:
@@ -34,12 +35,12 @@ def draw_example(axes, example):
         axes.imshow(np.asarray(example, float).mean(axis=-1), cmap="gray")
 
 
-def shown_slice(values):
+def shown_slice(values: np.ndarray) -> np.ndarray:
     """Return what is shown of values of shape (*space): of three space axes the slice in the middle of the first."""
     return values[len(values) // 2] if values.ndim == 3 else values
 
 
-def to_unit(image):
+def to_unit(image: np.ndarray) -> np.ndarray:
     """Return an image with its values brought to [0, 1]."""
     image = np.asarray(image, float)
     low, high = image.min(), image.max()

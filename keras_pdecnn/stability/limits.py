@@ -76,4 +76,4 @@ def effective_norms(block: PDEBlock, shape: tuple | None = None) -> np.ndarray:
         raise ValueError(f"block must be built, for its kernel is needed. Received: block={block!r}")
     theta = {name: keras.ops.cast(weight, "float64") for name, weight in block.theta().items()}
     kernel = effective_kernel(theta, block.normalization)
-    return operator_norm(kernel, block.padding, shape=shape, axes=len(kernel.shape) - 4)
+    return np.asarray(operator_norm(kernel, block.padding, shape=shape, axes=len(kernel.shape) - 4))

@@ -29,7 +29,7 @@ def logits(model: keras.Model) -> keras.Model:
     if isinstance(last, keras.layers.Softmax):
         return keras.Model(model.input, last.input)
     activation = getattr(last, "activation", None)
-    if activation not in (keras.activations.softmax, keras.activations.linear):
+    if last is None or activation not in (keras.activations.softmax, keras.activations.linear):
         name = getattr(activation, "__name__", activation)
         raise ValueError(
             "model must be a classifier whose last layer has the activation softmax or none. "

@@ -2,14 +2,19 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import numpy as np
+from numpy.typing import ArrayLike
 from scipy import ndimage
 
 from keras_pdecnn import arguments
 from keras_pdecnn.data.checks import check_examples
 
 
-def gaussian_noise(x, deviation: float, bounds: tuple = (0.0, 255.0), seed: int = 0) -> np.ndarray:
+def gaussian_noise(
+    x: ArrayLike, deviation: float, bounds: tuple[float, float] = (0.0, 255.0), seed: int = 0
+) -> np.ndarray:
     """Return x with independent normal noise in every entry, cut to the bounds.
 
     Args:
@@ -29,13 +34,15 @@ def gaussian_noise(x, deviation: float, bounds: tuple = (0.0, 255.0), seed: int 
         (2, 8, 8, 1)
     """
     deviation = arguments.check_non_negative("deviation", deviation)
-    bounds = check_bounds(bounds)
-    x = check_within(check_examples(x, "x", dtype=np.float32), bounds)
+    low, high = check_bounds(bounds)
+    x = check_within(check_examples(x, "x", dtype=np.float32), (low, high))
     noise = np.random.default_rng(seed).standard_normal(x.shape, np.float32)
-    return np.clip(x + np.float32(deviation) * noise, *bounds)
+    return np.clip(x + np.float32(deviation) * noise, low, high)
 
 
-def salt_and_pepper(x, fraction: float, bounds: tuple = (0.0, 255.0), seed: int = 0) -> np.ndarray:
+def salt_and_pepper(
+    x: ArrayLike, fraction: float, bounds: tuple[float, float] = (0.0, 255.0), seed: int = 0
+) -> np.ndarray:
     """Return x with a fraction of the pixels, all channels of each, set to the lower or the upper bound by chance.
 
     Args:
@@ -64,7 +71,7 @@ def salt_and_pepper(x, fraction: float, bounds: tuple = (0.0, 255.0), seed: int 
     return np.where(replaced, np.where(salt, high, low), x).astype(np.float32)
 
 
-def blur(x, deviation: float) -> np.ndarray:
+def blur(x: ArrayLike, deviation: float) -> np.ndarray:
     """Return x blurred along its space axes by a Gaussian kernel, the outermost pixels continued outside.
 
     Averages stay between the smallest and the largest entry, so the bounds of the data are kept.
@@ -88,7 +95,7 @@ def blur(x, deviation: float) -> np.ndarray:
     return ndimage.gaussian_filter(x, deviation, mode="nearest", axes=range(1, x.ndim - 1))
 
 
-def check_bounds(bounds) -> tuple[np.float32, np.float32]:
+def check_bounds(bounds: Sequence[float]) -> tuple[np.float32, np.float32]:
     """Return (low, high) if these are two finite numbers in order."""
     entries = tuple(bounds) if isinstance(bounds, tuple | list) else ()
     ordered = len(entries) == 2 and all(map(arguments.is_number, entries)) and entries[0] < entries[1]
@@ -97,7 +104,7 @@ def check_bounds(bounds) -> tuple[np.float32, np.float32]:
     return np.float32(entries[0]), np.float32(entries[1])
 
 
-def check_within(x: np.ndarray, bounds: tuple) -> np.ndarray:
+def check_within(x: np.ndarray, bounds: tuple[np.float32, np.float32]) -> np.ndarray:
     """Return x if all its entries are within the bounds."""
     if x.min() < bounds[0] or x.max() > bounds[1]:
         raise ValueError(

@@ -4,15 +4,19 @@ from __future__ import annotations
 
 import dataclasses
 import math
+from collections.abc import Callable, Sequence
 
 import keras
 import numpy as np
 import tensorflow as tf
+from numpy.typing import ArrayLike
 
 from keras_pdecnn import arguments
 from keras_pdecnn.data.checks import check_examples
 from keras_pdecnn.layers import PDEBlock
 from keras_pdecnn.ops.backprop.loops import at
+from keras_pdecnn.ops.fields import Field
+from keras_pdecnn.ops.integrators import Integrator
 from keras_pdecnn.ops.propagation import trajectory
 from keras_pdecnn.stability.jacobian import spectral_radius
 from keras_pdecnn.stability.limits import effective_norms, limits_of_norms
@@ -68,7 +72,9 @@ class Row:
         return self.limit is not None and self.step_size > self.limit
 
 
-def report(model: keras.Model, x, perturbation: float = 1e-3, seed: int = 0, cheap: bool = False) -> list[Row]:
+def report(
+    model: keras.Model, x: ArrayLike, perturbation: float = 1e-3, seed: int = 0, cheap: bool = False
+) -> list[Row]:
     """Return a row for each block and step: norms and limits of the weights, and what happens at the inputs x.
 
     Norms and limits hold for every input; spectral radius, growth, energy and round trip are those at x, so they prove
@@ -114,12 +120,12 @@ def passed_limits(rows: list[Row]) -> dict[str, str]:
     for block in dict.fromkeys(row.block for row in rows if row.is_passed):
         passed = [row for row in rows if row.block == block and row.is_passed]
         steps = ", ".join(str(row.step) for row in passed)
-        largest = max(row.ratio for row in passed)
+        largest = max(row.ratio for row in passed if row.ratio is not None)
         texts[block] = f"{block} has h up to {largest:.3g} h_max, in steps {steps}: {_PASSED[passed[0].claim]}."
     return texts
 
 
-_PASSED = {
+_PASSED: dict[str | None, str] = {
     "theorem": "these steps may enlarge the distance of two inputs",
     "linearisation": "a linearisation may be unstable there (below h_max, nothing would be guaranteed either)",
     "comparison": "h_max is that of the block without normalisation, for comparison; nothing is proved for this one",
@@ -133,9 +139,9 @@ def claim(block: PDEBlock) -> str:
     return "theorem" if block.integrator.is_nonexpansive else "linearisation"
 
 
-def _rows(block, y, perturbation, seed, cheap) -> list[Row]:
+def _rows(block: PDEBlock, y: tf.Tensor, perturbation: float, seed: int, cheap: bool) -> list[Row]:
     kernel = block.theta()["kernel"]
-    norms = operator_norm(kernel, block.padding, axes=len(kernel.shape) - 4)
+    norms = np.asarray(operator_norm(kernel, block.padding, axes=len(kernel.shape) - 4))
     limits = _limits(block, norms if block.normalization != "scale" else effective_norms(block))
     # Once for all steps: an automatic one is computed from all kernels.
     h = float(block.current_step_size())
@@ -146,7 +152,9 @@ def _rows(block, y, perturbation, seed, cheap) -> list[Row]:
     features = [finish(state) for state in states]
     disturbed = trajectory(*equation, start(_disturb(y, perturbation, seed)), finish)
     distances = [_norms(a - b) for a, b in zip(disturbed, features, strict=True)]
-    errors = _round_trip(block, h, y) if block.integrator.is_reversible and not cheap else [None] * block.steps
+    errors: Sequence[float | None] = [None] * block.steps
+    if block.integrator.is_reversible and not cheap:
+        errors = _round_trip(block, h, y)
     return [
         Row(
             block=block.name,
@@ -174,7 +182,7 @@ def _limits(block: PDEBlock, norms: np.ndarray) -> np.ndarray | None:
         return None
 
 
-def _in_float64(block, h: float) -> tuple:
+def _in_float64(block: PDEBlock, h: float) -> tuple[Integrator, Field, dict, float]:
     """Return integrator, field, theta and h of a block in plain operations, evaluated in float64."""
     field = dataclasses.replace(block.field, compute_dtype=None, plain=True)
     theta = {name: tf.cast(weight, tf.float64) for name, weight in block.theta().items()}
@@ -186,12 +194,12 @@ def _at_each_time(states: tuple) -> list[tuple]:
     return list(zip(*(tf.unstack(part) for part in states), strict=True))
 
 
-def _step(integrator, field, theta: dict, h: float, j: int):
+def _step(integrator: Integrator, field: Field, theta: dict, h: float, j: int) -> Callable[[tuple], tuple]:
     """Return step j as a function of the state."""
     return lambda state: integrator.step(field.bind(at(theta, j)), h, state)
 
 
-def _disturb(y, size: float, seed: int):
+def _disturb(y: tf.Tensor, size: float, seed: int) -> tf.Tensor:
     """Return y with a random disturbance of every example, of a size relative to its norm."""
     direction = np.random.default_rng(seed).normal(size=y.shape)
     axes = tuple(range(1, direction.ndim))
@@ -201,7 +209,7 @@ def _disturb(y, size: float, seed: int):
     return y + size * np.where(norms > 0, norms, 1.0) * direction
 
 
-def _round_trip(block, h: float, y) -> list[float]:
+def _round_trip(block: PDEBlock, h: float, y: tf.Tensor) -> list[float]:
     """Return the relative errors at t_0 … t_{N-1} of going to t_N and back, as the block itself does both."""
     field, theta = block.field, block.theta()
     start = block.integrator.start(tf.cast(y, block.variable_dtype))
@@ -215,6 +223,6 @@ def _round_trip(block, h: float, y) -> list[float]:
     return errors[::-1]
 
 
-def _norms(y) -> np.ndarray:
+def _norms(y: tf.Tensor) -> np.ndarray:
     """Return the l2 norm of each example."""
     return np.linalg.norm(np.reshape(y, (len(y), -1)), axis=1)

@@ -14,7 +14,7 @@ _LAYOUTS = {"signals": 1, "images": 2, "volumes": 3}  # number of space axes
 _MOST_CHANNELS = 4  # that an image has: grey or RGB, with or without transparency
 
 
-def read(path):
+def read(path: str) -> Raw:
     """Returns the arrays `x_train`, `y_train`, `x_test`, `y_test` of an .npz file, and `class_names` if it is there.
 
     Sizes and types are taken from the headers first; nothing is unpickled. `layout`, if it is there, says what the
@@ -51,16 +51,17 @@ def read(path):
             f"class_names must be a vector of strings. "
             f"Received: source={path!r}, class_names of shape {names.shape}, dtype={names.dtype}"
         )
+    class_names = None
     if names is not None:
-        names = tuple(np.char.decode(names, "utf-8").tolist() if names.dtype.kind == "S" else names.tolist())
+        class_names = tuple(np.char.decode(names, "utf-8").tolist() if names.dtype.kind == "S" else names.tolist())
     layout = arrays.pop("layout", None)
     for key in ("x_train", "x_test"):
         arrays[key] = _with_channels(arrays[key], layout, f"Received: source={path!r}, {key} of shape")
     name = os.path.splitext(os.path.basename(path))[0]
-    return Raw(name, path, class_names=names, **arrays)
+    return Raw(name, path, class_names=class_names, **arrays)
 
 
-def _with_channels(x, layout, received):
+def _with_channels(x: np.ndarray, layout: np.ndarray | None, received: str) -> np.ndarray:
     """Returns examples with the axis of their channels; raises ValueError where it is not clear if there is one."""
     if layout is None:
         if x.ndim in (3, 4) and len(set(x.shape[1:])) == 1 and x.shape[-1] > _MOST_CHANNELS:
