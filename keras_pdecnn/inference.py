@@ -222,15 +222,20 @@ def _read_npz(path, shape) -> np.ndarray:
     where = f"Received: {os.fspath(path)!r} with"
     if x is None:
         raise ValueError(f"An .npz file must hold {' or '.join(_KEYS)}. {where} {', '.join(headers) or 'no arrays'}")
-    if shape[-1] == 1 and not _fits(x.shape[-len(shape) :], shape) and _fits(x.shape[1 - len(shape) :], shape[:-1]):
-        x = x[..., None]
-    x = x[None] if x.ndim == len(shape) else x
+    x = x.reshape(_batch_shape(x.shape, shape))
     _check_example(x.shape[1:], path)
     return check_examples(x, f"{os.fspath(path)}: {key}", shape)
 
 
-def _fits(given: tuple, shape: tuple) -> bool:
-    return len(given) == len(shape) and all(n in (None, m) for n, m in zip(shape, given, strict=True))
+def _batch_shape(found: tuple[int, ...], shape: tuple[int | None, ...]) -> tuple[int, ...]:
+    """Return the shape of an array as one of examples; one example, and one channel, need no axis of their own."""
+
+    def fits(given, wanted):
+        return len(given) == len(wanted) and all(n in (None, m) for n, m in zip(wanted, given, strict=True))
+
+    if shape[-1] == 1 and not fits(found[-len(shape) :], shape) and fits(found[1 - len(shape) :], shape[:-1]):
+        found = (*found, 1)
+    return (1, *found) if len(found) == len(shape) else found
 
 
 def example_names(path, count: int) -> list[str]:

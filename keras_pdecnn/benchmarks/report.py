@@ -10,6 +10,7 @@ from collections.abc import Callable
 
 from matplotlib.figure import Figure
 
+from keras_pdecnn.plotting.style import clear_frame
 from keras_pdecnn.tables import markdown
 
 _COLORS = {"stored": "#e07b00", "checkpointed": "#5a8f29", "reversible": "#3465a4"}
@@ -160,8 +161,7 @@ def _over_depth(rows: list[dict], value: Callable[[dict], float], label: str) ->
         axes.xaxis.minorticks_off()
         axes.set_xlabel("steps")
         axes.set_title(block)
-        axes.grid(alpha=0.3)
-        axes.spines[["top", "right"]].set_visible(False)
+        clear_frame(axes)
     panels[0].set_ylabel(label)
     panels[0].legend(frameon=False)
     return figure

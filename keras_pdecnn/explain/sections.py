@@ -15,6 +15,7 @@ from keras_pdecnn.explain.attribution import class_activation, pooled_by, pooled
 from keras_pdecnn.explain.dynamics import BlockDynamics, follow
 from keras_pdecnn.explain.html import Item, Picture, Section, Table, render
 from keras_pdecnn.model import PDEModel
+from keras_pdecnn.plotting.style import some_steps
 
 MOST_EXAMPLES = 16
 """More would make a page that nobody reads."""
@@ -230,7 +231,7 @@ def _operators(model: PDEModel) -> Section:
         labels = symbols[kernel.shape[1]]
         for field, symbol in enumerate(labels):
             which = f"{_title(name)}, {symbol}"
-            for j in plotting.networks.some_steps(len(kernel)):
+            for j in some_steps(len(kernel)):
                 rows.append((f"{which}, step {j}", operators.summary(kernel[j, field])))
             of_field = {group: values[:, field] for group, values in shares.items()}
             said = f"{which}: " + ", ".join(f"{group} {values.mean():.0%}" for group, values in of_field.items())

@@ -11,7 +11,7 @@ from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator, PercentFormatter
 from numpy.typing import ArrayLike
 
-from keras_pdecnn.plotting.style import BLUE, GREY, ORANGE, draw_example, short
+from keras_pdecnn.plotting.style import BLUE, GREY, ORANGE, clear_frame, draw_example, short
 
 _NAMED_CLASSES = 20  # more than that, and neither names nor counts fit into a confusion matrix
 _BARS = 10  # per example; of more classes the most probable are shown
@@ -44,8 +44,7 @@ def training_curves(history: Mapping[str, Sequence[float]]) -> Figure:
         axes.set_xlabel("epoch")
         axes.set_xlim(epochs.min(initial=1) - 0.5, epochs.max(initial=1) + 0.5)
         axes.xaxis.set_major_locator(MaxNLocator(integer=True, min_n_ticks=1))
-        axes.grid(alpha=0.3)
-        axes.spines[["top", "right"]].set_visible(False)
+        clear_frame(axes)
         if key == "accuracy":
             axes.yaxis.set_major_formatter(PercentFormatter(1.0))
         if axes.lines:

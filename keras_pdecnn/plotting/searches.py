@@ -10,7 +10,7 @@ from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 from matplotlib.ticker import LogLocator, MaxNLocator, NullLocator, PercentFormatter
 
-from keras_pdecnn.plotting.style import GREY, MARKERS
+from keras_pdecnn.plotting.style import GREY, MARKERS, clear_frame
 
 
 def search(trials: Sequence[Mapping[str, Any]]) -> Figure:
@@ -64,8 +64,7 @@ def search(trials: Sequence[Mapping[str, Any]]) -> Figure:
             axes.xaxis.set_major_locator(MaxNLocator(integer=True, min_n_ticks=1))
         axes.set_ylim(low - 2 * room, high + room)
         axes.yaxis.set_major_formatter(PercentFormatter(1.0))
-        axes.grid(alpha=0.3)
-        axes.spines[["top", "right"]].set_visible(False)
+        clear_frame(axes)
     for axes in (panels[0], panels[3]):
         axes.set_ylabel("validation accuracy")
     over_trials, *_, over_weights, legend = panels

@@ -8,6 +8,8 @@ from matplotlib.ticker import MaxNLocator
 
 WIDTH, DPI = 3.8, 150  # of pictures that stand side by side, and below each other on a narrow screen
 BLUE, ORANGE, GREY = "#3465a4", "#e07b00", "#b4b4b4"  # told apart by colour-blind readers too
+MARKED = 25  # up to so many steps each has its marker
+_COLUMNS = 5  # times or steps side by side; of more, some at equal distances are shown
 MARKERS = {
     "hamiltonian": ("o", BLUE),
     "parabolic": ("s", ORANGE),
@@ -51,3 +53,14 @@ def short(name: str, length: int = 14) -> str:
     """Return a name cut in the middle to a length."""
     half = length // 2
     return name if len(name) <= length else f"{name[: half - 1]}…{name[-half:]}"
+
+
+def some_steps(count: int) -> list[int]:
+    """Return the first and the last of `count` steps, and some between at equal distances."""
+    return np.unique(np.linspace(0, count - 1, min(count, _COLUMNS)).round().astype(int)).tolist()
+
+
+def clear_frame(axes: Axes):
+    """Leave out the upper and the right side of the frame, and draw a grid."""
+    axes.grid(alpha=0.3)
+    axes.spines[["top", "right"]].set_visible(False)
