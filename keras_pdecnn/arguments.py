@@ -54,6 +54,13 @@ def check_fraction(name: str, value) -> float:
     return float(value)
 
 
+def check_angle(name: str, value) -> float:
+    """Return value as a float if it is a number of degrees from 0 to 180."""
+    if not _is_finite_number(value) or not 0 <= value <= 180:
+        raise ValueError(f"{name} must be a number in [0, 180]. Received: {name}={value!r}")
+    return float(value)
+
+
 def check_flag(name: str, value) -> bool:
     """Return value as a bool if it is True or False (or 1 or 0)."""
     return bool(check_choice(name, value, (True, False)))

@@ -298,7 +298,7 @@ def test_only_images_are_turned(tmp_path):
 @pytest.mark.parametrize(
     "arguments",
     [
-        *({"flip": 1}, {"pad": -0.1}, {"pad": 1}, {"pad": "a"}, {"pad": float("nan")}),
+        *({"flip": 2}, {"pad": -0.1}, {"pad": 1}, {"pad": "a"}, {"pad": float("nan")}),
         *({"rotate": -1}, {"rotate": 181}, {"rotate": True}, {"zoom": 1}, {"zoom": None}),
     ],
 )
@@ -518,7 +518,7 @@ def test_npz_larger_than_the_limit(tmp_path, monkeypatch):
         {"size": 32},  # the digits have a size
         {"classes": 0},
         {"classes": 11},
-        {"drop_remainder": 1},
+        {"drop_remainder": 2},
     ],
 )
 def test_wrong_arguments(arguments):

@@ -2,24 +2,12 @@
 
 from __future__ import annotations
 
-import operator
 from collections.abc import Sequence
 
 import numpy as np
 from numpy.typing import ArrayLike, DTypeLike
 
 _ROWS = 1024  # examined at a time, so that no second copy of the data arises
-
-
-def check_positive(name: str, value) -> int:
-    """Returns `value` as an int, or raises ValueError if it is no positive integer."""
-    try:
-        number = operator.index(value)
-    except TypeError:
-        number = 0
-    if number <= 0 or isinstance(value, bool):
-        raise ValueError(f"`{name}` must be a positive integer. Received: {name}={value!r}")
-    return number
 
 
 def check_examples(

@@ -3,11 +3,10 @@
 from __future__ import annotations
 
 import dataclasses
-import operator
 
 import tensorflow as tf
 
-from keras_pdecnn.data import checks
+from keras_pdecnn import arguments
 from keras_pdecnn.data.pipeline import Training
 
 
@@ -77,7 +76,7 @@ class Data:
         Raises:
             ValueError: if `batch_size` is no positive integer.
         """
-        batch_size = checks.check_positive("batch_size", batch_size)
+        batch_size = arguments.check_positive_integer("batch_size", batch_size)
         examples = dataclasses.replace(self.training.examples, batch_size=batch_size)
         training = dataclasses.replace(self.training, examples=examples)
         return dataclasses.replace(self, train=training.one_by_one(), training=training)
@@ -98,10 +97,4 @@ class Data:
         Raises:
             ValueError: if `first` is no integer, or negative.
         """
-        try:
-            number = operator.index(first)
-        except TypeError:
-            number = -1
-        if number < 0:
-            raise ValueError(f"`first` must be an integer, at least 0. Received: first={first!r}")
-        return self.training.endless(number)
+        return self.training.endless(arguments.check_non_negative_integer("first", first))

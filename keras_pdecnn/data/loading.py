@@ -9,6 +9,7 @@ from collections.abc import Sequence
 import numpy as np
 import tensorflow as tf
 
+from keras_pdecnn import arguments
 from keras_pdecnn.data import checks
 from keras_pdecnn.data.augmentation import Augmentation
 from keras_pdecnn.data.dataset import Data, Info
@@ -74,9 +75,12 @@ def load(
         >>> load("digits", validation=0.1).info.sizes
         {'train': 1293, 'validation': 144, 'test': 360}
     """
-    batch_size = checks.check_positive("batch_size", batch_size)
-    classes = None if classes is None else checks.check_positive("classes", classes)
-    _check_arguments(validation, augmentation, drop_remainder)
+    batch_size = arguments.check_positive_integer("batch_size", batch_size)
+    classes = None if classes is None else arguments.check_positive_integer("classes", classes)
+    validation = arguments.check_fraction("validation", validation)
+    drop_remainder = arguments.check_flag("drop_remainder", drop_remainder)
+    if not (augmentation is None or isinstance(augmentation, Augmentation)):
+        raise ValueError(f"`augmentation` must be None or an Augmentation. Received: augmentation={augmentation!r}")
     seed = _check_seed(seed)
 
     raw = read(source, data_dir=data_dir, size=_check_size(size))
@@ -129,16 +133,6 @@ def load(
     )
 
 
-def _check_arguments(validation, augmentation, drop_remainder):
-    number = isinstance(validation, (int, float)) and not isinstance(validation, bool)
-    if not (number and 0 <= validation < 1):
-        raise ValueError(f"`validation` must be a number in [0, 1). Received: validation={validation!r}")
-    if not (augmentation is None or isinstance(augmentation, Augmentation)):
-        raise ValueError(f"`augmentation` must be None or an Augmentation. Received: augmentation={augmentation!r}")
-    if not isinstance(drop_remainder, bool):
-        raise ValueError(f"`drop_remainder` must be True or False. Received: drop_remainder={drop_remainder!r}")
-
-
 def _check_seed(seed) -> int:
     try:
         number = operator.index(seed)
@@ -154,7 +148,7 @@ def _check_size(size) -> tuple[int, ...] | None:
         return None
     sizes = tuple(size) if isinstance(size, (tuple, list)) else (size,)
     try:
-        sizes = tuple(checks.check_positive("size", number) for number in sizes)
+        sizes = tuple(arguments.check_positive_integer("size", number) for number in sizes)
     except ValueError:
         sizes = ()
     if not 1 <= len(sizes) <= 2:
