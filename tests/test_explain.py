@@ -147,7 +147,13 @@ def test_an_example_without_contrast_has_no_growth(x):
     assert np.isnan(growth[:, 1]).all()
 
 
-@pytest.mark.parametrize("block", [layers.HamiltonianBlock, layers.SecondOrderBlock])
+class WaveBlock(layers.PDEBlock):
+    """A block of one's own with an integrator of the package."""
+
+    integrator = layers.SecondOrderBlock.integrator
+
+
+@pytest.mark.parametrize("block", [layers.HamiltonianBlock, layers.SecondOrderBlock, WaveBlock])
 def test_linear_blocks_conserve_their_energy(float64, rng, block):
     layer = block(50, 0.1, activation="linear", normalization=None, use_bias=False)
     y = layer.trajectory(rng.normal(size=(2, 6, 6, 4)))

@@ -12,6 +12,7 @@ from numpy.typing import ArrayLike
 from keras_pdecnn import arguments, layers
 from keras_pdecnn.data.checks import check_examples
 from keras_pdecnn.model import PDEModel
+from keras_pdecnn.ops.integrators import leapfrog, verlet
 from keras_pdecnn.stability import leapfrog_energy, verlet_energy
 
 
@@ -100,24 +101,25 @@ def follow(model: PDEModel, x: ArrayLike, perturbation: float = 1e-3, seed: int 
 def conserved_energy(block: layers.PDEBlock, trajectory: ArrayLike) -> np.ndarray | None:
     """Return the discrete energy along a trajectory, shape (steps + 1, n), or None for a block that conserves none.
 
-    Only Hamiltonian and second-order blocks have one (`stability.verlet_energy`, `stability.leapfrog_energy`), and only
-    where they are linear and constant in time: identity as activation, no normalisation, no bias, one kernel.
+    Only Verlet and leapfrog steps with the symmetric layer, those of Hamiltonian and second-order blocks, have one
+    (`stability.verlet_energy`, `stability.leapfrog_energy`), and only where they are linear and constant in time:
+    identity as activation, no normalisation, no bias, one kernel.
 
     Example:
         >>> block = layers.HamiltonianBlock(steps=3, normalization=None, activation="linear")
         >>> conserved_energy(block, block.trajectory(keras.random.normal((5, 8, 8, 2)))).shape
         (4, 5)
     """
-    linear = block.normalization is None and block.activation is keras.activations.linear
+    linear = block.symmetric and block.normalization is None and block.activation is keras.activations.linear
     theta = {name: ops.convert_to_numpy(weight) for name, weight in block.theta().items()}
     kernel = theta["kernel"]
     if not linear or np.any(theta.get("bias", 0)) or np.any(kernel != kernel[:1]):
         return None
     y, h = np.asarray(trajectory), float(block.current_step_size())
-    if isinstance(block, layers.HamiltonianBlock):
+    if block.integrator == verlet:
         states = zip(*np.split(y, 2, axis=-1), strict=True)
         found = [verlet_energy(first, second, kernel[0, 0], kernel[0, 1], h, block.padding) for first, second in states]
-    elif isinstance(block, layers.SecondOrderBlock):
+    elif block.integrator == leapfrog:
         velocity = np.diff(y, axis=0, prepend=y[:1])
         states = zip(y, velocity, strict=True)
         found = [leapfrog_energy(features, v, kernel[0, 0], h, block.padding) for features, v in states]
