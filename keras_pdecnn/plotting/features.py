@@ -88,6 +88,13 @@ def dynamics(networks: Mapping[str, Sequence[Block]]) -> Figure:
 def energy(values: ArrayLike, name: str) -> Figure:
     """Draw the discrete energy of a block over its steps, relative to its start, a line for each example.
 
+    Args:
+        values: Energies, shape (steps + 1, n), see `explain.conserved_energy`.
+        name: Title of the figure.
+
+    Returns:
+        The figure.
+
     Example:
         >>> energy(np.ones((4, 5)), "Block 1").savefig("energy.png")
     """

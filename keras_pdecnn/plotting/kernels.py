@@ -64,7 +64,7 @@ def kernel_entries(kernel: ArrayLike, name: str = "", count: int = 8) -> Figure:
 
     Args:
         kernel: Shape (steps, fields, *kernel_size, c, filters), time on axis 0.
-        name: Title of the figure.
+        name: Title of the figure; default none.
         count: Number of entries in colour; default 8.
 
     Returns:
@@ -137,7 +137,7 @@ def operator_maps(shares: Mapping[str, np.ndarray], name: str = "") -> Figure:
 
     Args:
         shares: By group, arrays (steps, c, filters): one field of `operators.shares`.
-        name: Title of the figure.
+        name: Title of the figure; default none.
 
     Returns:
         The figure: a row per group, a column per step; a row of a map is an input channel, a column a filter.
