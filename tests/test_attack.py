@@ -137,6 +137,10 @@ def test_logits_are_before_the_softmax(digits, rng):
     with_layer = keras.Model(inputs, keras.layers.Softmax()(plain))
     x = rng.normal(size=(2, 4, 1))
     assert np.array_equal(stability.logits(with_layer)(x), keras.Model(inputs, plain)(x))
+    head = keras.layers.Dense(3, "softmax")
+    sequential = keras.Sequential([keras.Input((4, 1)), keras.layers.Flatten(), head])
+    found = keras.ops.softmax(stability.logits(sequential)(x))
+    assert np.allclose(found, sequential(x), atol=1e-6)
     with pytest.raises(ValueError, match=r"Received: model=.*activation=sigmoid"):
         stability.logits(keras.Model(inputs, keras.layers.Dense(3, "sigmoid")(keras.layers.Flatten()(inputs))))
     with pytest.raises(ValueError, match="Received: model=3"):
