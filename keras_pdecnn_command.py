@@ -29,11 +29,13 @@ def main():
     suffices to import its command line; it is run as soon as all options have been read and a command is to start.
     """
     spec = importlib.util.find_spec("keras_pdecnn")
+    assert spec is not None and spec.loader is not None  # the package of this module
     package = sys.modules[spec.name] = importlib.util.module_from_spec(spec)
+    run = spec.loader.exec_module
 
     def run_package():
         with quiet():
-            spec.loader.exec_module(package)
+            run(package)
 
     from keras_pdecnn.cli import main as command
 

@@ -31,7 +31,7 @@ def check_positive(name: str, value) -> float:
     return float(value)
 
 
-def check_step_size(name: str, value):
+def check_step_size(name: str, value) -> float | str:
     """Return value as a float if it is a positive finite number, or "auto" as it is."""
     if isinstance(value, str) and value == "auto":
         return value
@@ -51,6 +51,13 @@ def check_fraction(name: str, value) -> float:
     """Return value as a float if it is a number of at least 0 and below 1."""
     if not _is_finite_number(value) or not 0 <= value < 1:
         raise ValueError(f"{name} must be at least 0 and below 1. Received: {name}={value!r}")
+    return float(value)
+
+
+def check_angle(name: str, value) -> float:
+    """Return value as a float if it is a number of degrees from 0 to 180."""
+    if not _is_finite_number(value) or not 0 <= value <= 180:
+        raise ValueError(f"{name} must be a number in [0, 180]. Received: {name}={value!r}")
     return float(value)
 
 

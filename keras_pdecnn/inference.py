@@ -130,7 +130,7 @@ def read_examples(path, input_shape, sampling_rate: int | None = None) -> np.nda
 
     Args:
         path: An image file; a .wav file for a model of signals; or an .npz file with an array `x` or `x_test` of one
-            example or several.
+            example or several, which need no axis for their channel if the model takes one.
         input_shape: (*space, channels) of an example; where space is None the file decides.
         sampling_rate: Samples per second of what the model was trained on, for .wav files; default None, as they are.
 
@@ -222,11 +222,20 @@ def _read_npz(path, shape) -> np.ndarray:
     where = f"Received: {os.fspath(path)!r} with"
     if x is None:
         raise ValueError(f"An .npz file must hold {' or '.join(_KEYS)}. {where} {', '.join(headers) or 'no arrays'}")
-    x = x[None] if x.ndim == len(shape) else x
-    if x.ndim != len(shape) + 1 or any(n not in (None, size) for n, size in zip(shape, x.shape[1:], strict=True)):
-        raise ValueError(f"Examples must have the shape {shape}. {where} {key} of shape {x.shape}")
+    x = x.reshape(_batch_shape(x.shape, shape))
     _check_example(x.shape[1:], path)
-    return check_examples(x, f"{os.fspath(path)}: {key}")
+    return check_examples(x, f"{os.fspath(path)}: {key}", shape)
+
+
+def _batch_shape(found: tuple[int, ...], shape: tuple[int | None, ...]) -> tuple[int, ...]:
+    """Return the shape of an array as one of examples; one example, and one channel, need no axis of their own."""
+
+    def fits(given, wanted):
+        return len(given) == len(wanted) and all(n in (None, m) for n, m in zip(wanted, given, strict=True))
+
+    if shape[-1] == 1 and not fits(found[-len(shape) :], shape) and fits(found[1 - len(shape) :], shape[:-1]):
+        found = (*found, 1)
+    return (1, *found) if len(found) == len(shape) else found
 
 
 def example_names(path, count: int) -> list[str]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import functools
 import operator
+from collections.abc import Callable
 
 import keras
 
@@ -20,7 +21,9 @@ _PROVABLE = """
 """
 
 
-def _builder(block: type[layers.PDEBlock], function_name: str, default_name: str, summary: str):
+def _builder(
+    block: type[layers.PDEBlock], function_name: str, default_name: str, summary: str
+) -> Callable[..., PDEModel]:
     """Return the function that builds the network of one kind of block."""
 
     def build(
@@ -186,7 +189,7 @@ def _pool(y, pooling: str | None, dtype: str):
     return layer(name=name, **settings)(y)
 
 
-def _automatic_steps(step_size: tuple, max_step_size: tuple) -> tuple:
+def _automatic_steps(step_size: tuple, max_step_size: tuple) -> tuple[tuple[str, ...], tuple[float, ...]]:
     """Return step_size "auto" for every block, with upper bounds that hold what was given as a number."""
     for h, largest in zip(step_size, max_step_size, strict=True):
         arguments.check_step_size("step_size", h)
@@ -195,7 +198,7 @@ def _automatic_steps(step_size: tuple, max_step_size: tuple) -> tuple:
     return ("auto",) * len(step_size), tuple(largest)
 
 
-def _check_provable(block, include_top: bool, input_shape: tuple):
+def _check_provable(block: type[layers.PDEBlock], include_top: bool, input_shape: tuple):
     """Refuse what cannot be built with a small Lipschitz bound."""
     if not block.symmetric:
         raise ValueError("Nothing makes the steps of a residual network non-expansive. Received: provable=True")

@@ -57,12 +57,6 @@ def _check_seed(name: str, value) -> int:
     return int(value)
 
 
-def _check_angle(name: str, value) -> float:
-    if arguments.check_non_negative(name, value) > 180:
-        raise ValueError(f"{name} must be a number in [0, 180]. Received: {name}={value!r}")
-    return float(value)
-
-
 def _check_architecture(name: str, value) -> str:
     known = value.replace("-", "_") if isinstance(value, str) else value
     return known if known in ARCHITECTURES else arguments.check_choice(name, value, ARCHITECTURES)
@@ -83,6 +77,7 @@ _positive = arguments.check_positive
 _whole = arguments.check_positive_integer
 _non_negative = arguments.check_non_negative
 _fraction = arguments.check_fraction
+_angle = arguments.check_angle
 _flag = arguments.check_flag
 
 
@@ -127,7 +122,7 @@ class Recipe:
     drop_remainder: bool = _setting(False, _flag, "Leave out a last, smaller batch.")
     flip: bool = _setting(False, _flag, "Mirror training examples at random.")
     pad: float = _setting(0.125, _fraction, "Shift training examples at random by up to this fraction of their size.")
-    rotate: float = _setting(12.0, _check_angle, "Turn training images at random by up to this angle in degrees.")
+    rotate: float = _setting(12.0, _angle, "Turn training images at random by up to this angle in degrees.")
     zoom: float = _setting(0.1, _fraction, "Enlarge or shrink training images at random by up to this fraction.")
     seed: int = _setting(0, _check_seed, "Seed of the weights, the order of the examples and their augmentation.")
 

@@ -137,6 +137,10 @@ def test_logits_are_before_the_softmax(digits, rng):
     with_layer = keras.Model(inputs, keras.layers.Softmax()(plain))
     x = rng.normal(size=(2, 4, 1))
     assert np.array_equal(stability.logits(with_layer)(x), keras.Model(inputs, plain)(x))
+    head = keras.layers.Dense(3, "softmax")
+    sequential = keras.Sequential([keras.Input((4, 1)), keras.layers.Flatten(), head])
+    found = keras.ops.softmax(stability.logits(sequential)(x))
+    assert np.allclose(found, sequential(x), atol=1e-6)
     with pytest.raises(ValueError, match=r"Received: model=.*activation=sigmoid"):
         stability.logits(keras.Model(inputs, keras.layers.Dense(3, "sigmoid")(keras.layers.Flatten()(inputs))))
     with pytest.raises(ValueError, match="Received: model=3"):
@@ -156,9 +160,10 @@ def test_logits_are_before_the_softmax(digits, rng):
         ({"restarts": 0}, "Received: restarts=0"),
         ({"bounds": (1, 0)}, r"Received: bounds=\(1, 0\)"),
         ({"bounds": (0, 1)}, "Received: x with entries from 0 to 16"),
-        ({"x": np.zeros((2, 9, 8, 1))}, r"Received: x of shape \(2, 9, 8, 1\)"),
+        ({"x": np.zeros((2, 9, 8, 1))}, r"Received: shape=\(2, 9, 8, 1\)"),
         ({"x": np.full((2, 8, 8, 1), np.nan)}, "x must be finite"),
-        ({"x": "image"}, "Received: x='image'"),
+        ({"x": "image"}, "x must hold numbers. Received: dtype=<U5"),
+        ({"x": [[1.0], [1.0, 2.0]]}, "x must be an array of numbers. Received: list"),
         ({"y": [0, 10]}, "y must be in 0..9. Received: y from 0 to 10"),
         ({"y": [0.0, 1.0]}, "y must be 2 integers"),
         ({"y": [0]}, r"y of shape \(1,\)"),
@@ -214,7 +219,7 @@ def test_blur_is_the_gaussian_along_the_space_axes(space):
         (lambda x: stability.gaussian_noise(x, 1, bounds=(0,)), r"Received: bounds=\(0,\)"),
         (lambda x: stability.salt_and_pepper(x, 2), "Received: fraction=2"),
         (lambda x: stability.blur(x, "much"), "Received: deviation='much'"),
-        (lambda x: stability.blur(x[0], 1), r"Received: x of shape \(8, 1\)"),
+        (lambda x: stability.blur(x[0], 1), r"Received: shape=\(8, 1\)"),
     ],
 )
 def test_wrong_noise_is_named(call, message):

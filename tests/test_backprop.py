@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from keras_pdecnn import layers
+from keras_pdecnn import layers, ops
 
 HYPERBOLIC = ["HamiltonianBlock", "SecondOrderBlock"]
 BLOCKS = [*HYPERBOLIC, "ParabolicBlock", "ResidualBlock"]
@@ -155,6 +155,32 @@ def test_gradient_with_an_automatic_step(block, backprop, every, settings):
 def test_gradient_of_the_residual_block_with_other_normalizations(settings):
     layer, y, w = make("ResidualBlock", "checkpointed", None, **settings)
     assert error(by_layer(layer, y, w), by_plain_differentiation(layer, y, w)) < 1e-10
+
+
+class ReversibleResidualBlock(layers.PDEBlock):
+    """Verlet steps with the general layer, which has two kernels for each of its two fields."""
+
+    integrator = layers.HamiltonianBlock.integrator
+    symmetric = False
+
+
+@pytest.mark.parametrize("backprop", ["reversible", "checkpointed"])
+def test_gradient_of_general_layers_on_two_parts(backprop, monkeypatch):
+    monkeypatch.setattr(layers, "ReversibleResidualBlock", ReversibleResidualBlock, raising=False)
+    layer, y, w = make("ReversibleResidualBlock", backprop, None, padding="periodic")
+    assert layer.kernel.shape[:2] == (4, 4)
+    found = by_layer(layer, y, w)
+    assert error(found, by_plain_differentiation(layer, y, w)) < 1e-12
+    # Each of the four kernels has its gradient, and the block follows its equation.
+    assert np.all(np.any(np.asarray(found[1]), axis=(2, 3, 4, 5)))
+    u, v = np.split(np.asarray(y), 2, axis=-1)
+    theta = {name: np.asarray(weight) for name, weight in layer.theta().items()}
+    settings = {"activation": keras.activations.tanh, "padding": "periodic"}
+    for j in range(4):
+        (k1, k2, k3, k4), scale, bias = (theta[name][j] for name in ("kernel", "scale", "bias"))
+        u = u + 0.5 * ops.general_layer(v, k1, ops.adjoint_kernel(k2), scale[0], bias[0], **settings)
+        v = v - 0.5 * ops.general_layer(u, k3, ops.adjoint_kernel(k4), scale[1], bias[1], **settings)
+    np.testing.assert_allclose(layer(y), np.concatenate([u, v], axis=-1), atol=1e-12)
 
 
 @pytest.mark.slow

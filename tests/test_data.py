@@ -298,7 +298,7 @@ def test_only_images_are_turned(tmp_path):
 @pytest.mark.parametrize(
     "arguments",
     [
-        *({"flip": 1}, {"pad": -0.1}, {"pad": 1}, {"pad": "a"}, {"pad": float("nan")}),
+        *({"flip": 2}, {"pad": -0.1}, {"pad": 1}, {"pad": "a"}, {"pad": float("nan")}),
         *({"rotate": -1}, {"rotate": 181}, {"rotate": True}, {"zoom": 1}, {"zoom": None}),
     ],
 )
@@ -361,6 +361,50 @@ def test_npz_with_class_names_and_a_column_of_labels(tmp_path):
     assert path.endswith("set.npz")
     assert loaded.info.class_names == ("ant", "bee", "cat", "dög")
     np.testing.assert_array_equal(arrays(loaded.test)[1], y[80:])
+
+
+@pytest.mark.parametrize(
+    ("layout", "shape", "read"),
+    [
+        (None, (28, 28, 1), (28, 28, 1)),  # Fashion-MNIST
+        (None, (32, 32, 3), (32, 32, 3)),  # CIFAR-10
+        (None, (80, 1), (80, 1)),  # sound
+        (None, (9, 12), (9, 12)),
+        (None, (4, 4), (4, 4)),
+        ("images", (7, 7), (7, 7, 1)),
+        ("images", (7, 9), (7, 9, 1)),
+        ("images", (7, 7, 3), (7, 7, 3)),
+        ("signals", (7, 7), (7, 7)),
+        ("signals", (9,), (9, 1)),
+        ("volumes", (5, 5, 5), (5, 5, 5, 1)),
+    ],
+)
+def test_npz_whose_layout_is_clear(tmp_path, layout, shape, read):
+    x = np.arange(8 * np.prod(shape), dtype=np.float32).reshape(8, *shape)
+    extra = {} if layout is None else {"layout": layout}
+    path = archive(tmp_path, x_train=x, y_train=np.arange(8) % 2, x_test=x[:4], y_test=np.arange(4) % 2, **extra)
+    loaded = data.load(path, 8, validation=0)
+    assert loaded.info.input_shape == read
+    np.testing.assert_array_equal(arrays(loaded.test)[0], x[:4].reshape(4, *read))
+
+
+@pytest.mark.parametrize(
+    ("layout", "shape", "message"),
+    [
+        (None, (28, 28), "may be images without.*or signals with 28 channels.*layout='images'"),
+        (None, (6, 6, 6), "may be volumes without.*or images with 6 channels"),
+        ("pictures", (7, 7), "layout must be signals, images, volumes.*layout='pictures'"),
+        ("images", (7,), "The layout images is that of arrays with 3 axes, or 4"),
+        ("signals", (7, 7, 1), "The layout signals is that of arrays with 2 axes, or 3"),
+    ],
+)
+def test_npz_whose_layout_is_not_clear(tmp_path, layout, shape, message):
+    x = np.zeros((8, *shape), np.uint8)
+    extra = {} if layout is None else {"layout": layout}
+    path = archive(tmp_path, x_train=x, y_train=np.arange(8) % 2, x_test=x, y_test=np.arange(8) % 2, **extra)
+    with pytest.raises(ValueError, match=message) as caught:
+        data.load(path)
+    assert f"set.npz', x_train of shape {x.shape}" in str(caught.value)
 
 
 def test_npz_missing_file(tmp_path):
@@ -474,7 +518,7 @@ def test_npz_larger_than_the_limit(tmp_path, monkeypatch):
         {"size": 32},  # the digits have a size
         {"classes": 0},
         {"classes": 11},
-        {"drop_remainder": 1},
+        {"drop_remainder": 2},
     ],
 )
 def test_wrong_arguments(arguments):

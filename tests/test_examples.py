@@ -93,6 +93,23 @@ def test_own_pde_solves_its_equation(float64, rng, randomize):
     np.testing.assert_allclose(block(y), np.concatenate([u, v], axis=-1), rtol=0, atol=1e-13)
 
 
+def test_own_pde_has_a_step_limit(rng):
+    """Kernels of one pixel, whose norm is known exactly: the limit is where the linearised step becomes unstable."""
+    settings = {"kernel_size": 1, "activation": "linear", "normalization": None, "padding": "periodic"}
+    block = load("own_pde").ExcitableBlock(1, step_size="auto", max_step_size=100.0, **settings)
+    model = keras.Sequential([keras.Input((4, 4, 6)), block])
+    block.kernel.assign(rng.normal(size=block.kernel.shape))
+    limit, x = float(pde.stability.step_limit(block)[0]), rng.normal(size=(1, 4, 4, 6))
+    assert 0.7 * limit < float(block.current_step_size()) <= 0.9 * limit
+    for factor in (0.99, 1.01):
+        block.step_size = factor * limit
+        (row,) = pde.stability.report(model, x)
+        assert (row.limit, row.claim, row.is_passed) == (limit, "linearisation", factor > 1)
+        assert (row.spectral_radius > 1) == (factor > 1)
+    assert pde.stability.lipschitz_bound(model) is None  # the block has no bound, and says so
+    assert "excitable Euler" in pde.stability.layer_bounds(model)[0].reason
+
+
 @pytest.mark.slow
 def test_own_pde(tmp_path, capsys):
     example = load("own_pde", WIDTH=4, STEPS=2, EPOCHS=1)

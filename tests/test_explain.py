@@ -9,7 +9,6 @@ import shutil
 import subprocess
 
 import click.testing
-import keras
 import numpy as np
 import pytest
 from PIL import Image
@@ -73,10 +72,15 @@ def test_a_class_activation_map_adds_up_to_the_logit(float64, randomize, rng, sh
     np.testing.assert_allclose(found.reshape(3, -1).sum(axis=1) + bias[classes], expected, rtol=1e-12)
 
 
-def test_logits_of_a_network_with_softmax(randomize, x):
-    model = randomize(network("parabolic"))
-    logits = explain.LogitModel(model)(x.astype("float32")).numpy()
-    np.testing.assert_allclose(keras.ops.softmax(logits), model.predict(x, verbose=0), rtol=1e-5, atol=1e-7)
+def test_saliency_of_classifiers_with_another_head(float64, randomize, x):
+    """A provable network reads every pixel of its last features; it has a gradient, but no class-activation map."""
+    model = randomize(network("parabolic", provable=True, step_size=0.1))
+    logits = stability.logits(model)
+    found = explain.saliency(model, x, 2)
+    ahead, behind = (logits(x + sign * 1e-4 * found).numpy()[:, 2] for sign in (1, -1))
+    np.testing.assert_allclose(np.sum(found**2, axis=(1, 2, 3)), (ahead - behind) / 2e-4, rtol=1e-6)
+    with pytest.raises(ValueError, match=r"average and a dense layer. Received: parabolic_cnn"):
+        explain.class_activation(model, x, 2)
 
 
 def test_attribution_refuses(x):
@@ -84,14 +88,19 @@ def test_attribution_refuses(x):
     for classes in (CLASSES, -1, [0, 1], 0.5, [0, 1, 3]):
         with pytest.raises(ValueError, match=f"below 3. Received: classes={re.escape(repr(classes))}"):
             explain.saliency(model, x, classes)
-    with pytest.raises(ValueError, match=r"Received: x of shape \(8, 8, 1\)"):
+    with pytest.raises(ValueError, match=r"Received: shape=\(8, 8, 1\)"):
         explain.class_activation(model, x[0], 0)
-    with pytest.raises(ValueError, match=r"Received: x of shape \(3, 8, 7, 1\)"):
+    with pytest.raises(ValueError, match=r"Received: shape=\(3, 8, 7, 1\)"):
         explain.follow(model, x[:, :, :7])
     with pytest.raises(ValueError, match="Received: samples=0"):
         explain.smooth_grad(model, x, 0, samples=0)
+    with pytest.raises(ValueError, match=r"x must be finite. Received: NaN or infinite values in example 1"):
+        explain.saliency(model, np.where(np.arange(3).reshape(3, 1, 1, 1) == 1, np.nan, x), 0)
+    headless = network("parabolic", include_top=False)
+    with pytest.raises(ValueError, match=r"model must be a classifier.*Received: model=<PDEModel name=parabolic_cnn"):
+        explain.saliency(headless, x, 0)
     with pytest.raises(ValueError, match=r"include_top=True.*Received: parabolic_cnn"):
-        explain.saliency(network("parabolic", include_top=False), x, 0)
+        explain.class_activation(headless, x, 0)
 
 
 # Dynamics
@@ -138,7 +147,13 @@ def test_an_example_without_contrast_has_no_growth(x):
     assert np.isnan(growth[:, 1]).all()
 
 
-@pytest.mark.parametrize("block", [layers.HamiltonianBlock, layers.SecondOrderBlock])
+class WaveBlock(layers.PDEBlock):
+    """A block of one's own with an integrator of the package."""
+
+    integrator = layers.SecondOrderBlock.integrator
+
+
+@pytest.mark.parametrize("block", [layers.HamiltonianBlock, layers.SecondOrderBlock, WaveBlock])
 def test_linear_blocks_conserve_their_energy(float64, rng, block):
     layer = block(50, 0.1, activation="linear", normalization=None, use_bias=False)
     y = layer.trajectory(rng.normal(size=(2, 6, 6, 4)))

@@ -98,6 +98,23 @@ def test_arrays(tmp_path, save):
     assert inference.read_examples(tmp_path / "x.npz", (4, 3, 2)).shape == (1, 4, 3, 2)
 
 
+def test_arrays_without_an_axis_for_the_only_channel(tmp_path):
+    for given, shape, read in (
+        ((28, 28, 28), (28, 28, 1), (28, 28, 28, 1)),
+        ((3, 28, 28), (None, None, 1), (3, 28, 28, 1)),
+        ((28, 28), (28, 28, 1), (1, 28, 28, 1)),
+        ((5, 9), (9, 1), (5, 9, 1)),
+        ((9, 1), (9, 1), (1, 9, 1)),
+        ((5, 9, 1), (None, None, 1), (1, 5, 9, 1)),  # what is whole stays as it is
+    ):
+        x = np.arange(np.prod(given), dtype=np.float32).reshape(given)
+        np.savez(tmp_path / "x.npz", x=x)
+        np.testing.assert_array_equal(inference.read_examples(tmp_path / "x.npz", shape), x.reshape(read))
+    np.savez(tmp_path / "x.npz", x=np.zeros((5, 9, 9)))
+    with pytest.raises(ValueError, match=r"of the shape \(9, 9, 3\). Received: shape=\(1, 5, 9, 9\)"):
+        inference.read_examples(tmp_path / "x.npz", (9, 9, 3))
+
+
 def test_images_keep_their_size_where_the_network_has_none(tmp_path):
     Image.fromarray(np.zeros((5, 7, 3), np.uint8)).save(tmp_path / "x.png")
     assert inference.read_examples(tmp_path / "x.png", (None, None, 3)).shape == (1, 5, 7, 3)

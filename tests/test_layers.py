@@ -314,6 +314,48 @@ def test_trajectory_starts_at_the_input_and_ends_at_the_output(float64, rng, ran
     assert gap(states[-1], layer(y)) < 1e-13
 
 
+def test_the_graph_of_a_trajectory_does_not_grow_with_the_steps():
+    sizes = {}
+    for steps in (8, 64):
+        layer = layers.HamiltonianBlock(steps, step_size=0.1)
+        layer.build((None, None, 5, 4))
+        traced = tf.function(layer.trajectory).get_concrete_function(tf.TensorSpec((None, None, 5, 4)))
+        assert traced.structured_outputs.shape.as_list() == [steps + 1, None, None, 5, 4]
+        functions = traced.graph.as_graph_def().library.function
+        sizes[steps] = len(traced.graph.get_operations()) + sum(len(function.node_def) for function in functions)
+    assert sizes[8] == sizes[64]
+
+
+@pytest.mark.parametrize("how", ["eager", "graph", "xla"])
+def test_a_trajectory_has_a_gradient(float64, rng, randomize, how):
+    layer, y = layers.SecondOrderBlock(6, step_size=0.3), tf.constant(rng.normal(size=(2, 5, 4)))
+    layer.build(y.shape)
+    randomize(layer)
+
+    def gradient(y):
+        with tf.GradientTape() as tape:
+            tape.watch(y)
+            loss = tf.reduce_sum(layer.trajectory(y)[1:] ** 2)
+        return tape.gradient(loss, [y, *(weight.value for weight in layer.weights)])
+
+    def by_prefixes(y):
+        total = [0.0] * (1 + len(layer.weights))
+        for steps in range(1, 7):
+            part = layers.SecondOrderBlock(steps, step_size=0.3, backprop="stored")
+            part.build(y.shape)
+            part.set_weights([weight[:steps] for weight in layer.get_weights()])
+            with tf.GradientTape() as tape:
+                tape.watch(y)
+                loss = tf.reduce_sum(part(y) ** 2)
+            of_y, *of_weights = tape.gradient(loss, [y, *(weight.value for weight in part.weights)])
+            padded = [np.pad(w, [(0, 6 - steps), *[(0, 0)] * (w.ndim - 1)]) for w in map(np.asarray, of_weights)]
+            total = [a + b for a, b in zip(total, [of_y, *padded], strict=True)]
+        return total
+
+    for found, expected in zip(run_as(gradient, how)(y), by_prefixes(y), strict=True):
+        np.testing.assert_allclose(found, expected, rtol=1e-9, atol=1e-12)
+
+
 @pytest.mark.parametrize("block", [layers.ParabolicBlock, layers.HamiltonianBlock, layers.ResidualBlock])
 def test_trajectory_is_a_sequence_of_blocks_of_one_step(float64, rng, randomize, block):
     y = rng.normal(size=(2, 5, 6, 4))

@@ -87,6 +87,17 @@ def test_rows_are_the_norms_limits_and_trajectories(architecture, randomize, rng
         assert all(row.spectral_radius is row.round_trip is None for row in found)
 
 
+def test_with_a_scale_the_limit_is_that_of_the_scaled_kernel(randomize, rng):
+    model = network("parabolic", randomize, normalization="scale")
+    block = model.blocks[0]
+    block.scale.assign(4 * np.ones(block.scale.shape))
+    rows = report(model, rng.uniform(0, 255, (1, *SHAPE)), cheap=True)
+    norms = stability.operator_norm(block.kernel)[:, 0]
+    assert np.array_equal([row.norm_1 for row in rows], norms)
+    assert np.array_equal([row.limit for row in rows], stability.step_limit(block))
+    assert np.allclose([row.limit for row in rows], 2 / (4 * norms**2), rtol=1e-9)
+
+
 def test_growth_is_that_of_the_distance(randomize, rng):
     """A linear parabolic block has an exact growth, found with a disturbance of any size."""
     model = network("parabolic", randomize, normalization=None, activation="linear", use_bias=False)
@@ -178,7 +189,7 @@ def test_wrong_input_is_named(randomize):
         report(keras.Sequential([keras.Input(SHAPE), keras.layers.Flatten()]), x)
     with pytest.raises(ValueError, match="Received: model=3"):
         report(3, x)
-    with pytest.raises(ValueError, match=r"Received: x of shape \(1, 6, 5, 2\)"):
+    with pytest.raises(ValueError, match=r"Received: shape=\(1, 6, 5, 2\)"):
         report(model, x[:, :, 1:])
     with pytest.raises(ValueError, match="Received: perturbation=0"):
         report(model, x, perturbation=0)
@@ -242,5 +253,5 @@ def test_monitor_refuses_what_it_cannot_watch(randomize):
         StabilityMonitor(np.zeros((1, *SHAPE)), every=0)
     model = network("parabolic", randomize)
     model.compile("sgd", "sparse_categorical_crossentropy")
-    with pytest.raises(ValueError, match="Received: x of shape"):
+    with pytest.raises(ValueError, match="Received: shape="):
         model.fit(np.zeros((2, *SHAPE)), np.zeros(2), verbose=0, callbacks=[StabilityMonitor(np.zeros((1, 5, 6, 2)))])

@@ -27,7 +27,17 @@ class BlockRun:
         **settings: Further arguments of the layer.
     """
 
-    def __init__(self, block, backprop, steps, batch=8, size=64, channels=32, jit_compile=False, **settings):
+    def __init__(
+        self,
+        block: str,
+        backprop: str,
+        steps: int,
+        batch: int = 8,
+        size: int = 64,
+        channels: int = 32,
+        jit_compile: bool = False,
+        **settings,
+    ):
         tf.random.set_seed(0)
         shape = (batch, size, size, channels)
         self.layer = getattr(layers, block)(steps, step_size=1.0 / steps, backprop=backprop, **settings)
@@ -38,7 +48,7 @@ class BlockRun:
         self.w = tf.random.stateless_normal(shape, [0, 2])
         self._gradient = tf.function(self._differentiate, jit_compile=jit_compile)
 
-    def _differentiate(self, y, w):
+    def _differentiate(self, y: tf.Tensor, w: tf.Tensor) -> list[tf.Tensor]:
         with tf.GradientTape() as tape:
             tape.watch(y)
             loss = tf.reduce_sum(self.layer(y) * w)
@@ -52,7 +62,7 @@ class BlockRun:
         return time.perf_counter() - start
 
 
-def measure(repetitions=5, **settings) -> dict:
+def measure(repetitions: int = 5, **settings) -> dict:
     """Return first_s (tracing and first step), step_s (median), peak_bytes and gradient_bytes of a training step."""
     run = BlockRun(**settings)
     # The resting level: weights created, one convolution run.

@@ -15,7 +15,13 @@ from keras_pdecnn.benchmarks.memory import PeakMemory
 
 
 def measure(
-    architecture="HamiltonianCNN", backprop="reversible", batch=125, size=32, repetitions=8, warmup=3, **settings
+    architecture: str = "HamiltonianCNN",
+    backprop: str = "reversible",
+    batch: int = 125,
+    size: int = 32,
+    repetitions: int = 8,
+    warmup: int = 3,
+    **settings,
 ) -> dict:
     """Return step_s (median), peak_bytes and weights of training a network with SGD and momentum.
 

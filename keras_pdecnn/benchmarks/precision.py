@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import statistics
 import sys
+from collections.abc import Sequence
 
 import tensorflow as tf
 
@@ -13,7 +14,16 @@ from keras_pdecnn import layers
 POLICIES = ("float32", "mixed_bfloat16", "mixed_float16")
 
 
-def gradient_errors(block, steps, modes, policies=POLICIES, seeds=5, size=8, channels=8, **settings) -> list[dict]:
+def gradient_errors(
+    block: str,
+    steps: int,
+    modes: Sequence[tuple[str, int | None]],
+    policies: Sequence[str] = POLICIES,
+    seeds: int = 5,
+    size: int = 8,
+    channels: int = 8,
+    **settings,
+) -> list[dict]:
     """Measure the relative error, in the 2-norm over all gradients, against stored activations in float64.
 
     The block has final time T = 1, weights that change in time, and by default tanh and the TV normalisation: without
@@ -33,13 +43,15 @@ def gradient_errors(block, steps, modes, policies=POLICIES, seeds=5, size=8, cha
         A row for every mode and policy: block, steps, backprop, checkpoint_every, policy, error.
     """
     settings = {"activation": "tanh", "step_size": 1.0 / steps, **settings}
-    found = {}
+    found: dict[tuple[str, int | None, str], list[float]] = {}
     for seed in range(seeds):
         exact = _gradient(block, steps, "stored", None, "float64", seed, size, channels, settings)
-        for mode in modes:
+        for backprop, every in modes:
             for policy in policies:
-                gradient = _gradient(block, steps, *mode, policy, seed, size, channels, settings)
-                found.setdefault((*mode, policy), []).append(float(tf.norm(gradient - exact) / tf.norm(exact)))
+                gradient = _gradient(block, steps, backprop, every, policy, seed, size, channels, settings)
+                found.setdefault((backprop, every, policy), []).append(
+                    float(tf.norm(gradient - exact) / tf.norm(exact))
+                )
     return [
         {
             "block": block,
@@ -53,7 +65,17 @@ def gradient_errors(block, steps, modes, policies=POLICIES, seeds=5, size=8, cha
     ]
 
 
-def _gradient(block, steps, backprop, every, policy, seed, size, channels, settings):
+def _gradient(
+    block: str,
+    steps: int,
+    backprop: str,
+    every: int | None,
+    policy: str,
+    seed: int,
+    size: int,
+    channels: int,
+    settings: dict,
+) -> tf.Tensor:
     """Return the gradient with respect to input and weights as one vector in float64."""
     layer = getattr(layers, block)(steps, backprop=backprop, checkpoint_every=every, dtype=policy, **settings)
     shape = (2, size, size, channels)
@@ -77,7 +99,7 @@ def _gradient(block, steps, backprop, every, policy, seed, size, channels, setti
     return tf.concat([tf.reshape(tf.cast(part, "float64"), [-1]) for part in differentiate(y)], 0)
 
 
-def measure(block, depths, modes, **settings) -> list[dict]:
+def measure(block: str, depths: Sequence[int], modes: Sequence, **settings) -> list[dict]:
     """Return the rows of `gradient_errors` for several depths."""
     modes = [tuple(mode) for mode in modes]
     return [row for steps in depths for row in gradient_errors(block, steps, modes, **settings)]

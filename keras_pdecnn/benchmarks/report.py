@@ -3,17 +3,20 @@
 from __future__ import annotations
 
 import json
+import os
 import pathlib
 import statistics
+from collections.abc import Callable
 
 from matplotlib.figure import Figure
 
+from keras_pdecnn.plotting.style import clear_frame
 from keras_pdecnn.tables import markdown
 
 _COLORS = {"stored": "#e07b00", "checkpointed": "#5a8f29", "reversible": "#3465a4"}
 
 
-def write(result: dict, folder) -> pathlib.Path:
+def write(result: dict, folder: str | os.PathLike) -> pathlib.Path:
     """Write report.md, benchmark.json and the pictures of a result of `suite.run` into a folder.
 
     Returns:
@@ -134,7 +137,7 @@ def draw_precision(rows: list[dict]) -> Figure:
     )
 
 
-def _over_depth(rows, value, label) -> Figure:
+def _over_depth(rows: list[dict], value: Callable[[dict], float], label: str) -> Figure:
     blocks = _distinct(rows, "block")
     figure = Figure(figsize=(5 * len(blocks), 3.8), dpi=120, layout="constrained")
     panels = figure.subplots(1, len(blocks), sharey=True, squeeze=False)[0]
@@ -158,8 +161,7 @@ def _over_depth(rows, value, label) -> Figure:
         axes.xaxis.minorticks_off()
         axes.set_xlabel("steps")
         axes.set_title(block)
-        axes.grid(alpha=0.3)
-        axes.spines[["top", "right"]].set_visible(False)
+        clear_frame(axes)
     panels[0].set_ylabel(label)
     panels[0].legend(frameon=False)
     return figure

@@ -7,7 +7,7 @@ import os
 import platform
 import subprocess
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 
 REVERSIBLE_BLOCKS = ("HamiltonianBlock", "SecondOrderBlock")
@@ -66,7 +66,7 @@ def measurements(extent: str = "full") -> list[Measurement]:
     return found
 
 
-def run(wanted: list[Measurement], progress: Callable = iter) -> dict:
+def run(wanted: list[Measurement], progress: Callable[[list[Measurement]], Iterable[Measurement]] = iter) -> dict:
     """Take the measurements one after the other.
 
     Args:
@@ -79,7 +79,7 @@ def run(wanted: list[Measurement], progress: Callable = iter) -> dict:
     Raises:
         RuntimeError: If a process fails; the message ends with what it said last.
     """
-    rows = {measurement.table: [] for measurement in wanted}
+    rows: dict[str, list[dict]] = {measurement.table: [] for measurement in wanted}
     for measurement in progress(wanted):
         done = subprocess.run(
             [sys.executable, *measurement.command],

@@ -57,8 +57,8 @@ class StabilityMonitor(keras.callbacks.Callback):
             for block in dict.fromkeys(row.block for row in rows):
                 steps = [row for row in rows if row.block == block]
                 tf.summary.scalar(f"{block}/norm", max(max(row.norm_1, row.norm_2 or 0.0) for row in steps))
-                if steps[0].ratio is not None:
-                    tf.summary.scalar(f"{block}/step_ratio", max(row.ratio for row in steps))
+                if ratios := [row.ratio for row in steps if row.ratio is not None]:
+                    tf.summary.scalar(f"{block}/step_ratio", max(ratios))
                 tf.summary.scalar(f"{block}/growth", steps[-1].growth)
         self._writer.flush()
         for block, text in passed_limits(rows).items():

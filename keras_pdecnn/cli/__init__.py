@@ -23,7 +23,7 @@ from keras_pdecnn.cli.settings import (
 )
 from keras_pdecnn.cli.stability import stability
 from keras_pdecnn.cli.tune import tune
-from keras_pdecnn.recipes import RECIPES
+from keras_pdecnn.recipes import RECIPES, Recipe
 from keras_pdecnn.version import __version__
 
 
@@ -88,7 +88,7 @@ def train(ctx, dataset, recipe, output, verbose, resume, monitor, strategy, **se
     command is started on each of them.
     """
     given = given_options(ctx, settings)
-    chosen = chosen_recipe(dataset, recipe, {name: settings[name] for name in given})
+    chosen: Recipe | None = chosen_recipe(dataset, recipe, {name: settings[name] for name in given})
     if resume and output is None:
         raise WrongInput("--resume needs the folder of the run. Received: no --output")
     if resume and output.exists() and not (dataset or recipe or given):

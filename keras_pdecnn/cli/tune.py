@@ -122,7 +122,9 @@ def tune(
 
     given = given_options(ctx, settings)
     start = chosen_recipe(dataset, recipe, {name: settings[name] for name in given})
-    ranges = {name: ("widths" if name == "width" else name) not in given for name in DEFAULT}
+    ranges: dict[str, bool | tuple | list] = {
+        name: ("widths" if name == "width" else name) not in given for name in DEFAULT
+    }
     ranges |= dict(map(parse_range, searched))
     hypermodel = tuning.PDEHyperModel(
         start,

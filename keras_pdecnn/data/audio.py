@@ -1,5 +1,7 @@
 """Reading sound with Python's own wave module."""
 
+from __future__ import annotations
+
 import math
 import os
 import wave
@@ -12,7 +14,7 @@ _MAX_RATE = 384_000  # samples per second; the filter that resamples grows with 
 _MAX_BYTES = 2**28
 
 
-def read_sound(path, shape, sampling_rate=None):
+def read_sound(path: str | os.PathLike, shape: tuple[int | None, int], sampling_rate: int | None = None) -> np.ndarray:
     """Reads a .wav file into the shape a model takes.
 
     Samples of 8, 16, 24 or 32 bits are brought to the range of 16 bits, -32768..32767. For a model with one channel

@@ -2,9 +2,10 @@
 
 import dataclasses
 import math
-import numbers
 
 import tensorflow as tf
+
+from keras_pdecnn import arguments
 
 
 @dataclasses.dataclass(frozen=True)
@@ -36,14 +37,10 @@ class Augmentation:
     zoom: float = 0.0
 
     def __post_init__(self):
-        if not isinstance(self.flip, bool):
-            raise ValueError(f"`flip` must be True or False. Received: flip={self.flip!r}")
-        for name in ("pad", "zoom"):
-            value = getattr(self, name)
-            if not (_is_number(value) and 0 <= value < 1):
-                raise ValueError(f"`{name}` must be a number in [0, 1). Received: {name}={value!r}")
-        if not (_is_number(self.rotate) and 0 <= self.rotate <= 180):
-            raise ValueError(f"`rotate` must be a number in [0, 180]. Received: rotate={self.rotate!r}")
+        arguments.check_flag("flip", self.flip)
+        arguments.check_fraction("pad", self.pad)
+        arguments.check_fraction("zoom", self.zoom)
+        arguments.check_angle("rotate", self.rotate)
 
     def check_shape(self, shape):
         """Raises ValueError if examples of this shape, `(*space, channels)`, cannot be augmented so."""
@@ -109,10 +106,6 @@ class Augmentation:
             fill_mode="CONSTANT",
         )
         return tf.cast(tf.round(result) if x.dtype.is_integer else result, x.dtype)
-
-
-def _is_number(value):
-    return isinstance(value, numbers.Real) and not isinstance(value, bool)
 
 
 def _uniform(shape, key, count):

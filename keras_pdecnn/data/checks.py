@@ -1,41 +1,49 @@
 """What a data set must satisfy before anything is trained on it."""
 
-import operator
+from __future__ import annotations
+
+from collections.abc import Sequence
 
 import numpy as np
+from numpy.typing import ArrayLike, DTypeLike
 
 _ROWS = 1024  # examined at a time, so that no second copy of the data arises
 
 
-def check_positive(name, value):
-    """Returns `value` as an int, or raises ValueError if it is no positive integer."""
+def check_examples(
+    x: ArrayLike, what: str, shape: Sequence[int | None] | None = None, dtype: DTypeLike | None = None
+) -> np.ndarray:
+    """Returns examples as an array of numbers, shape `(n, *space, channels)`, not empty and all finite.
+
+    Args:
+        x: The examples.
+        what: What they are, for error messages.
+        shape: `(*space, channels)` of what takes them, None for an axis of any size. Default None: any, with one to
+            three space axes.
+        dtype: Type of the array that is returned. Default None: that of the examples, if TensorFlow holds it; float32
+            for float64 and uint8 for bool.
+
+    Raises:
+        ValueError: if they are not what they should be.
+    """
     try:
-        number = operator.index(value)
-    except TypeError:
-        number = 0
-    if number <= 0 or isinstance(value, bool):
-        raise ValueError(f"`{name}` must be a positive integer. Received: {name}={value!r}")
-    return number
-
-
-def check_examples(x, what):
-    """Returns `x` in a native type TensorFlow holds; shape `(n, *space, channels)`, all values finite."""
-    x = np.asarray(x)
+        x = np.asarray(x)
+    except (TypeError, ValueError) as error:  # lists of different lengths
+        raise ValueError(f"{what} must be an array of numbers. Received: {type(x).__name__} ({error})") from error
     if x.dtype.kind not in "buif":
         raise ValueError(f"{what} must hold numbers. Received: dtype={x.dtype}")
-    if not 3 <= x.ndim <= 5:
+    if shape is not None:
+        if x.ndim != len(shape) + 1 or any(n not in (None, m) for n, m in zip(shape, x.shape[1:], strict=True)):
+            raise ValueError(f"{what} must be examples of the shape {tuple(shape)}. Received: shape={x.shape}")
+    elif not 3 <= x.ndim <= 5:
         raise ValueError(
             f"{what} must have shape (examples, *space, channels) with one, two or three space axes; "
             f"a single channel is an axis of length 1. Received: shape={x.shape}"
         )
     if 0 in x.shape:
         raise ValueError(f"{what} must not be empty. Received: shape={x.shape}")
-    if x.dtype.kind == "b":
-        x = x.view(np.uint8)
-    elif x.dtype.kind == "f" and x.dtype.itemsize > 4:
-        with np.errstate(over="ignore"):  # what overflows is reported below
-            x = x.astype(np.float32)
-    x = x.astype(x.dtype.newbyteorder("="), copy=False)
+    with np.errstate(over="ignore"):  # what overflows is reported below
+        x = x.astype(_native(x.dtype) if dtype is None else dtype, copy=False)
     if x.dtype.kind == "f":
         for first in range(0, len(x), _ROWS):
             rows = x[first : first + _ROWS]
@@ -46,7 +54,16 @@ def check_examples(x, what):
     return x
 
 
-def check_labels(y, examples, what):
+def _native(dtype: np.dtype) -> np.dtype:
+    """Returns the type that TensorFlow and Keras take in place of one of NumPy's."""
+    if dtype.kind == "b":
+        return np.dtype(np.uint8)
+    if dtype.kind == "f" and dtype.itemsize > 4:
+        return np.dtype(np.float32)
+    return dtype.newbyteorder("=")
+
+
+def check_labels(y: ArrayLike, examples: int, what: str) -> np.ndarray:
     """Returns `y` of shape `(n,)` or `(n, 1)` as int32 of shape `(n,)`."""
     y = np.asarray(y)
     if y.ndim == 2 and y.shape[1] == 1:
@@ -64,7 +81,7 @@ def check_labels(y, examples, what):
     return y.astype(np.int32)
 
 
-def check_classes(y_train, y_test, classes, where):
+def check_classes(y_train: np.ndarray, y_test: np.ndarray, classes: int | None, where: str) -> int:
     """Returns the number of classes; each of them occurs in training, and no other in either part.
 
     Args:

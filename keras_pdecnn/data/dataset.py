@@ -1,11 +1,12 @@
 """A data set, ready for `model.fit`."""
 
+from __future__ import annotations
+
 import dataclasses
-import operator
 
 import tensorflow as tf
 
-from keras_pdecnn.data import checks
+from keras_pdecnn import arguments
 from keras_pdecnn.data.pipeline import Training
 
 
@@ -60,11 +61,11 @@ class Data:
     training: Training = dataclasses.field(repr=False)
 
     @property
-    def steps_per_epoch(self):
+    def steps_per_epoch(self) -> int:
         """Number of batches of a training epoch."""
         return self.training.examples.steps
 
-    def with_batch_size(self, batch_size):
+    def with_batch_size(self, batch_size: int) -> Data:
         """Returns the same data in training batches of another size, without a copy of the examples.
 
         The batches of `validation` and `test` stay as they are.
@@ -75,12 +76,12 @@ class Data:
         Raises:
             ValueError: if `batch_size` is no positive integer.
         """
-        batch_size = checks.check_positive("batch_size", batch_size)
+        batch_size = arguments.check_positive_integer("batch_size", batch_size)
         examples = dataclasses.replace(self.training.examples, batch_size=batch_size)
         training = dataclasses.replace(self.training, examples=examples)
         return dataclasses.replace(self, train=training.one_by_one(), training=training)
 
-    def epochs(self, first=0):
+    def epochs(self, first: int = 0) -> tf.data.Dataset:
         """Returns an endless training dataset that starts with epoch `first`.
 
         Batch b of epoch e depends on (seed, e, b) alone, so `epochs(3)` continues bit for bit where three
@@ -96,10 +97,4 @@ class Data:
         Raises:
             ValueError: if `first` is no integer, or negative.
         """
-        try:
-            number = operator.index(first)
-        except TypeError:
-            number = -1
-        if number < 0:
-            raise ValueError(f"`first` must be an integer, at least 0. Received: first={first!r}")
-        return self.training.endless(number)
+        return self.training.endless(arguments.check_non_negative_integer("first", first))

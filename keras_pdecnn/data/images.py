@@ -1,6 +1,9 @@
 """Reading images with Pillow."""
 
+from __future__ import annotations
+
 import os
+from collections.abc import Sequence
 
 import numpy as np
 
@@ -10,7 +13,7 @@ _WIDE = ("I", "I;16", "I;16B", "I;16L")  # 16 bits per pixel; Pillow's own conve
 _GRAY = ("1", "L", "LA", "La", *_WIDE)
 
 
-def read_image(path, shape):
+def read_image(path: str | os.PathLike, shape: Sequence[int]) -> np.ndarray:
     """Reads an image file into the shape a model takes.
 
     The first frame of an animation is read, transparency is ignored, and 16 bits are reduced to 8. An image
@@ -41,7 +44,7 @@ def read_image(path, shape):
     return _decode(path, lambda image: _to_array(image, shape))
 
 
-def measure_image(path):
+def measure_image(path: str | os.PathLike) -> tuple[int, int, int]:
     """Returns `(height, width, channels)` of an image file, from its header; raises ValueError if it has none."""
     return _decode(path, lambda image: (image.height, image.width, 1 if image.mode in _GRAY else 3))
 

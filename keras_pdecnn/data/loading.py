@@ -1,10 +1,15 @@
 """From the name of a data set to its batches."""
 
+from __future__ import annotations
+
 import operator
+import os
+from collections.abc import Sequence
 
 import numpy as np
 import tensorflow as tf
 
+from keras_pdecnn import arguments
 from keras_pdecnn.data import checks
 from keras_pdecnn.data.augmentation import Augmentation
 from keras_pdecnn.data.dataset import Data, Info
@@ -15,17 +20,17 @@ from keras_pdecnn.data.splits import stratified_split
 
 
 def load(
-    source,
-    batch_size=128,
+    source: str | os.PathLike,
+    batch_size: int = 128,
     *,
-    validation=0.1,
-    augmentation=None,
-    seed=0,
-    data_dir=None,
-    size=None,
-    classes=None,
-    drop_remainder=False,
-):
+    validation: float = 0.1,
+    augmentation: Augmentation | None = None,
+    seed: int = 0,
+    data_dir: str | os.PathLike | None = None,
+    size: int | Sequence[int] | None = None,
+    classes: int | None = None,
+    drop_remainder: bool = False,
+) -> Data:
     """Loads a labelled data set into memory and feeds it in batches of raw examples.
 
     Sources:
@@ -33,7 +38,9 @@ def load(
     * `"digits"`: the 1,797 handwritten digits that come with scikit-learn, uint8 of 0..16, shape `(8, 8, 1)`;
       360 of them are the test part.
     * A path that ends in `.npz`: the arrays `x_train`, `y_train`, `x_test`, `y_test`, and maybe `class_names`;
-      x of shape `(n, *space, channels)`, integer labels of shape `(n,)` or `(n, 1)`.
+      x of shape `(n, *space, channels)`, integer labels of shape `(n,)` or `(n, 1)`. An entry `layout`, "signals",
+      "images" or "volumes", lets x do without an axis of one channel. Without it, x of shape `(n, 28, 28)` or
+      `(n, 16, 16, 16)` is refused: it is either gray images or signals of 28 channels.
     * A folder: one sub-folder of images per class; a fifth of each class, by a hash of the file name, is the
       test part. PNG, JPEG, BMP, GIF and WebP files; gray if all of them are, otherwise RGB.
     * Any other name: a data set of TensorFlow Datasets, such as `"cifar10"` or `"name/config:1.0.0"`, read from
@@ -68,9 +75,12 @@ def load(
         >>> load("digits", validation=0.1).info.sizes
         {'train': 1293, 'validation': 144, 'test': 360}
     """
-    batch_size = checks.check_positive("batch_size", batch_size)
-    classes = None if classes is None else checks.check_positive("classes", classes)
-    _check_arguments(validation, augmentation, drop_remainder)
+    batch_size = arguments.check_positive_integer("batch_size", batch_size)
+    classes = None if classes is None else arguments.check_positive_integer("classes", classes)
+    validation = arguments.check_fraction("validation", validation)
+    drop_remainder = arguments.check_flag("drop_remainder", drop_remainder)
+    if not (augmentation is None or isinstance(augmentation, Augmentation)):
+        raise ValueError(f"`augmentation` must be None or an Augmentation. Received: augmentation={augmentation!r}")
     seed = _check_seed(seed)
 
     raw = read(source, data_dir=data_dir, size=_check_size(size))
@@ -123,17 +133,7 @@ def load(
     )
 
 
-def _check_arguments(validation, augmentation, drop_remainder):
-    number = isinstance(validation, (int, float)) and not isinstance(validation, bool)
-    if not (number and 0 <= validation < 1):
-        raise ValueError(f"`validation` must be a number in [0, 1). Received: validation={validation!r}")
-    if not (augmentation is None or isinstance(augmentation, Augmentation)):
-        raise ValueError(f"`augmentation` must be None or an Augmentation. Received: augmentation={augmentation!r}")
-    if not isinstance(drop_remainder, bool):
-        raise ValueError(f"`drop_remainder` must be True or False. Received: drop_remainder={drop_remainder!r}")
-
-
-def _check_seed(seed):
+def _check_seed(seed) -> int:
     try:
         number = operator.index(seed)
     except TypeError:
@@ -143,12 +143,12 @@ def _check_seed(seed):
     return number
 
 
-def _check_size(size):
+def _check_size(size) -> tuple[int, ...] | None:
     if size is None:
         return None
     sizes = tuple(size) if isinstance(size, (tuple, list)) else (size,)
     try:
-        sizes = tuple(checks.check_positive("size", number) for number in sizes)
+        sizes = tuple(arguments.check_positive_integer("size", number) for number in sizes)
     except ValueError:
         sizes = ()
     if not 1 <= len(sizes) <= 2:

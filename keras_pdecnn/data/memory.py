@@ -7,7 +7,7 @@ While it is loaded, up to three times as much is in use, because TensorFlow copi
 """
 
 
-def check_memory(needed, where):
+def check_memory(needed: int, where: str):
     """Raises ValueError if `needed` bytes of examples are more than `MEMORY_LIMIT`."""
     if needed > MEMORY_LIMIT:
         raise ValueError(

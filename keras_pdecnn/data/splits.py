@@ -5,7 +5,7 @@ import numpy as np
 _STATE = 20190918  # of every split; no argument changes it
 
 
-def stratified_split(labels, count, where):
+def stratified_split(labels: np.ndarray, count: int, where: str) -> tuple[np.ndarray, np.ndarray]:
     """Sets `count` examples aside, each class in proportion to its size.
 
     The draw has a fixed random state, so equal labels give equal splits. Shares are rounded by largest

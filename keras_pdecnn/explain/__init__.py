@@ -1,12 +1,11 @@
 """Seeing what a network does: its dynamics, what speaks for a class, and a page with both and more."""
 
-from keras_pdecnn.explain.attribution import LogitModel, class_activation, saliency, smooth_grad
+from keras_pdecnn.explain.attribution import class_activation, saliency, smooth_grad
 from keras_pdecnn.explain.dynamics import BlockDynamics, conserved_energy, follow
 from keras_pdecnn.explain.sections import page
 
 __all__ = [
     "BlockDynamics",
-    "LogitModel",
     "class_activation",
     "conserved_energy",
     "follow",

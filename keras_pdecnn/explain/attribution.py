@@ -11,59 +11,20 @@ import keras
 import numpy as np
 import tensorflow as tf
 from keras import ops
+from numpy.typing import ArrayLike
 
 from keras_pdecnn import arguments, layers
-from keras_pdecnn.explain.inputs import check_input
+from keras_pdecnn.data.checks import check_examples
 from keras_pdecnn.layers.plain import plain_operations
 from keras_pdecnn.model import PDEModel
+from keras_pdecnn.stability.logits import logits
 
 
-class LogitModel:
-    """A network cut before its head: feature maps, their average over space, and the dense classifier without softmax.
-
-    logit_k(x) = sum_c W_ck mean_p f_c(x)_p + b_k
-
-    The weights are shared with the network, not copied.
-
-    Args:
-        model: A network of `models`, built with `include_top=True`.
-
-    Raises:
-        ValueError: If the network does not end with the average over space and a dense layer.
-
-    Example:
-        >>> network = keras_pdecnn.models.ParabolicCNN((8, 8, 1), classes=2, widths=(4,), steps=3)
-        >>> LogitModel(network)(np.zeros((5, 8, 8, 1), "float32")).shape
-        TensorShape([5, 2])
-    """
-
-    def __init__(self, model: PDEModel):
-        *_, average, classifier = [None, *model.layers]
-        if not (isinstance(classifier, keras.layers.Dense) and "GlobalAveragePooling" in type(average).__name__):
-            raise ValueError(
-                "What speaks for a class is asked of a network with include_top=True, which ends with an average and "
-                f"a dense layer. Received: {model.name} with the last layer {model.layers[-1].name!r}"
-            )
-        self.model = model
-        self.classifier = classifier
-        self._features = keras.Model(model.input, average.input)
-
-    def features(self, x):
-        """Return the feature maps f, shape (n, *space, channels), in the type of the classifier's weights."""
-        return ops.cast(self._features(x, training=False), self.classifier.variable_dtype)
-
-    def __call__(self, x):
-        """Return the logits, shape (n, classes)."""
-        f = self.features(x)
-        logits = ops.matmul(ops.mean(f, axis=tuple(range(1, len(f.shape) - 1))), self.classifier.kernel)
-        return logits if self.classifier.bias is None else logits + self.classifier.bias
-
-
-def saliency(model: PDEModel, x, classes) -> np.ndarray:
+def saliency(model: keras.Model, x: ArrayLike, classes: ArrayLike) -> np.ndarray:
     """Return the gradient of the logit of a class with respect to the input.
 
     Args:
-        model: A network of `models`, built with `include_top=True`.
+        model: A classifier with softmax or logits, see `stability.logits`.
         x: Raw examples, shape (n, *space, channels).
         classes: The class of each example, shape (n,), or one for all.
 
@@ -71,18 +32,20 @@ def saliency(model: PDEModel, x, classes) -> np.ndarray:
         d logit / d x, of the shape of x: the change of the logit for a change of one raw value.
 
     Raises:
-        ValueError: If the network has no head, or x or the classes are not what it takes.
+        ValueError: If the model is no classifier, or x or the classes are not what it takes.
 
     Example:
         >>> network = keras_pdecnn.models.ParabolicCNN((8, 8, 1), classes=2, widths=(4,))
         >>> saliency(network, keras.random.normal((5, 8, 8, 1)), classes=1).shape
         (5, 8, 8, 1)
     """
-    logits, x, classes = _read(model, x, classes)
-    return _gradient(logits, x, classes)
+    classifier = logits(model)
+    return _gradient(classifier, *_read(classifier, x, classes))
 
 
-def smooth_grad(model: PDEModel, x, classes, samples: int = 32, noise: float = 0.1, seed: int = 0) -> np.ndarray:
+def smooth_grad(
+    model: keras.Model, x: ArrayLike, classes: ArrayLike, samples: int = 32, noise: float = 0.1, seed: int = 0
+) -> np.ndarray:
     """Return the mean of the gradients at noisy copies of the input (SmoothGrad, Smilkov et al. 2017).
 
     mean_i d logit / d x (x + noise * (max x - min x) * n_i),   n_i standard normal
@@ -108,17 +71,18 @@ def smooth_grad(model: PDEModel, x, classes, samples: int = 32, noise: float = 0
     """
     arguments.check_positive_integer("samples", samples)
     arguments.check_non_negative("noise", noise)
-    logits, x, classes = _read(model, x, classes)
+    classifier = logits(model)
+    examples, labels = _read(classifier, x, classes)
     rng = np.random.default_rng(seed)
     means = []
-    for example, label in zip(x, classes, strict=True):
+    for example, label in zip(examples, labels, strict=True):
         deviation = noise * (example.max() - example.min())
         noisy = example + deviation * rng.normal(size=(samples, *example.shape))
-        means.append(_gradient(logits, noisy.astype(x.dtype), np.repeat(label, samples)).mean(axis=0))
+        means.append(_gradient(classifier, noisy.astype(examples.dtype), np.repeat(label, samples)).mean(axis=0))
     return np.stack(means)
 
 
-def class_activation(model: PDEModel, x, classes) -> np.ndarray:
+def class_activation(model: PDEModel, x: ArrayLike, classes: ArrayLike) -> np.ndarray:
     """Return the class-activation map: the share that each place of the last features has in a logit.
 
     m_p = sum_c W_ck f_c(x)_p / P,   P the number of places, so that sum_p m_p + b_k = logit_k, exactly
@@ -126,7 +90,7 @@ def class_activation(model: PDEModel, x, classes) -> np.ndarray:
     The networks end with an average and a dense layer, for which Grad-CAM without its ReLU is this map.
 
     Args:
-        model: As for `saliency`.
+        model: A network of `models`, built with `include_top=True` and not `provable`.
         x: As for `saliency`.
         classes: As for `saliency`.
 
@@ -134,16 +98,18 @@ def class_activation(model: PDEModel, x, classes) -> np.ndarray:
         Array of shape (n, *space of the last features): coarser than x by the pooling of the connectors.
 
     Raises:
-        ValueError: As for `saliency`.
+        ValueError: If the network does not end with the average over space and a dense layer; and as for `saliency`.
 
     Example:
         >>> network = keras_pdecnn.models.ParabolicCNN((8, 8, 1), classes=2, widths=(4,), steps=3)
         >>> class_activation(network, keras.random.normal((5, 8, 8, 1)), classes=1).shape
         (5, 8, 8)
     """
-    logits, x, classes = _read(model, x, classes)
-    f = ops.convert_to_numpy(logits.features(x))
-    weights = ops.convert_to_numpy(logits.classifier.kernel)[:, classes].T
+    average, dense = pooled_head(model)
+    examples, labels = _read(model, x, classes)
+    features = keras.Model(model.input, average.input)(examples, training=False)
+    f = ops.convert_to_numpy(ops.cast(features, dense.variable_dtype))
+    weights = ops.convert_to_numpy(dense.kernel)[:, labels].T
     return np.einsum("n...c,nc->n...", f, weights) / math.prod(f.shape[1:-1])
 
 
@@ -152,9 +118,25 @@ def pooled_by(model: PDEModel) -> int:
     return math.prod(layer.pool_size for layer in model.layers if isinstance(layer, layers.Connector))
 
 
-def _read(model, x, classes) -> tuple[LogitModel, np.ndarray, np.ndarray]:
-    logits, x = LogitModel(model), check_input(model, x)
-    count = logits.classifier.units
+def pooled_head(model: keras.Model) -> tuple[keras.layers.Layer, keras.layers.Dense]:
+    """Return the average over space and the dense layer that a network ends with.
+
+    Raises:
+        ValueError: If it ends with others.
+    """
+    last = model.layers[-2:]
+    if not (isinstance(last[-1], keras.layers.Dense) and "GlobalAveragePooling" in type(last[0]).__name__):
+        raise ValueError(
+            "A class-activation map is that of a network with include_top=True, which ends with an average and a dense "
+            f"layer. Received: {model.name} with the last layer {last[-1].name!r}"
+        )
+    return last[0], last[1]
+
+
+def _read(model: keras.Model, x: ArrayLike, classes: ArrayLike) -> tuple[np.ndarray, np.ndarray]:
+    """Return examples and their classes, as a model with one output per class takes them."""
+    x = check_examples(x, "x", model.input_shape[1:], model.input.dtype)
+    count = model.output_shape[-1]
     given = np.asarray(classes)
     valid = given.shape in ((), (len(x),)) and np.issubdtype(given.dtype, np.integer)
     if not valid or np.any((given < 0) | (given >= count)):
@@ -162,14 +144,14 @@ def _read(model, x, classes) -> tuple[LogitModel, np.ndarray, np.ndarray]:
             f"classes must be one integer, or one per example ({len(x)}), at least 0 and below {count}. "
             f"Received: classes={classes!r}"
         )
-    return logits, x, np.broadcast_to(given, (len(x),))
+    return x, np.broadcast_to(given, (len(x),))
 
 
-def _gradient(logits: LogitModel, x: np.ndarray, classes: np.ndarray) -> np.ndarray:
-    x = tf.convert_to_tensor(x)
+def _gradient(classifier: keras.Model, x: np.ndarray, classes: np.ndarray) -> np.ndarray:
+    inputs = tf.convert_to_tensor(x)
     # The gradients written by hand save memory in training; taken eagerly, each of them would be compiled anew.
-    with plain_operations(logits.model), tf.GradientTape() as tape:
-        tape.watch(x)
+    with plain_operations(classifier), tf.GradientTape() as tape:
+        tape.watch(inputs)
         # The logit of an example depends on that example alone, so the gradient of the sum is that of each.
-        wanted = tf.reduce_sum(tf.gather(logits(x), classes, axis=1, batch_dims=1))
-    return tape.gradient(wanted, x).numpy()
+        wanted = tf.reduce_sum(tf.gather(classifier(inputs, training=False), classes, axis=1, batch_dims=1))
+    return tape.gradient(wanted, inputs).numpy()

@@ -7,10 +7,12 @@ import dataclasses
 import keras
 import numpy as np
 from keras import ops
+from numpy.typing import ArrayLike
 
 from keras_pdecnn import arguments, layers
-from keras_pdecnn.explain.inputs import check_input
+from keras_pdecnn.data.checks import check_examples
 from keras_pdecnn.model import PDEModel
+from keras_pdecnn.ops.integrators import leapfrog, verlet
 from keras_pdecnn.stability import leapfrog_energy, verlet_energy
 
 
@@ -57,7 +59,7 @@ class BlockDynamics:
         return _quotient(self.distance, self.distance[:1])
 
 
-def follow(model: PDEModel, x, perturbation: float = 1e-3, seed: int = 0) -> list[BlockDynamics]:
+def follow(model: PDEModel, x: ArrayLike, perturbation: float = 1e-3, seed: int = 0) -> list[BlockDynamics]:
     """Follow examples through the blocks of a network, and beside each of them one with a perturbed input.
 
     x' = x + perturbation * ||x - mean(x)|| * e,   e a random direction of norm 1
@@ -74,7 +76,7 @@ def follow(model: PDEModel, x, perturbation: float = 1e-3, seed: int = 0) -> lis
         One `BlockDynamics` per block, in order.
 
     Raises:
-        ValueError: If the perturbation is not positive, or x is not what the network takes.
+        ValueError: If the perturbation is not positive, or x is not what the network takes or not finite.
 
     Example:
         >>> network = keras_pdecnn.models.ParabolicCNN((8, 8, 1), classes=2, widths=(4,), steps=3)
@@ -82,7 +84,7 @@ def follow(model: PDEModel, x, perturbation: float = 1e-3, seed: int = 0) -> lis
         (4, 5)
     """
     arguments.check_positive("perturbation", perturbation)
-    x = check_input(model, x)
+    x = check_examples(x, "x", model.input_shape[1:], model.input.dtype)
     axes = tuple(range(1, x.ndim))
     direction = np.random.default_rng(seed).normal(size=x.shape)
     direction /= np.sqrt(np.sum(direction**2, axis=axes, keepdims=True))
@@ -96,32 +98,34 @@ def follow(model: PDEModel, x, perturbation: float = 1e-3, seed: int = 0) -> lis
     return found
 
 
-def conserved_energy(block: layers.PDEBlock, trajectory) -> np.ndarray | None:
+def conserved_energy(block: layers.PDEBlock, trajectory: ArrayLike) -> np.ndarray | None:
     """Return the discrete energy along a trajectory, shape (steps + 1, n), or None for a block that conserves none.
 
-    Only Hamiltonian and second-order blocks have one (`stability.verlet_energy`, `stability.leapfrog_energy`), and only
-    where they are linear and constant in time: identity as activation, no normalisation, no bias, one kernel.
+    Only Verlet and leapfrog steps with the symmetric layer, those of Hamiltonian and second-order blocks, have one
+    (`stability.verlet_energy`, `stability.leapfrog_energy`), and only where they are linear and constant in time:
+    identity as activation, no normalisation, no bias, one kernel.
 
     Example:
         >>> block = layers.HamiltonianBlock(steps=3, normalization=None, activation="linear")
         >>> conserved_energy(block, block.trajectory(keras.random.normal((5, 8, 8, 2)))).shape
         (4, 5)
     """
-    linear = block.normalization is None and block.activation is keras.activations.linear
+    linear = block.symmetric and block.normalization is None and block.activation is keras.activations.linear
     theta = {name: ops.convert_to_numpy(weight) for name, weight in block.theta().items()}
     kernel = theta["kernel"]
     if not linear or np.any(theta.get("bias", 0)) or np.any(kernel != kernel[:1]):
         return None
     y, h = np.asarray(trajectory), float(block.current_step_size())
-    if isinstance(block, layers.HamiltonianBlock):
-        first, second = np.split(y, 2, axis=-1)
-        energy = lambda j: verlet_energy(first[j], second[j], *kernel[0], h, block.padding)  # noqa: E731
-    elif isinstance(block, layers.SecondOrderBlock):
+    if block.integrator == verlet:
+        states = zip(*np.split(y, 2, axis=-1), strict=True)
+        found = [verlet_energy(first, second, kernel[0, 0], kernel[0, 1], h, block.padding) for first, second in states]
+    elif block.integrator == leapfrog:
         velocity = np.diff(y, axis=0, prepend=y[:1])
-        energy = lambda j: leapfrog_energy(y[j], velocity[j], kernel[0, 0], h, block.padding)  # noqa: E731
+        states = zip(y, velocity, strict=True)
+        found = [leapfrog_energy(features, v, kernel[0, 0], h, block.padding) for features, v in states]
     else:
         return None
-    return np.stack([ops.convert_to_numpy(energy(j)) for j in range(len(y))])
+    return np.stack([ops.convert_to_numpy(energy) for energy in found])
 
 
 def _norm(features: np.ndarray) -> np.ndarray:

@@ -51,15 +51,19 @@ class Table:
     rows: list[tuple[str, ...]]
 
 
+Item = str | list[str] | Table | Picture
+"""A paragraph, a list, a table or a picture."""
+
+
 @dataclasses.dataclass(frozen=True)
 class Section:
-    """A section of the page: its title, then paragraphs (str), lists (list of str), tables and pictures in order."""
+    """A section of the page: its title, then what stands in it, in order."""
 
     title: str
-    content: list
+    content: list[Item]
 
 
-def render(title: str, lead: list, sections: list[Section]) -> str:
+def render(title: str, lead: list[Item], sections: list[Section]) -> str:
     """Return the page: a title, content as in a section, a table of contents, the sections.
 
     Pictures are embedded, and a content security policy forbids a browser to load anything.
@@ -105,9 +109,10 @@ def _anchor(title: str) -> str:
     return re.sub(r"[^a-z0-9]+", "-", title.lower()).strip("-")
 
 
-def _content(items: list) -> str:
+def _content(items: list[Item]) -> str:
     """Return the items as HTML; pictures that follow each other stand side by side where there is room."""
-    parts, pictures = [], []
+    parts: list[str] = []
+    pictures: list[str] = []
     for item in [*items, None]:
         if isinstance(item, Picture):
             pictures.append(_picture(item))

@@ -2,16 +2,20 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable, Sequence
+
 import keras
 import numpy as np
 from keras import ops
+from numpy.typing import ArrayLike
 
 from keras_pdecnn import layers, operators, plotting
-from keras_pdecnn.explain.attribution import LogitModel, class_activation, pooled_by, saliency, smooth_grad
+from keras_pdecnn.data.checks import check_examples
+from keras_pdecnn.explain.attribution import class_activation, pooled_by, pooled_head, saliency, smooth_grad
 from keras_pdecnn.explain.dynamics import BlockDynamics, follow
-from keras_pdecnn.explain.html import Picture, Section, Table, render
-from keras_pdecnn.explain.inputs import check_input
+from keras_pdecnn.explain.html import Item, Picture, Section, Table, render
 from keras_pdecnn.model import PDEModel
+from keras_pdecnn.plotting.style import some_steps
 
 MOST_EXAMPLES = 16
 """More would make a page that nobody reads."""
@@ -24,7 +28,15 @@ _EQUATIONS = {
 }
 
 
-def page(model: PDEModel, x, class_names, labels=None, names=None, title: str | None = None, facts=()) -> str:
+def page(
+    model: PDEModel,
+    x: ArrayLike,
+    class_names: Sequence[str],
+    labels: Sequence[int] | np.ndarray | None = None,
+    names: Iterable[str] | None = None,
+    title: str | None = None,
+    facts: Sequence[str] = (),
+) -> str:
     """Return an HTML page with all that can be shown of a network on some examples, in one text without links.
 
     Args:
@@ -37,7 +49,8 @@ def page(model: PDEModel, x, class_names, labels=None, names=None, title: str | 
         facts: Lines about the network that stand at the top.
 
     Raises:
-        ValueError: If the network has no head, or there are too many examples or ones of another shape.
+        ValueError: If the network does not end with an average and a dense layer, or there are too many examples, or
+            ones of another shape or that are not finite.
 
     Example:
         >>> network = keras_pdecnn.models.ParabolicCNN((8, 8, 1), classes=2, widths=(4,), steps=3)
@@ -48,8 +61,8 @@ def page(model: PDEModel, x, class_names, labels=None, names=None, title: str | 
     x = np.asarray(x)
     if len(x) > MOST_EXAMPLES:
         raise ValueError(f"A page shows at most {MOST_EXAMPLES} examples. Received: {len(x)} examples")
-    check_input(model, x)
-    LogitModel(model)  # raises the error of a network without a head
+    check_examples(x, "x", model.input_shape[1:])
+    pooled_head(model)  # raises the error of a network without it
     names = [f"example {i}" for i in range(1, len(x) + 1)] if names is None else list(names)
     outputs = model.predict(x, verbose=0)
     predicted, output = outputs.argmax(axis=-1), outputs.max(axis=-1)
@@ -64,7 +77,7 @@ def page(model: PDEModel, x, class_names, labels=None, names=None, title: str | 
         columns.append(true)
         captions = [f"{caption}; true class {text}" for caption, text in zip(captions, true, strict=True)]
     rows = list(zip(*columns, strict=True))
-    lead = [*([list(facts)] if facts else []), Table("What the network says of the examples", heads, rows)]
+    lead: list[Item] = [*([list(facts)] if facts else []), Table("What the network says of the examples", heads, rows)]
     dynamics = follow(model, x)
     sections = [
         _attribution(model, x, predicted, captions),
@@ -76,11 +89,11 @@ def page(model: PDEModel, x, class_names, labels=None, names=None, title: str | 
     return render(title or model.name, lead, sections)
 
 
-def _attribution(model: PDEModel, x, classes, captions) -> Section:
+def _attribution(model: PDEModel, x: np.ndarray, classes: np.ndarray, captions: list[str]) -> Section:
     gradients = {"saliency": saliency(model, x, classes), "SmoothGrad": smooth_grad(model, x, classes)}
     maps, size = class_activation(model, x, classes), pooled_by(model)
     unit = "sample" if x.ndim == 3 else "pixel"
-    content = [
+    content: list[Item] = [
         "What speaks for the predicted class. All three pictures explain its logit, the number before the softmax, not "
         "a probability, which also changes because other classes do.",
         [
@@ -103,7 +116,7 @@ def _attribution(model: PDEModel, x, classes, captions) -> Section:
     return Section("What speaks for the class", content)
 
 
-def _most(activation) -> str:
+def _most(activation: np.ndarray) -> str:
     """Return in words where a class-activation map is largest."""
     place = np.unravel_index(activation.argmax(), activation.shape)
     where = [f"{(p + 0.5) / size:.0%}" for p, size in zip(place, activation.shape, strict=True)]
@@ -118,7 +131,7 @@ def _slices(rank: int) -> list[str]:
 
 
 def _features(dynamics: list[BlockDynamics], name: str) -> Section:
-    content = [
+    content: list[Item] = [
         f"Features of {name} inside each block, from its input (step 0) to its output: the three channels that change "
         "most. Each row has one scale for all times.",
         *_slices(dynamics[0].trajectory.ndim - 3),
@@ -132,7 +145,7 @@ def _features(dynamics: list[BlockDynamics], name: str) -> Section:
 
 def _dynamics(model: PDEModel, dynamics: list[BlockDynamics]) -> Section:
     kind = next((text for block, text in _EQUATIONS.items() if isinstance(model.blocks[0], block)), None)
-    content = [
+    content: list[Item] = [
         "Above: the size of the features over the steps of a block, relative to its input. Below: the distance of two "
         "trajectories, one of them from the example with a random change of 0.1 %, relative to their distance at the "
         "input of the block; 1 (grey) means neither growth nor decay. The line is the median over the examples, the "
@@ -155,7 +168,7 @@ def _dynamics(model: PDEModel, dynamics: list[BlockDynamics]) -> Section:
     return Section("Energy, and how a small change grows", content)
 
 
-def _median(values) -> float:
+def _median(values: np.ndarray) -> float:
     """Return the median at the last step, over the examples that have a value: one without contrast has none."""
     last = values[-1][np.isfinite(values[-1])]
     return float(np.median(last)) if last.size else float("nan")
@@ -182,7 +195,7 @@ def _theory(model: PDEModel) -> str:
 
 
 def _weights(model: PDEModel) -> Section:
-    content = [
+    content: list[Item] = [
         "Entries of the convolution kernels over the steps: in colour the eight that vary most, in grey others. All "
         "start constant in time; the regulariser (time smoothness) keeps them close to that, or piecewise constant, "
         "where it is strong.",
@@ -218,14 +231,14 @@ def _operators(model: PDEModel) -> Section:
         labels = symbols[kernel.shape[1]]
         for field, symbol in enumerate(labels):
             which = f"{_title(name)}, {symbol}"
-            for j in plotting.networks.some_steps(len(kernel)):
+            for j in some_steps(len(kernel)):
                 rows.append((f"{which}, step {j}", operators.summary(kernel[j, field])))
             of_field = {group: values[:, field] for group, values in shares.items()}
             said = f"{which}: " + ", ".join(f"{group} {values.mean():.0%}" for group, values in of_field.items())
             said += ", on the mean over steps and pairs."
             maps.append(Picture(plotting.operator_maps(of_field, which), said, f"Four maps of shares. {said}"))
     text = "; ".join(f"{label}: " + ", ".join(f"{g} {s:.0%}" for g, s in shares.items()) for label, shares in rows)
-    content = [
+    content: list[Item] = [
         "Every stencil of a kernel is a sum of differential operators: reaction (the value itself), convection (first "
         "derivatives), diffusion (second derivatives)" + (", and higher ones" if rank == 2 else "") + ". The bars "
         "show the norms of these parts as shares of their sum. They mean something only beside a kernel of independent "

@@ -136,8 +136,9 @@ def load(path):
             f"Received: {str(path)!r}"
         )
 
-    def run(x) -> np.ndarray:
-        return serve(**{spec.name: tf.constant(x)})[network.PROBABILITIES].numpy()
+    def run(x: np.ndarray) -> np.ndarray:
+        # Not `serve` itself: a signature does not keep alive the variables of what was loaded.
+        outputs = loaded.signatures["serving_default"](**{spec.name: tf.constant(x)})
+        return outputs[network.PROBABILITIES].numpy()
 
-    run.loaded = loaded  # a signature does not keep the variables alive
     return tuple(spec.shape[1:]), tuple(names), run

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import contextlib
+from collections.abc import Callable, Iterator
 
+import tensorflow as tf
 from keras import ops
 
 from keras_pdecnn import arguments
@@ -11,8 +13,9 @@ from keras_pdecnn.initializers import ConstantInTime
 from keras_pdecnn.layers.field import FieldLayer
 from keras_pdecnn.layers.in_basis import InBasis
 from keras_pdecnn.layers.plain import Exportable
+from keras_pdecnn.ops.fields import Field
 from keras_pdecnn.ops.integrators import Integrator
-from keras_pdecnn.ops.limits import automatic_step, lipschitz
+from keras_pdecnn.ops.limits import automatic_step, known_limit, lipschitz
 from keras_pdecnn.ops.propagation import BACKPROPS, advance, propagate, trajectory, undo
 from keras_pdecnn.ops.time_basis import TIME_BASES
 from keras_pdecnn.regularizers import TimeSmoothness
@@ -24,7 +27,8 @@ STORED_STEPS = 2
 class PDEBlock(Exportable, FieldLayer):
     """N steps of a time integrator at constant width, with weights stacked in time.
 
-    A subclass names the integrator and whether its right-hand side is the symmetric layer; it is a dozen lines.
+    A subclass names the integrator and whether its right-hand side is the symmetric layer (`symmetric`, default True);
+    it is a dozen lines.
 
     Weights: `kernel` (steps, fields, *kernel_size, c, filters), `scale` (with a normalisation) and `bias` (with
     `use_bias`), both (steps, fields, filters). Features: (batch, *space, channels) with one to three space axes, in
@@ -79,27 +83,27 @@ class PDEBlock(Exportable, FieldLayer):
 
     def __init__(
         self,
-        steps,
-        step_size=1.0,
-        kernel_size=3,
-        filters=None,
-        activation="relu",
-        normalization="tv",
-        epsilon=1e-3,
-        use_bias=True,
-        padding="same",
-        backprop=None,
-        checkpoint_every=None,
-        stored_steps=STORED_STEPS,
-        time_basis=None,
-        basis_size=None,
-        kernel_initializer="he_normal",
-        kernel_regularizer=None,
-        scale_regularizer=None,
-        bias_regularizer=None,
-        kernel_constraint=None,
-        max_step_size=1.0,
-        max_gain=None,
+        steps: int,
+        step_size: float | str = 1.0,
+        kernel_size: int | tuple[int, ...] = 3,
+        filters: int | None = None,
+        activation: str | Callable = "relu",
+        normalization: str | None = "tv",
+        epsilon: float = 1e-3,
+        use_bias: bool = True,
+        padding: str = "same",
+        backprop: str | None = None,
+        checkpoint_every: int | None = None,
+        stored_steps: int = STORED_STEPS,
+        time_basis: str | None = None,
+        basis_size: int | None = None,
+        kernel_initializer: str | Callable = "he_normal",
+        kernel_regularizer: str | Callable | None = None,
+        scale_regularizer: str | Callable | None = None,
+        bias_regularizer: str | Callable | None = None,
+        kernel_constraint: str | Callable | None = None,
+        max_step_size: float = 1.0,
+        max_gain: float | None = None,
         **layer_kwargs,
     ):
         super().__init__(
@@ -117,7 +121,7 @@ class PDEBlock(Exportable, FieldLayer):
             kernel_constraint=kernel_constraint,
             **layer_kwargs,
         )
-        self._constant_step_size = None
+        self._constant_step_size: float | None = None
         self.steps = arguments.check_positive_integer("steps", steps)
         self.step_size = self._check_step_size(step_size)
         self.max_step_size = arguments.check_positive("max_step_size", max_step_size)
@@ -129,7 +133,7 @@ class PDEBlock(Exportable, FieldLayer):
         self.stored_steps = arguments.check_non_negative_integer("stored_steps", stored_steps)
         self.time_basis = arguments.check_choice("time_basis", time_basis, (None, *TIME_BASES))
         self.basis_size = self._check_basis_size(basis_size)
-        self._basis = InBasis(time_basis, self.steps, self.basis_size) if time_basis else None
+        self._basis = InBasis(time_basis, self.steps, self.basis_size) if time_basis and self.basis_size else None
 
     @classmethod
     def bounded_gain(cls, steps: int) -> float | None:
@@ -139,10 +143,11 @@ class PDEBlock(Exportable, FieldLayer):
         """
         return None
 
-    def _check_step_size(self, step_size):
-        if arguments.check_step_size("step_size", step_size) != "auto":
-            return float(step_size)
-        if not self.symmetric or self.integrator.limit is None:
+    def _check_step_size(self, step_size: float | str) -> float | str:
+        step_size = arguments.check_step_size("step_size", step_size)
+        if not isinstance(step_size, str):
+            return step_size
+        if known_limit(self.integrator, self.field) is None:
             raise ValueError(
                 f"No step size makes a {type(self).__name__} stable: step_size must be a number. "
                 f"Received: step_size={step_size!r}"
@@ -150,7 +155,7 @@ class PDEBlock(Exportable, FieldLayer):
         lipschitz(self.activation)  # reports one that there is no limit for
         return step_size
 
-    def _check_backprop(self, backprop):
+    def _check_backprop(self, backprop: str | None) -> str:
         reversible = self.integrator.is_reversible
         if backprop is None:
             return "reversible" if reversible else "stored"
@@ -161,7 +166,7 @@ class PDEBlock(Exportable, FieldLayer):
             )
         return arguments.check_choice("backprop", backprop, BACKPROPS)
 
-    def _check_basis_size(self, size):
+    def _check_basis_size(self, size: int | None) -> int | None:
         if self.time_basis is None:
             if size is not None:
                 raise ValueError(f"basis_size needs a time_basis. Received: basis_size={size!r}, time_basis=None")
@@ -196,7 +201,7 @@ class PDEBlock(Exportable, FieldLayer):
         constraints = {"kernel": self.kernel_constraint}
         return {name: self._basis.values(weight, constraints.get(name)) for name, weight in theta.items()}
 
-    def with_steps(self, steps) -> PDEBlock:
+    def with_steps(self, steps: int) -> PDEBlock:
         """Return a block of so many steps over the same time T = N h, not built, which the weights of this one fit.
 
         An automatic step size stays one; its upper bound is scaled. The step size of `TimeSmoothness` regularisers
@@ -212,7 +217,7 @@ class PDEBlock(Exportable, FieldLayer):
             )
         factor = self.steps / arguments.check_positive_integer("steps", steps)
         sizes = {"max_step_size": factor * self.max_step_size}
-        if self.step_size != "auto":
+        if not isinstance(self.step_size, str):
             sizes["step_size"] = factor * self.step_size
         block = type(self).from_config({**self.get_config(), "steps": steps, **sizes})
         for name in ("kernel_regularizer", "scale_regularizer", "bias_regularizer"):
@@ -222,7 +227,7 @@ class PDEBlock(Exportable, FieldLayer):
                 setattr(block, name, type(regularizer).from_config(config))
         return block
 
-    def call(self, y):
+    def call(self, y) -> tf.Tensor:
         """Return the features at time N h, of the shape of y."""
         y = ops.cast(y, self.variable_dtype)
         if not self._plain:
@@ -230,7 +235,7 @@ class PDEBlock(Exportable, FieldLayer):
         return self.integrator.finish(advance(*self._equation(), self.integrator.start(y)))
 
     @contextlib.contextmanager
-    def plain_operations(self):
+    def plain_operations(self) -> Iterator[None]:
         """Make calls leave the gradient to TensorFlow, and an automatic step size the constant that it is now."""
         self._constant_step_size = float(self.current_step_size())
         try:
@@ -239,26 +244,25 @@ class PDEBlock(Exportable, FieldLayer):
         finally:
             self._constant_step_size = None
 
-    def current_step_size(self, theta: dict | None = None):
+    def current_step_size(self, theta: dict | None = None) -> float | tf.Tensor:
         """Return h of the next call: `step_size`, or with "auto" a scalar tensor, computed from the current weights.
 
         Args:
             theta: What `theta()` returns, if it is there already.
         """
-        if self.step_size != "auto":
+        if not isinstance(self.step_size, str):
             return self.step_size
         if self._constant_step_size is not None:
             return self._constant_step_size
         theta = self.theta() if theta is None else theta
-        settings = self.activation, self.normalization, theta, self.max_step_size, self.max_gain
-        return automatic_step(self.integrator, *settings)
+        return automatic_step(self.integrator, self.field, theta, self.max_step_size, self.max_gain)
 
-    def _equation(self) -> tuple:
+    def _equation(self) -> tuple[Integrator, Field, dict, float | tf.Tensor]:
         """Return what defines the map from features at time 0 to those at time N h: integrator, field, theta, h."""
         theta = self.theta()
         return self.integrator, self.field, theta, self.current_step_size(theta)
 
-    def trajectory(self, y):
+    def trajectory(self, y) -> tf.Tensor:
         """Return the features at all times t_0 … t_N, stacked: shape (steps + 1, batch, *space, channels).
 
         The layer is built on y if it has not been; y is a tensor or an array of any type.
@@ -267,8 +271,7 @@ class PDEBlock(Exportable, FieldLayer):
             ValueError: If y does not have the number of axes or channels that the layer was built for.
         """
         y = self._features(y)
-        states = trajectory(*self._equation(), self.integrator.start(y))
-        return ops.stack([self.integrator.finish(state) for state in states])
+        return trajectory(*self._equation(), self.integrator.start(y), self.integrator.finish)
 
     def _propagate(self, y) -> tuple:
         """Return the state at time N h, from features at time 0."""
@@ -280,11 +283,11 @@ class PDEBlock(Exportable, FieldLayer):
             self.stored_steps,
         )
 
-    def _undo(self, state: tuple):
+    def _undo(self, state: tuple) -> tf.Tensor:
         """Return the features at time 0, from the state at time N h."""
         return self.integrator.finish(undo(*self._equation(), state))
 
-    def _features(self, y):
+    def _features(self, y) -> tf.Tensor:
         """Do outside `call` what `__call__` does before it: convert to the type of the state, build, check."""
         y = ops.convert_to_tensor(y, dtype=self.variable_dtype)
         if not self.built:
@@ -297,7 +300,7 @@ class PDEBlock(Exportable, FieldLayer):
             )
         return y
 
-    def get_config(self):
+    def get_config(self) -> dict:
         return {
             **super().get_config(),
             "steps": self.steps,

@@ -92,7 +92,8 @@ class Connector(Exportable, keras.layers.Layer):
             regularizer=self.kernel_regularizer,
             autocast=not self.provable,  # its bound is taken in the type of the weights
         )
-        self.normalization = self.bias = None
+        self.normalization: BatchNormalization | None = None
+        self.bias = None
         if self.provable:
             self.bias = self.add_weight(name="bias", shape=(self.filters,), initializer="zeros")
         else:
@@ -107,7 +108,7 @@ class Connector(Exportable, keras.layers.Layer):
 
     def call(self, y, training=None):
         convolve = convolution.convolve if self._plain else gradients.convolve
-        if self.provable:
+        if self.normalization is None:
             y = space_to_depth(y, self.pool_size)
             return ops.relu(convolve(y, ops.cast(self._normalized_kernel(), self.compute_dtype)) + self.bias)
         y = ops.relu(self.normalization(convolve(y, self.kernel), training=training))
@@ -118,9 +119,9 @@ class Connector(Exportable, keras.layers.Layer):
 
         Shape (*kernel_size, c, filters); what else the layer does adds a constant or does not move features apart.
         """
-        if self.provable:
-            return self._normalized_kernel()
         bn = self.normalization
+        if bn is None:
+            return self._normalized_kernel()
         factors = bn.gamma * ops.rsqrt(bn.moving_variance + bn.epsilon)
         return ops.convert_to_tensor(self.kernel) * ops.convert_to_tensor(factors)
 

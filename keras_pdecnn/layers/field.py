@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 import keras
 import tensorflow as tf
 from keras import ops
@@ -41,18 +43,18 @@ class FieldLayer(keras.layers.Layer):
 
     def __init__(
         self,
-        kernel_size=3,
-        filters=None,
-        activation="relu",
-        normalization="tv",
-        epsilon=1e-3,
-        use_bias=True,
-        padding="same",
-        kernel_initializer="he_normal",
-        kernel_regularizer=None,
-        scale_regularizer=None,
-        bias_regularizer=None,
-        kernel_constraint=None,
+        kernel_size: int | tuple[int, ...] = 3,
+        filters: int | None = None,
+        activation: str | Callable = "relu",
+        normalization: str | None = "tv",
+        epsilon: float = 1e-3,
+        use_bias: bool = True,
+        padding: str = "same",
+        kernel_initializer: str | Callable = "he_normal",
+        kernel_regularizer: str | Callable | None = None,
+        scale_regularizer: str | Callable | None = None,
+        bias_regularizer: str | Callable | None = None,
+        kernel_constraint: str | Callable | None = None,
         **layer_kwargs,
     ):
         # Casting is left to the field: the state keeps its digits, only F runs in the compute type.
@@ -125,9 +127,9 @@ class FieldLayer(keras.layers.Layer):
         # The spatial size is free, so it is no part of the specification.
         self.input_spec = keras.layers.InputSpec(ndim=rank + 2, axes={-1: channels})
 
-    def _add_theta(self, **settings):
+    def _add_theta(self, *, initializer, regularizer=None, constraint=None, **settings):
         """Create a part of theta, by what `add_weight` takes."""
-        return self.add_weight(**settings)
+        return self.add_weight(initializer=initializer, regularizer=regularizer, constraint=constraint, **settings)
 
     def _check_activation(self, input_shape):
         """Refuse a layer with weights, no part of theta and without gradient, and what changes the shape (glu)."""
@@ -161,13 +163,13 @@ class FieldLayer(keras.layers.Layer):
         named = {"kernel": self.kernel, "scale": self.scale, "bias": self.bias}
         return {name: ops.convert_to_tensor(weight) for name, weight in named.items() if weight is not None}
 
-    def compute_output_shape(self, input_shape):
+    def compute_output_shape(self, input_shape) -> tuple:
         return tuple(input_shape)
 
     def compute_output_spec(self, y):
         return keras.KerasTensor(y.shape, dtype=self.variable_dtype)
 
-    def get_config(self):
+    def get_config(self) -> dict:
         return {
             **super().get_config(),
             "kernel_size": self.kernel_size,

@@ -113,8 +113,8 @@ class Field:
         normalization: One of `NORMALIZATIONS`, see `general_layer`.
         epsilon: Smoothing of "tv".
         padding: "same" or "periodic".
-        symmetric: True for F_sym with one kernel per field (eq. 7); False for the general layer (eq. 1) with
-            K1 = kernel[0] and K2 = kernel[1]^T.
+        symmetric: True for F_sym with one kernel per field (eq. 7); False for the general layer (eq. 1) with two, for
+            field i K1 = kernel[2 i] and K2 = kernel[2 i + 1]^T.
         compute_dtype: Type that F is evaluated in; None is the type of the state.
         plain: Whether the gradient is left to TensorFlow, see `general_layer`.
 
@@ -132,11 +132,9 @@ class Field:
     compute_dtype: str | None = None
     plain: bool = False
 
-    def kernels(self, theta, index: int):
-        """Return the kernels of K1 and K2^T of the field with this index."""
-        if self.symmetric:
-            return theta["kernel"][index], theta["kernel"][index]
-        return theta["kernel"][0], theta["kernel"][1]
+    def kernel_indices(self, index: int) -> tuple[int, int]:
+        """Return which kernels are K1 and K2^T of the field with this index."""
+        return (index, index) if self.symmetric else (2 * index, 2 * index + 1)
 
     @property
     def sign(self) -> int:
@@ -152,7 +150,7 @@ class Field:
         """Return factor * F(theta, y) in the type of y, for the field with this index."""
         state_dtype = backend.standardize_dtype(y.dtype)
         dtype = self.compute_dtype or state_dtype
-        inner, outer = self.kernels(theta, index)
+        inner, outer = (theta["kernel"][i] for i in self.kernel_indices(index))
         outer = self.sign * adjoint_kernel(outer)
         if dtype == state_dtype:
             # Scaling the small kernel saves a pass over the features.

@@ -81,8 +81,8 @@ def tv_normalize(u, scale=None, bias=None, epsilon: float = 1e-3):
 
     @tf.custom_gradient
     def run(u, *weights):
-        weights = iter(weights)
-        scale, bias = (next(weights) if present else None for present in given)
+        remaining = iter(weights)
+        scale, bias = (next(remaining) if present else None for present in given)
 
         def gradient(g):
             found = tv_pull_back(u, g, inverse_length(u, epsilon), scale, bias)

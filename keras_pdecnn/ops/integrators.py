@@ -63,8 +63,10 @@ class Integrator:
         finish: Function state -> y.
         parts: The channels of y are divided over this many parts of the state.
         limit: Function (L, norms) -> largest step sizes (steps,) with the symmetric layer, L the Lipschitz constant of
-            its activation, norms (steps, fields) those of its kernels, see `stability.step_limit`; default None, no
-            limit is known and "auto" is no step size.
+            its activation, norms (steps, fields) those of its kernels, an array or a tensor, see
+            `stability.step_limit`; default None, no limit is known and "auto" is no step size.
+        is_nonexpansive: Whether it is proved that steps up to the limit, with a provable normalisation, never enlarge a
+            distance; default False, the limit is that of a linearisation, which guarantees nothing.
 
     Example:
         >>> [integrator.is_reversible for integrator in (forward_euler, verlet, leapfrog)]
@@ -78,6 +80,7 @@ class Integrator:
     finish: Callable
     parts: int = 1
     limit: Callable | None = None
+    is_nonexpansive: bool = False
 
     @property
     def is_reversible(self) -> bool:
@@ -112,6 +115,7 @@ forward_euler = Integrator(
     start=lambda y: (y,),
     finish=lambda state: state[0],
     limit=lambda lipschitz, norms: 2 / (lipschitz * norms[:, 0] ** 2),
+    is_nonexpansive=True,
 )
 
 verlet = Integrator(

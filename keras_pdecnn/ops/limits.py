@@ -2,13 +2,21 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from typing import TypeVar
+
 import keras
+import numpy as np
+import tensorflow as tf
 from keras import ops
 
+from keras_pdecnn.ops.fields import Field
 from keras_pdecnn.ops.integrators import Integrator
 from keras_pdecnn.ops.norms import norm_bound
 
-LIPSCHITZ = {
+Norms = TypeVar("Norms", np.ndarray, tf.Tensor)
+
+LIPSCHITZ: dict[Callable, float] = {
     keras.activations.linear: 1.0,
     keras.activations.relu: 1.0,
     keras.activations.relu6: 1.0,
@@ -34,7 +42,7 @@ SAFETY = 0.9
 """The part of the limit that an automatic step takes."""
 
 
-def lipschitz(activation, normalization: str | None = None) -> float:
+def lipschitz(activation: Callable, normalization: str | None = None) -> float:
     """Return the Lipschitz constant L of u -> sigma(N(u)), for a kernel as `effective_kernel` returns it.
 
     "shrinkage" has 1, whatever its activation may be; the others have that of the activation. "tv" is taken for None:
@@ -54,7 +62,7 @@ def lipschitz(activation, normalization: str | None = None) -> float:
     )
 
 
-def effective_kernel(theta: dict, normalization: str | None = None):
+def effective_kernel(theta: dict, normalization: str | None = None) -> tf.Tensor:
     """Return the kernel of S^(1/2) K for "scale" with S = max(scale, 0), otherwise that of K.
 
     With it, K^T sigma(S K y + b) is bounded as without a scale: for a non-decreasing, L-Lipschitz sigma, the symmetric
@@ -76,26 +84,48 @@ def effective_kernel(theta: dict, normalization: str | None = None):
     return kernel * ops.reshape(root, (*root.shape[:2], *[1] * (len(kernel.shape) - 3), root.shape[-1]))
 
 
-def automatic_step(
-    integrator: Integrator, activation, normalization: str | None, theta: dict, maximum: float, max_gain=None
-):
-    """Return h = min(maximum, 0.9 min_j limit_j), a scalar tensor that no gradient goes through.
+def known_limit(integrator: Integrator, field: Field) -> Callable | None:
+    """Return `limit` of a method where it applies, with the symmetric layer; otherwise None."""
+    return integrator.limit if field.symmetric else None
 
-    The limits are those of `Integrator.limit` with `norm_bound`: no larger than those of `stability.step_limit`, up to
-    its tolerance.
+
+def limits(integrator: Integrator, field: Field, norms: Norms) -> Norms:
+    """Return the largest step sizes by the theory of a method, of shape (steps,).
 
     Args:
         integrator: The one-step method.
-        activation: sigma, one of `LIPSCHITZ`.
-        normalization: That of the field.
+        field: The right-hand side.
+        norms: Bounds of the norms of the kernels that `effective_kernel` returns, array or tensor (steps, fields).
+
+    Raises:
+        ValueError: If no limit is known for them, or the activation is not in `LIPSCHITZ`.
+    """
+    limit = known_limit(integrator, field)
+    if limit is None:
+        layer = "symmetric" if field.symmetric else "general"
+        raise ValueError(f"no step limit is known for {integrator.name} with the {layer} layer")
+    return limit(lipschitz(field.activation, field.normalization), norms)
+
+
+def automatic_step(
+    integrator: Integrator, field: Field, theta: dict, maximum: float, max_gain: float | None = None
+) -> tf.Tensor:
+    """Return h = min(maximum, 0.9 min_j limit_j), a scalar tensor that no gradient goes through.
+
+    The limits are those of `limits` with `norm_bound`: no larger than those of `stability.step_limit`, up to its
+    tolerance.
+
+    Args:
+        integrator: The one-step method.
+        field: The right-hand side.
         theta: Weights stacked in time.
         maximum: Upper bound of h.
         max_gain: Upper bound of h^p L ||K||^2 for every kernel, p the power of h in the method; default None.
     """
-    constant = lipschitz(activation, normalization)
-    kernel = ops.stop_gradient(effective_kernel(theta, normalization))
+    kernel = ops.stop_gradient(effective_kernel(theta, field.normalization))
     norms = norm_bound(kernel, axes=len(kernel.shape) - 4)
-    h = ops.minimum(SAFETY * ops.min(integrator.limit(constant, norms)), maximum)
+    h = ops.minimum(SAFETY * ops.min(limits(integrator, field, norms)), maximum)
     if max_gain is not None:
+        constant = lipschitz(field.activation, field.normalization)
         h = ops.minimum(h, (max_gain / (constant * ops.max(norms) ** 2)) ** (1 / integrator.power))
     return ops.cast(h, kernel.dtype)

@@ -31,7 +31,7 @@ SQUARINGS = 2
 _WRITTEN_OUT = 4  # kernels: more are bounded one after the other, so that memory does not grow with depth
 
 
-def norm_bound(kernel, axes: int | None = None, tolerance: float = TOLERANCE, squarings: int = SQUARINGS):
+def norm_bound(kernel, axes: int | None = None, tolerance: float = TOLERANCE, squarings: int = SQUARINGS) -> tf.Tensor:
     """Return an upper bound of the l2 norm of a convolution, for either padding and every size of image.
 
     It holds with all rounding accounted for, and can be differentiated; it works in a graph and under XLA. It is not as
@@ -68,23 +68,23 @@ def norm_bound(kernel, axes: int | None = None, tolerance: float = TOLERANCE, sq
     return ops.reshape(largest / between(sizes, points), leading)
 
 
-def radii(kernel_shape) -> tuple:
+def radii(kernel_shape: tuple[int, ...]) -> tuple[int, ...]:
     """Return r, half the size of a kernel (*kernel_size, c, filters) on each axis."""
     return tuple(size // 2 for size in kernel_shape[:-2])
 
 
-def grid(sizes: tuple, tolerance: float) -> tuple:
+def grid(sizes: tuple[int, ...], tolerance: float) -> tuple[int, ...]:
     """Return the number N of points per axis with which `between` is at least 1 / (1 + tolerance)."""
     step = math.acos((1 + tolerance) ** (-1 / len(sizes)))
     return tuple(max(1, math.ceil(r * math.pi / step)) for r in sizes)
 
 
-def between(sizes: tuple, points: tuple) -> float:
+def between(sizes: tuple[int, ...], points: tuple[int, ...]) -> float:
     """Return prod_i cos(r_i pi / N_i), the least part of the norm that a point of the grid finds."""
     return math.prod(math.cos(r * math.pi / n) for r, n in zip(sizes, points, strict=True))
 
 
-def half(points: tuple) -> np.ndarray:
+def half(points: tuple[int, ...]) -> np.ndarray:
     """Return the indices k of the points 2 pi k / N of a grid, one of each pair x and -x: shape (number, axes)."""
     indices = np.indices(points).reshape(len(points), -1).T
     # Counted in one row, each point is kept that does not come after the one opposite to it.
@@ -92,7 +92,7 @@ def half(points: tuple) -> np.ndarray:
     return indices[np.arange(len(indices)) <= opposite]
 
 
-def waves(sizes: tuple, points: tuple, frequencies: np.ndarray) -> np.ndarray:
+def waves(sizes: tuple[int, ...], points: tuple[int, ...], frequencies: np.ndarray) -> np.ndarray:
     """Return exp(i j x) at x = 2 pi k / N, k given, for the entries j of the stencil: shape (number, entries)."""
     factors = np.ones((len(frequencies), 1), complex)
     for axis, (r, n) in enumerate(zip(sizes, points, strict=True)):
@@ -103,7 +103,7 @@ def waves(sizes: tuple, points: tuple, frequencies: np.ndarray) -> np.ndarray:
     return factors
 
 
-def _largest(kernels, wave: np.ndarray, squarings: int):
+def _largest(kernels: tf.Tensor, wave: np.ndarray, squarings: int) -> tf.Tensor:
     """Return bounds of the largest ||S|| over the frequencies, for kernels (count, entries, c, filters): (count,)."""
     count, entries, c, filters = kernels.shape
     n, inner = min(c, filters), max(c, filters)
@@ -118,8 +118,8 @@ def _largest(kernels, wave: np.ndarray, squarings: int):
     # the product of both is Re G + Im G.
     stencils = ops.reshape(ops.swapaxes(kernels, 2, 3) if c <= filters else kernels, (count, entries, inner * n))
     first, second = (
-        ops.reshape(ops.matmul(_interleave(*parts, dtype), stencils), (count, len(wave), 2 * inner, n))
-        for parts in ((wave.real, wave.imag), (wave.real + wave.imag, wave.imag - wave.real))
+        ops.reshape(ops.matmul(_interleave(a, b, dtype), stencils), (count, len(wave), 2 * inner, n))
+        for a, b in ((wave.real, wave.imag), (wave.real + wave.imag, wave.imag - wave.real))
     )
     gram = ops.matmul(ops.swapaxes(first, 2, 3), second)
     # Every sum of p products has an error of at most p unit (1 + …) times that of the absolute values; those of the
@@ -132,7 +132,7 @@ def _largest(kernels, wave: np.ndarray, squarings: int):
     return size * (1 + 64 * unit) * largest
 
 
-def _norm(matrix, squarings: int, error: float):
+def _norm(matrix: tf.Tensor, squarings: int, error: float) -> tf.Tensor:
     """Return bounds of the norms of Hermitian matrices held as A + B, (…, n, n): (…,).
 
     `error` bounds the rounding errors of the square of a matrix of Frobenius norm 1.
@@ -154,7 +154,7 @@ def _norm(matrix, squarings: int, error: float):
     return length * ops.sqrt(_norm(square, squarings - 1, error) + error)
 
 
-def _interleave(first: np.ndarray, second: np.ndarray, dtype: str):
+def _interleave(first: np.ndarray, second: np.ndarray, dtype: str) -> tf.Tensor:
     """Return the rows of two matrices in turns."""
     return ops.convert_to_tensor(np.stack([first, second], axis=1).reshape(-1, first.shape[1]), dtype)
 

@@ -3,9 +3,13 @@
 from __future__ import annotations
 
 import dataclasses
+from collections.abc import Callable
+from typing import Any
+
+import keras
 
 from keras_pdecnn.ops.backprop import checkpointed, reversible, stored
-from keras_pdecnn.ops.backprop.loops import at, repeat, row
+from keras_pdecnn.ops.backprop.loops import arrays, at, repeat, row, write
 from keras_pdecnn.ops.fields import Field
 from keras_pdecnn.ops.integrators import Integrator
 
@@ -78,16 +82,40 @@ def undo(integrator: Integrator, field: Field, theta: dict, h, state: tuple) -> 
     return repeat(steps, lambda i, state: integrator.undo(field.bind(at(theta, steps - 1 - i)), h, state), tuple(state))
 
 
-def trajectory(integrator: Integrator, field: Field, theta: dict, h, state: tuple) -> list[tuple]:
-    """Return the states at the times 0, h, …, N h.
+def trajectory(
+    integrator: Integrator, field: Field, theta: dict, h, state: tuple, read: Callable[[tuple], Any] = tuple
+):
+    """Return what is read of the states at the times 0, h, …, N h, stacked: time on axis 0.
+
+    Args:
+        integrator: The one-step method.
+        field: The right-hand side.
+        theta: Weights stacked in time, see `propagate`.
+        h: Step size.
+        state: Tuple of tensors, the state at time 0.
+        read: Function of a state that returns a tensor or a tuple of tensors; default all parts of the state.
+
+    Returns:
+        What `read` returns, each tensor of shape (N + 1, batch, …).
 
     Example:
         >>> theta = {"kernel": keras.ops.zeros((5, 1, 3, 3, 4, 4))}
         >>> field = keras_pdecnn.ops.Field(keras.activations.relu)
-        >>> len(trajectory(keras_pdecnn.ops.forward_euler, field, theta, 0.1, (keras.ops.ones((1, 8, 8, 4)),)))
-        6
+        >>> integrator = keras_pdecnn.ops.leapfrog
+        >>> state = integrator.start(keras.ops.ones((1, 8, 8, 4)))
+        >>> trajectory(integrator, field, theta, 0.1, state, integrator.finish).shape
+        TensorShape([6, 1, 8, 8, 4])
     """
-    states = [state]
-    for j in range(theta["kernel"].shape[0]):
-        states.append(integrator.step(field.bind(at(theta, j)), h, states[-1]))
-    return states
+    steps = theta["kernel"].shape[0]
+
+    def values(state):
+        return dict(enumerate(keras.tree.flatten(read(state))))
+
+    def advance(j, carry):
+        state, kept = carry
+        state = integrator.step(field.bind(at(theta, j)), h, state)
+        return state, write(kept, j + 1, values(state))
+
+    start = tuple(state)
+    _, kept = repeat(steps, advance, (start, write(arrays(steps + 1, values(start)), 0, values(start))))
+    return keras.tree.pack_sequence_as(read(start), [array.stack() for array in kept.values()])

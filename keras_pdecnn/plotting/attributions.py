@@ -2,15 +2,22 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+
 import numpy as np
+from matplotlib.axes import Axes
+from matplotlib.cm import ScalarMappable
 from matplotlib.collections import LineCollection
 from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator
+from numpy.typing import ArrayLike
 
 from keras_pdecnn.plotting.style import DPI, WIDTH, draw_example, shown_slice, to_unit
 
 
-def attribution(example, gradients: dict, activation, pooled_by: int = 1) -> Figure:
+def attribution(
+    example: ArrayLike, gradients: Mapping[str, ArrayLike], activation: ArrayLike, pooled_by: int = 1
+) -> Figure:
     """Draw an example, the sizes of gradients of a logit, and a class-activation map.
 
     Of several channels the largest absolute gradient is shown. Signals are drawn as curves with the value as colour,
@@ -52,7 +59,7 @@ def attribution(example, gradients: dict, activation, pooled_by: int = 1) -> Fig
     return figure
 
 
-def _draw_activation(figure, axes, example, activation, pooled_by: int):
+def _draw_activation(figure: Figure, axes: Axes, example: np.ndarray, activation: np.ndarray, pooled_by: int):
     axes.set_title("class-activation map", fontsize=9)
     bound = np.abs(activation).max() or 1.0
     if example.ndim == 2:
@@ -79,12 +86,14 @@ def _draw_activation(figure, axes, example, activation, pooled_by: int):
     _add_bar(figure, axes, image)
 
 
-def _draw_coloured(axes, example, value, cmap, low, high, figure):
+def _draw_coloured(
+    axes: Axes, example: np.ndarray, value: np.ndarray, cmap: str, low: float, high: float, figure: Figure
+):
     """Draw the curve of a signal in the colours of a value."""
     curve = np.asarray(example, float).mean(axis=-1)
     points = np.stack([np.arange(len(curve)), curve], axis=-1)
     segments = np.stack([points[:-1], points[1:]], axis=1)
-    lines = LineCollection(segments, cmap=cmap, array=value[:-1], linewidth=1.4)
+    lines = LineCollection(list(segments), cmap=cmap, array=value[:-1], linewidth=1.4)
     lines.set_clim(low, high or 1.0)
     axes.add_collection(lines)
     axes.autoscale()
@@ -95,7 +104,7 @@ def _draw_coloured(axes, example, value, cmap, low, high, figure):
     _add_bar(figure, axes, lines)
 
 
-def _add_bar(figure, axes, image):
+def _add_bar(figure: Figure, axes: Axes, image: ScalarMappable):
     bar = figure.colorbar(image, ax=axes, fraction=0.046, pad=0.03)
     bar.ax.yaxis.set_major_locator(MaxNLocator(4))
     bar.ax.tick_params(labelsize=7)

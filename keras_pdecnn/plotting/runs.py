@@ -3,18 +3,21 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Mapping, Sequence
 
 import numpy as np
+from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator, PercentFormatter
+from numpy.typing import ArrayLike
 
-from keras_pdecnn.plotting.style import BLUE, GREY, ORANGE, draw_example, short
+from keras_pdecnn.plotting.style import BLUE, GREY, ORANGE, clear_frame, draw_example, short
 
 _NAMED_CLASSES = 20  # more than that, and neither names nor counts fit into a confusion matrix
 _BARS = 10  # per example; of more classes the most probable are shown
 
 
-def training_curves(history: dict) -> Figure:
+def training_curves(history: Mapping[str, Sequence[float]]) -> Figure:
     """Draw loss and accuracy over the epochs.
 
     Args:
@@ -41,8 +44,7 @@ def training_curves(history: dict) -> Figure:
         axes.set_xlabel("epoch")
         axes.set_xlim(epochs.min(initial=1) - 0.5, epochs.max(initial=1) + 0.5)
         axes.xaxis.set_major_locator(MaxNLocator(integer=True, min_n_ticks=1))
-        axes.grid(alpha=0.3)
-        axes.spines[["top", "right"]].set_visible(False)
+        clear_frame(axes)
         if key == "accuracy":
             axes.yaxis.set_major_formatter(PercentFormatter(1.0))
         if axes.lines:
@@ -50,7 +52,7 @@ def training_curves(history: dict) -> Figure:
     return figure
 
 
-def confusion_matrix(matrix, class_names) -> Figure:
+def confusion_matrix(matrix: ArrayLike, class_names: Sequence[str]) -> Figure:
     """Draw a confusion matrix, each row shaded by the share of its class.
 
     Args:
@@ -88,7 +90,14 @@ def confusion_matrix(matrix, class_names) -> Figure:
     return figure
 
 
-def predictions(x, labels, outputs, class_names, columns: int = 4, probabilities: bool = True) -> Figure:
+def predictions(
+    x: ArrayLike,
+    labels: ArrayLike,
+    outputs: ArrayLike,
+    class_names: Sequence[str],
+    columns: int = 4,
+    probabilities: bool = True,
+) -> Figure:
     """Draw examples with bars of the predicted class probabilities (Figure 1 of the paper).
 
     The bar of the true class is blue; if another is higher, that one is orange. Of many classes the most probable ones
@@ -109,14 +118,14 @@ def predictions(x, labels, outputs, class_names, columns: int = 4, probabilities
         >>> predictions(np.zeros((1, 8, 8, 1)), [0], [[0.9, 0.1]], ["cat", "dog"]).savefig("predictions.png")
     """
     x, labels = np.asarray(x), np.asarray(labels)
-    outputs = np.nan_to_num(np.asarray(outputs, float))
-    limits = (0, 1) if probabilities else (min(0, outputs.min(initial=0)), max(1, outputs.max(initial=1)))
+    scores = np.nan_to_num(np.asarray(outputs, float))
+    limits = (0, 1) if probabilities else (min(0, scores.min(initial=0)), max(1, scores.max(initial=1)))
     columns = max(1, min(columns, len(x)))
     rows = max(1, math.ceil(len(x) / columns))
-    shown = min(_BARS, outputs.shape[-1])
+    shown = min(_BARS, scores.shape[-1])
     figure = Figure(figsize=(3.6 * columns, (0.9 + 0.17 * shown) * rows + 0.4), dpi=120, layout="constrained")
-    cells = np.atleast_1d(figure.subfigures(rows, columns, wspace=0.02, hspace=0.02)).ravel()
-    for cell, example, label, values in zip(cells, x, labels, outputs, strict=False):
+    cells = figure.subfigures(rows, columns, squeeze=False, wspace=0.02, hspace=0.02).ravel()
+    for cell, example, label, values in zip(cells, x, labels, scores, strict=False):
         left, right = cell.subplots(1, 2, width_ratios=(1, 1))
         draw_example(left, example)
         _draw_bars(right, int(label), values, class_names, limits)
@@ -127,7 +136,7 @@ def predictions(x, labels, outputs, class_names, columns: int = 4, probabilities
     return figure
 
 
-def _draw_bars(axes, label: int, values, class_names, limits: tuple):
+def _draw_bars(axes: Axes, label: int, values: np.ndarray, class_names: Sequence[str], limits: tuple[float, float]):
     """Draw the outputs for one example: all classes, or of many the most probable and the true one."""
     order = np.arange(len(values))
     if len(values) > _BARS:
@@ -137,7 +146,7 @@ def _draw_bars(axes, label: int, values, class_names, limits: tuple):
     best = values.argmax()
     colors = [BLUE if i == label else ORANGE if i == best else GREY for i in order]
     axes.barh(range(len(order)), values[order], color=colors)
-    axes.set_yticks(range(len(order)), [short(class_names[i]) for i in order], fontsize=7)
+    axes.set_yticks(range(len(order)), [short(class_names[i]) for i in order.tolist()], fontsize=7)
     axes.invert_yaxis()
     axes.set_xlim(limits)
     axes.set_xticks([0, 0.5, 1], ["0", "½", "1"], fontsize=7)

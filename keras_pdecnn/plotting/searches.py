@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Any
+
 import numpy as np
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 from matplotlib.ticker import LogLocator, MaxNLocator, NullLocator, PercentFormatter
 
-from keras_pdecnn.plotting.style import GREY, MARKERS
+from keras_pdecnn.plotting.style import GREY, MARKERS, clear_frame
 
 
-def search(trials: list[dict]) -> Figure:
+def search(trials: Sequence[Mapping[str, Any]]) -> Figure:
     """Draw the trials of a search: validation accuracy over trials, depth, width, step size and number of weights.
 
     Trials that failed are crosses below the others. The line of the last panel is the Pareto front, the networks that
@@ -61,8 +64,7 @@ def search(trials: list[dict]) -> Figure:
             axes.xaxis.set_major_locator(MaxNLocator(integer=True, min_n_ticks=1))
         axes.set_ylim(low - 2 * room, high + room)
         axes.yaxis.set_major_formatter(PercentFormatter(1.0))
-        axes.grid(alpha=0.3)
-        axes.spines[["top", "right"]].set_visible(False)
+        clear_frame(axes)
     for axes in (panels[0], panels[3]):
         axes.set_ylabel("validation accuracy")
     over_trials, *_, over_weights, legend = panels
@@ -79,14 +81,14 @@ def search(trials: list[dict]) -> Figure:
     return figure
 
 
-def pareto_front(points: list[tuple]) -> list[tuple]:
+def pareto_front(points: Iterable[tuple[float, float]]) -> list[tuple[float, float]]:
     """Return the points (cost, value), by cost, that no other one beats in one of them at no loss in the other.
 
     Example:
         >>> pareto_front([(3, 0.5), (1, 0.2), (2, 0.6)])
         [(1, 0.2), (2, 0.6)]
     """
-    front = []
+    front: list[tuple[float, float]] = []
     for cost, value in sorted(points, key=lambda point: (point[0], -point[1])):
         if not front or value > front[-1][1]:
             front.append((cost, value))

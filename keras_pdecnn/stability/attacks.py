@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 import keras
 import numpy as np
 import tensorflow as tf
+from numpy.typing import ArrayLike
 
 from keras_pdecnn import arguments
+from keras_pdecnn.data.checks import check_examples
 from keras_pdecnn.stability.logits import logits
-from keras_pdecnn.stability.perturbations import check_bounds, check_examples
+from keras_pdecnn.stability.perturbations import check_bounds, check_within
 
 NORMS = ("l2", "linf")
 METHODS = ("pgd", "fgsm", "random")
@@ -17,15 +21,15 @@ TINY = np.finfo(np.float32).tiny
 
 def attack(
     model: keras.Model,
-    x,
-    y,
-    epsilon,
+    x: ArrayLike,
+    y: ArrayLike,
+    epsilon: ArrayLike,
     norm: str = "l2",
     method: str = "pgd",
     steps: int = 40,
     step_size: float | None = None,
     restarts: int = 1,
-    bounds: tuple = (0.0, 255.0),
+    bounds: tuple[float, float] = (0.0, 255.0),
     seed: int = 0,
     batch_size: int = 128,
 ) -> np.ndarray:
@@ -75,31 +79,31 @@ def attack(
     arguments.check_positive_integer("steps", steps)
     arguments.check_positive_integer("restarts", restarts)
     arguments.check_positive_integer("batch_size", batch_size)
-    bounds = check_bounds(bounds)
-    x = check_examples(x, bounds, _input_shape(model))
+    low, high = check_bounds(bounds)
     classifier = logits(model)
-    y = _check_labels(y, len(x), classifier.output_shape[-1])
-    epsilon = _check_radii(epsilon, len(x)).reshape(-1, *[1] * (x.ndim - 1))
-    h = 5 * epsilon / steps if step_size is None else np.float32(arguments.check_positive("step_size", step_size))
+    x = check_within(check_examples(x, "x", classifier.input_shape[1:], np.float32), (low, high))
+    labels = _check_labels(y, len(x), classifier.output_shape[-1])
+    radii = _check_radii(epsilon, len(x)).reshape(-1, *[1] * (x.ndim - 1))
+    h = 5 * radii / steps if step_size is None else np.float32(arguments.check_positive("step_size", step_size))
     rng = np.random.default_rng(seed)
 
-    def project(points):
+    def project(points: np.ndarray) -> np.ndarray:
         # First to the bounds: what is then scaled towards x, which lies within them, stays there and fills the ball.
-        difference = np.clip(points, *bounds) - x
+        difference = np.clip(points, low, high) - x
         if norm == "linf":
-            difference = np.clip(difference, -epsilon, epsilon)
+            difference = np.clip(difference, -radii, radii)
         else:
-            difference *= np.minimum(1, epsilon / np.maximum(_norm(difference), TINY))
-        return np.clip(x + difference, *bounds)  # rounding may leave them
+            difference *= np.minimum(1, radii / np.maximum(_norm(difference), TINY))
+        return np.clip(x + difference, low, high)  # rounding may leave them
 
     if method == "random":
-        return project(x + epsilon * _unit(rng.standard_normal(x.shape, np.float32), norm))
-    evaluate = _batched(_margin_and_gradient(classifier), y, batch_size)
+        return project(x + radii * _unit(rng.standard_normal(x.shape, np.float32), norm))
+    evaluate = _batched(_margin_and_gradient(classifier), labels, batch_size)
     if method == "fgsm":
-        return project(x + epsilon * _unit(evaluate(x)[1], norm))
+        return project(x + radii * _unit(evaluate(x)[1], norm))
     best, largest = x.copy(), evaluate(x)[0]
     for _ in range(restarts):
-        points = project(x + epsilon * _in_unit_ball(rng, x.shape, norm))
+        points = project(x + radii * _in_unit_ball(rng, x.shape, norm))
         for step in range(steps + 1):
             margin, gradient = evaluate(points)
             better = margin > largest
@@ -109,7 +113,7 @@ def attack(
     return best
 
 
-def _margin_and_gradient(classifier: keras.Model):
+def _margin_and_gradient(classifier: keras.Model) -> Callable:
     """Return the compiled function (x, y) -> max_{j != y} f_j - f_y, and the gradient of m, of each example."""
     signature = tf.TensorSpec((None, *classifier.input_shape[1:])), tf.TensorSpec((None,), tf.int32)
 
@@ -127,10 +131,10 @@ def _margin_and_gradient(classifier: keras.Model):
     return evaluate
 
 
-def _batched(function, y, batch_size: int):
+def _batched(function: Callable, y: np.ndarray, batch_size: int) -> Callable[[np.ndarray], list[np.ndarray]]:
     """Return function(x, y) as a function of all x, evaluated in batches."""
 
-    def evaluate(x):
+    def evaluate(x: np.ndarray) -> list[np.ndarray]:
         parts = [
             [np.asarray(value) for value in function(x[i : i + batch_size], y[i : i + batch_size])]
             for i in range(0, len(x), batch_size)
@@ -140,7 +144,7 @@ def _batched(function, y, batch_size: int):
     return evaluate
 
 
-def _unit(direction, norm: str):
+def _unit(direction: np.ndarray, norm: str) -> np.ndarray:
     """Return the vector of norm 1 with the largest inner product with a direction; 0 for 0."""
     if norm == "linf":
         return np.sign(direction)
@@ -150,7 +154,7 @@ def _unit(direction, norm: str):
     return direction / np.maximum(_norm(direction), TINY)
 
 
-def _in_unit_ball(rng, shape: tuple, norm: str):
+def _in_unit_ball(rng: np.random.Generator, shape: tuple[int, ...], norm: str) -> np.ndarray:
     """Return points that are uniformly distributed in the ball of radius 1."""
     if norm == "linf":
         return rng.uniform(-1, 1, shape).astype(np.float32)
@@ -158,16 +162,12 @@ def _in_unit_ball(rng, shape: tuple, norm: str):
     return np.float32(radius) * _unit(rng.standard_normal(shape, np.float32), norm)
 
 
-def _norm(difference):
+def _norm(difference: np.ndarray) -> np.ndarray:
     """Return the Euclidean norm of each example."""
     return np.sqrt(np.sum(np.square(difference), axis=tuple(range(1, difference.ndim)), keepdims=True))
 
 
-def _input_shape(model) -> tuple | None:
-    return model.input_shape if isinstance(model, keras.Model) else None
-
-
-def _check_labels(y, count: int, classes: int) -> np.ndarray:
+def _check_labels(y: ArrayLike, count: int, classes: int) -> np.ndarray:
     labels = np.asarray(y)
     if labels.shape != (count,) or labels.dtype.kind not in "ui":
         raise ValueError(
@@ -178,7 +178,7 @@ def _check_labels(y, count: int, classes: int) -> np.ndarray:
     return labels.astype(np.int32)
 
 
-def _check_radii(epsilon, count: int) -> np.ndarray:
+def _check_radii(epsilon: ArrayLike, count: int) -> np.ndarray:
     try:
         radii = np.broadcast_to(np.asarray(epsilon, np.float32), (count,))
     except (TypeError, ValueError):

@@ -6,12 +6,13 @@ import math
 
 import keras
 import numpy as np
+from numpy.typing import ArrayLike
 
 from keras_pdecnn.layers import NormalizedDense, Standardization
 from keras_pdecnn.stability.lipschitz import ROUNDING, classifier_kernel, layer_bounds
 
 
-def certified_radius(model, x, batch_size: int = 256) -> np.ndarray:
+def certified_radius(model: keras.Model, x: ArrayLike, batch_size: int = 256) -> np.ndarray:
     """Return for each example the radius of an l2 ball around it in which the predicted class does not change.
 
     R = min over j of (logit_i - logit_j) / (||w_i - w_j|| L),   i the predicted class
@@ -41,26 +42,29 @@ def certified_radius(model, x, batch_size: int = 256) -> np.ndarray:
         >>> certified_radius(model, keras.ops.ones((5, 8, 8, 1))).shape
         (5,)
     """
-    bounds, classifier = layer_bounds(model), model.layers[-1]
-    if missing := next((bound for bound in bounds if bound.upper is None), None):
-        raise ValueError(f"{missing.layer} has no Lipschitz bound: {missing.reason}. Received: model={model.name}")
+    factors = []
+    for bound in layer_bounds(model):
+        if bound.upper is None:
+            raise ValueError(f"{bound.layer} has no Lipschitz bound: {bound.reason}. Received: model={model.name}")
+        factors.append(bound.upper)
+    classifier = model.layers[-1]
     if not isinstance(classifier, keras.layers.Dense | NormalizedDense):
         raise ValueError(f"model must end with a dense classifier. Received: model={model.name}")
-    before = math.prod(bound.upper for bound in bounds[:-1]) * ROUNDING
-    x = keras.ops.convert_to_numpy(x)
-    if len(x) == 0:
+    before = math.prod(factors[:-1]) * ROUNDING
+    inputs = np.asarray(keras.ops.convert_to_numpy(x))
+    if len(inputs) == 0:
         return np.zeros(0)
-    features = keras.Model(model.inputs, classifier.input).predict(x, batch_size=batch_size, verbose=0)
+    features = keras.Model(model.inputs, classifier.input).predict(inputs, batch_size=batch_size, verbose=0)
     roundoff = max(_roundoff(layer.compute_dtype) for layer in model.layers)
     kernel, bias = classifier_kernel(classifier), classifier.bias
     bias = 0.0 if bias is None else np.asarray(keras.ops.convert_to_numpy(bias), np.float64)
     radius = _radius(features.astype(np.float64), kernel, bias, roundoff) / before
     if any(isinstance(layer, Standardization) for layer in model.layers):
-        radius = radius_before_standardization(x, radius)
+        radius = radius_before_standardization(inputs, radius)
     return radius
 
 
-def radius_before_standardization(x, radius) -> np.ndarray:
+def radius_before_standardization(x: np.ndarray, radius: np.ndarray) -> np.ndarray:
     """Return the largest radius around x whose ball is mapped into the ball of `radius` around the standardised x.
 
     With n entries, mean m and r = ||x - m||, standardisation is x -> sqrt(n) P(x - m), P the projection onto the unit
@@ -92,7 +96,7 @@ def radius_before_standardization(x, radius) -> np.ndarray:
     return np.where(np.asarray(radius) > 2 * root, np.inf, found)
 
 
-def _radius(features, kernel, bias, roundoff) -> np.ndarray:
+def _radius(features: np.ndarray, kernel: np.ndarray, bias: np.ndarray | float, roundoff: float) -> np.ndarray:
     """Return the smallest margin over the distance of columns, per example."""
     logits = features @ kernel + bias
     predicted = logits.argmax(axis=-1)
@@ -107,6 +111,6 @@ def _radius(features, kernel, bias, roundoff) -> np.ndarray:
     return np.maximum(ratios.min(axis=-1, initial=np.inf), 0.0)
 
 
-def _roundoff(dtype) -> float:
+def _roundoff(dtype: str) -> float:
     """Return half the distance from 1 to the next number."""
     return {"bfloat16": 2.0**-9, "float16": 2.0**-11, "float32": 2.0**-24, "float64": 2.0**-53}[dtype]

@@ -7,12 +7,13 @@ bounded; above it, some features grow exponentially. This is no guarantee for th
 
 from __future__ import annotations
 
+import tensorflow as tf
 from keras import ops
 
 from keras_pdecnn.ops.convolution import adjoint_convolve, convolve
 
 
-def verlet_energy(y, z, first, second, step_size, padding: str = "same"):
+def verlet_energy(y, z, first, second, step_size: float, padding: str = "same") -> tf.Tensor:
     """Return the energy that the Verlet step (eq. 10) conserves, for K1 and K2 constant in time and sigma = identity.
 
     E = <y, B y> + <z, A z> - h <y, B A z>,   A = K1^T K1, B = K2^T K2
@@ -41,7 +42,7 @@ def verlet_energy(y, z, first, second, step_size, padding: str = "same"):
     return _inner(q, q) + _inner(p, p) - step_size * _inner(q, coupled)
 
 
-def leapfrog_energy(y, v, kernel, step_size, padding: str = "same"):
+def leapfrog_energy(y, v, kernel, step_size: float, padding: str = "same") -> tf.Tensor:
     """Return the energy that the leapfrog step (eq. 11) conserves, for K constant in time and sigma = identity.
 
     E = <v, v> / h^2 + <y, A y> - <y, A v>,   A = K^T K, v = y_j - y_{j-1}
@@ -69,6 +70,6 @@ def leapfrog_energy(y, v, kernel, step_size, padding: str = "same"):
     return _inner(v, v) / step_size**2 + _inner(u, u) - _inner(u, convolve(v, kernel, padding))
 
 
-def _inner(a, b):
+def _inner(a: tf.Tensor, b: tf.Tensor) -> tf.Tensor:
     """Return the inner product of each example."""
     return ops.sum(a * b, axis=tuple(range(1, len(a.shape))))

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 import numpy as np
 import tensorflow as tf
 from scipy.sparse import linalg
@@ -11,7 +13,7 @@ EIGENVALUES, BASIS, TOLERANCE, RESTARTS = 6, 64, 1e-2, 20
 POWERS = 200
 
 
-def spectral_radius(step, state: tuple, seed: int = 0) -> float:
+def spectral_radius(step: Callable[[tuple], tuple], state: tuple, seed: int = 0) -> float:
     """Return the largest modulus of the eigenvalues of the Jacobian of a step at a state.
 
     rho = max |lambda(J)|,   J = d step(s) / d s
@@ -43,7 +45,7 @@ def spectral_radius(step, state: tuple, seed: int = 0) -> float:
             after = step(state)
         return accumulator.jvp(after, tf.UnconnectedGradients.ZERO)
 
-    def multiply(v):
+    def multiply(v: np.ndarray) -> np.ndarray:
         parts = np.split(np.ravel(v), np.cumsum(sizes)[:-1])
         parts = [tf.constant(part.reshape(like.shape)) for part, like in zip(parts, state, strict=True)]
         return np.concatenate([np.ravel(part) for part in derivative(*parts)])
@@ -65,7 +67,7 @@ def spectral_radius(step, state: tuple, seed: int = 0) -> float:
     return float(np.abs(found).max())
 
 
-def _mean_growth(multiply, v) -> float:
+def _mean_growth(multiply: Callable[[np.ndarray], np.ndarray], v: np.ndarray) -> float:
     logarithms = []
     for _ in range(POWERS):
         v = v / np.linalg.norm(v)

@@ -7,6 +7,7 @@ float64; the bounds hold in exact arithmetic.
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import keras
@@ -36,7 +37,7 @@ class LayerBound:
     reason: str = ""
 
 
-def lipschitz_bound(model) -> float | None:
+def lipschitz_bound(model: keras.Model) -> float | None:
     """Return a certified bound of the l2 Lipschitz constant of a network, in inference.
 
     ||f(x) - f(x')|| <= bound ||x - x'||
@@ -60,11 +61,15 @@ def lipschitz_bound(model) -> float | None:
         >>> lipschitz_bound(model) <= 2.0 * (1 + 1e-5)
         True
     """
-    bounds = [bound.upper for bound in layer_bounds(model)]
-    return None if None in bounds else math.prod(bounds) * ROUNDING
+    total = ROUNDING
+    for bound in layer_bounds(model):
+        if bound.upper is None:
+            return None
+        total *= bound.upper
+    return total
 
 
-def layer_bounds(model) -> list[LayerBound]:
+def layer_bounds(model: keras.Model) -> list[LayerBound]:
     """Return the Lipschitz bound of every layer of a network, in order.
 
     Convolutions (opening, connectors) and the classifier have the norm of their kernel, with the inference statistics
@@ -92,7 +97,7 @@ def layer_bounds(model) -> list[LayerBound]:
     return [_bound(layer, index == 0, index == len(found) - 1) for index, layer in enumerate(found)]
 
 
-def _is_chain(model) -> bool:
+def _is_chain(model: keras.Model) -> bool:
     try:
         if len(model.inputs) != 1 or len(model.outputs) != 1:
             return False
@@ -109,14 +114,14 @@ def _is_chain(model) -> bool:
         return False
 
 
-def _bound(layer, first: bool, last: bool) -> LayerBound:
+def _bound(layer: keras.layers.Layer, first: bool, last: bool) -> LayerBound:
     try:
         return LayerBound(layer.name, _upper(layer, first, last))
     except ValueError as error:
         return LayerBound(layer.name, None, str(error))
 
 
-def _upper(layer, first: bool, last: bool) -> float:
+def _upper(layer: keras.layers.Layer, first: bool, last: bool) -> float:
     """Return the bound of a layer; raise ValueError with the reason if there is none."""
     if isinstance(layer, PDEBlock):
         return block_bounds(layer, _space(layer))[1]
@@ -143,13 +148,13 @@ _HARMLESS = (
 )
 
 
-def classifier_kernel(layer) -> np.ndarray:
+def classifier_kernel(layer: keras.layers.Dense | NormalizedDense) -> np.ndarray:
     """Return the matrix (features, classes) that a dense layer multiplies by, float64."""
     kernel = layer.normalized_kernel() if isinstance(layer, NormalizedDense) else layer.kernel
     return np.asarray(keras.ops.convert_to_numpy(kernel), np.float64)
 
 
-def _connector(layer) -> float:
+def _connector(layer: Connector) -> float:
     """Return the norm of convolution (with batch normalisation) and pooling; ReLU has the constant 1."""
     space = _space(layer)
     window = [1 if n is None else min(n, layer.pool_size) for n in space]
@@ -163,10 +168,12 @@ def _connector(layer) -> float:
     return norm * pooling
 
 
-def _norm(layer, space) -> float:
-    return operator_norm(layer.inference_kernel(), shape=None if None in space else tuple(space), axes=len(space))
+def _norm(layer: Connector, space: Sequence[int | None]) -> float:
+    known = [n for n in space if n is not None]
+    shape = tuple(known) if len(known) == len(space) else None
+    return float(operator_norm(layer.inference_kernel(), shape=shape, axes=len(space)))
 
 
-def _space(layer) -> tuple:
+def _space(layer: keras.layers.Layer) -> tuple[int | None, ...]:
     """Return the sizes of the space axes of the input of a layer, None where they are not known."""
     return tuple(layer.input.shape[1:-1])

@@ -27,9 +27,9 @@ def logits(model: keras.Model) -> keras.Model:
     """
     last = model.layers[-1] if isinstance(model, keras.Model) and model.layers else None
     if isinstance(last, keras.layers.Softmax):
-        return keras.Model(model.input, last.input)
+        return keras.Model(model.inputs[0], last.input)
     activation = getattr(last, "activation", None)
-    if activation not in (keras.activations.softmax, keras.activations.linear):
+    if last is None or activation not in (keras.activations.softmax, keras.activations.linear):
         name = getattr(activation, "__name__", activation)
         raise ValueError(
             "model must be a classifier whose last layer has the activation softmax or none. "
@@ -40,4 +40,4 @@ def logits(model: keras.Model) -> keras.Model:
     linear = type(last).from_config({**last.get_config(), "activation": "linear"})
     outputs = linear(last.input)
     linear.set_weights(last.get_weights())
-    return keras.Model(model.input, outputs)
+    return keras.Model(model.inputs[0], outputs)

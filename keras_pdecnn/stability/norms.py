@@ -16,6 +16,7 @@ from __future__ import annotations
 
 import math
 import numbers
+from collections.abc import Sequence
 
 import numpy as np
 
@@ -31,7 +32,13 @@ CHUNK = 2**20  # complex numbers: what the symbols held at once take in memory
 EPSILON = np.finfo(np.float64).eps
 
 
-def operator_norm(kernel, padding: str = "same", bound: str = "upper", shape=None, axes: int | None = None):
+def operator_norm(
+    kernel,
+    padding: str = "same",
+    bound: str = "upper",
+    shape: int | Sequence[int] | None = None,
+    axes: int | None = None,
+) -> float | np.ndarray:
     """Return an upper or a lower bound of the l2 norm of the convolution with a kernel.
 
     upper = max over the grid of ||S|| / prod_i cos(r_i pi / N_i),   S(x) = sum_j s_j exp(i j x)
@@ -69,10 +76,10 @@ def operator_norm(kernel, padding: str = "same", bound: str = "upper", shape=Non
     kernel, count = _read(kernel, axes)
     arguments.check_choice("padding", padding, PADDINGS)
     arguments.check_choice("bound", bound, ("upper", "lower"))
-    shape = None if shape is None else _check_shape(shape, count)
+    size = None if shape is None else _check_shape(shape, count)
     find = _upper if bound == "upper" else _lower
     leading = kernel.shape[: -count - 2]
-    norms = [find(one, padding, shape) for one in kernel.reshape(-1, *kernel.shape[len(leading) :])]
+    norms = [find(one, padding, size) for one in kernel.reshape(-1, *kernel.shape[len(leading) :])]
     return np.reshape(norms, leading) if leading else norms[0]
 
 
@@ -95,7 +102,7 @@ def _lower(kernel: np.ndarray, padding: str, shape: tuple | None) -> float:
     for _ in range(ITERATIONS):
         y /= max(np.linalg.norm(y), np.finfo(np.float64).tiny)
         image = _convolve(y, kernel, padding)
-        found = max(found, np.linalg.norm(image))
+        found = max(found, float(np.linalg.norm(image)))
         y = _convolve(image, adjoint, padding)
     # Rounding in the convolution (a sum over stencil and channels) and in the norms of y and of its image.
     terms = kernel[..., 0].size + y.size + image.size
@@ -124,13 +131,13 @@ def _largest(kernel: np.ndarray, grid: tuple) -> tuple[float, np.ndarray]:
     """Return the largest ||S||^2 on the grid, and the indices of the frequency where it is found."""
     frequencies = grids.half(grid)
     c, filters = kernel.shape[-2:]
-    values = []
+    found = []
     for start in range(0, len(frequencies), chunk := max(1, CHUNK // (c * filters))):
         symbols = _symbols(kernel, grid, frequencies[start : start + chunk])
         turned = symbols.conj().swapaxes(-1, -2)
         gram = turned @ symbols if c <= filters else symbols @ turned
-        values.append(np.linalg.eigvalsh(gram)[:, -1])
-    values = np.concatenate(values)
+        found.append(np.linalg.eigvalsh(gram)[:, -1])
+    values = np.concatenate(found)
     return max(float(values.max()), 0.0), frequencies[values.argmax()]
 
 
@@ -178,7 +185,7 @@ def _scale(kernel: np.ndarray) -> tuple[np.ndarray, int]:
     return np.ldexp(kernel, -exponent), exponent
 
 
-def _read(kernel, axes) -> tuple[np.ndarray, int]:
+def _read(kernel, axes: int | None) -> tuple[np.ndarray, int]:
     """Return the kernel as a float64 array, and its number of space axes."""
     try:
         array = np.asarray(kernel, np.float64)
@@ -193,7 +200,7 @@ def _read(kernel, axes) -> tuple[np.ndarray, int]:
                 "kernel must be a kernel (*kernel_size, c, filters) or that of a block (steps, fields, *kernel_size, "
                 f"c, filters); where both are possible, or for other arrays, give axes. {received}"
             )
-    elif isinstance(axes, bool) or not isinstance(axes, numbers.Integral) or not 1 <= axes <= 3:
+    elif isinstance(axes, bool) or not isinstance(axes, numbers.Integral) or not 1 <= int(axes) <= 3:
         raise ValueError(f"axes must be the number of space axes, 1, 2 or 3. Received: axes={axes!r}")
     if array.ndim < axes + 2 or array.size == 0:
         raise ValueError(f"kernel must have {axes} space axes, channels and filters, none empty. {received}")
@@ -203,7 +210,7 @@ def _read(kernel, axes) -> tuple[np.ndarray, int]:
     return array, int(axes)
 
 
-def _check_shape(shape, count: int) -> tuple:
+def _check_shape(shape: int | Sequence[int], count: int) -> tuple[int, ...]:
     """Return shape as a tuple of one positive integer per space axis."""
     entries = tuple(shape) if isinstance(shape, tuple | list) else (shape,)
     if len(entries) != count:

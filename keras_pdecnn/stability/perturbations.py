@@ -2,13 +2,19 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import numpy as np
+from numpy.typing import ArrayLike
 from scipy import ndimage
 
 from keras_pdecnn import arguments
+from keras_pdecnn.data.checks import check_examples
 
 
-def gaussian_noise(x, deviation: float, bounds: tuple = (0.0, 255.0), seed: int = 0) -> np.ndarray:
+def gaussian_noise(
+    x: ArrayLike, deviation: float, bounds: tuple[float, float] = (0.0, 255.0), seed: int = 0
+) -> np.ndarray:
     """Return x with independent normal noise in every entry, cut to the bounds.
 
     Args:
@@ -28,13 +34,15 @@ def gaussian_noise(x, deviation: float, bounds: tuple = (0.0, 255.0), seed: int 
         (2, 8, 8, 1)
     """
     deviation = arguments.check_non_negative("deviation", deviation)
-    bounds = check_bounds(bounds)
-    x = check_examples(x, bounds)
+    low, high = check_bounds(bounds)
+    x = check_within(check_examples(x, "x", dtype=np.float32), (low, high))
     noise = np.random.default_rng(seed).standard_normal(x.shape, np.float32)
-    return np.clip(x + np.float32(deviation) * noise, *bounds)
+    return np.clip(x + np.float32(deviation) * noise, low, high)
 
 
-def salt_and_pepper(x, fraction: float, bounds: tuple = (0.0, 255.0), seed: int = 0) -> np.ndarray:
+def salt_and_pepper(
+    x: ArrayLike, fraction: float, bounds: tuple[float, float] = (0.0, 255.0), seed: int = 0
+) -> np.ndarray:
     """Return x with a fraction of the pixels, all channels of each, set to the lower or the upper bound by chance.
 
     Args:
@@ -56,14 +64,14 @@ def salt_and_pepper(x, fraction: float, bounds: tuple = (0.0, 255.0), seed: int 
     if arguments.check_non_negative("fraction", fraction) > 1:
         raise ValueError(f"fraction must be a number from 0 to 1. Received: fraction={fraction!r}")
     low, high = check_bounds(bounds)
-    x = check_examples(x, (low, high))
+    x = check_within(check_examples(x, "x", dtype=np.float32), (low, high))
     rng = np.random.default_rng(seed)
     pixels = (*x.shape[:-1], 1)
     replaced, salt = rng.random(pixels) < fraction, rng.random(pixels) < 0.5
     return np.where(replaced, np.where(salt, high, low), x).astype(np.float32)
 
 
-def blur(x, deviation: float) -> np.ndarray:
+def blur(x: ArrayLike, deviation: float) -> np.ndarray:
     """Return x blurred along its space axes by a Gaussian kernel, the outermost pixels continued outside.
 
     Averages stay between the smallest and the largest entry, so the bounds of the data are kept.
@@ -83,11 +91,11 @@ def blur(x, deviation: float) -> np.ndarray:
         True
     """
     deviation = arguments.check_non_negative("deviation", deviation)
-    x = check_examples(x)
+    x = check_examples(x, "x", dtype=np.float32)
     return ndimage.gaussian_filter(x, deviation, mode="nearest", axes=range(1, x.ndim - 1))
 
 
-def check_bounds(bounds) -> tuple[np.float32, np.float32]:
+def check_bounds(bounds: Sequence[float]) -> tuple[np.float32, np.float32]:
     """Return (low, high) if these are two finite numbers in order."""
     entries = tuple(bounds) if isinstance(bounds, tuple | list) else ()
     ordered = len(entries) == 2 and all(map(arguments.is_number, entries)) and entries[0] < entries[1]
@@ -96,27 +104,9 @@ def check_bounds(bounds) -> tuple[np.float32, np.float32]:
     return np.float32(entries[0]), np.float32(entries[1])
 
 
-def check_examples(x, bounds: tuple | None = None, shape: tuple | None = None) -> np.ndarray:
-    """Return x as a float32 array (n, *space, channels), finite and within the bounds.
-
-    Args:
-        x: The examples.
-        bounds: (low, high), or None for any values.
-        shape: What a model takes, (batch, *space, channels) with None for what is free; or None for any shape.
-    """
-    try:
-        x = np.asarray(x, np.float32)
-    except (TypeError, ValueError) as error:
-        raise ValueError(f"x must be an array of numbers. Received: x={x!r}") from error
-    if not 3 <= x.ndim <= 5 or x.size == 0:
-        raise ValueError(f"x must have shape (n, *space, channels) and not be empty. Received: x of shape {x.shape}")
-    if shape is not None and (
-        x.ndim != len(shape) or any(n not in (None, m) for n, m in zip(shape[1:], x.shape[1:], strict=True))
-    ):
-        raise ValueError(f"x must have the shape {shape} of the model's input. Received: x of shape {x.shape}")
-    if not np.isfinite(x).all():
-        raise ValueError(f"x must be finite. Received: x with {np.sum(~np.isfinite(x))} entries that are not")
-    if bounds is not None and (x.min() < bounds[0] or x.max() > bounds[1]):
+def check_within(x: np.ndarray, bounds: tuple[np.float32, np.float32]) -> np.ndarray:
+    """Return x if all its entries are within the bounds."""
+    if x.min() < bounds[0] or x.max() > bounds[1]:
         raise ValueError(
             f"x must lie within bounds=({bounds[0]:g}, {bounds[1]:g}), the range of the data. "
             f"Received: x with entries from {x.min():g} to {x.max():g}"

@@ -4,19 +4,23 @@ from __future__ import annotations
 
 import dataclasses
 import math
+from collections.abc import Callable, Sequence
 
 import keras
 import numpy as np
 import tensorflow as tf
+from numpy.typing import ArrayLike
 
 from keras_pdecnn import arguments
-from keras_pdecnn.layers import ParabolicBlock, PDEBlock
+from keras_pdecnn.data.checks import check_examples
+from keras_pdecnn.layers import PDEBlock
 from keras_pdecnn.ops.backprop.loops import at
+from keras_pdecnn.ops.fields import Field
+from keras_pdecnn.ops.integrators import Integrator
 from keras_pdecnn.ops.propagation import trajectory
 from keras_pdecnn.stability.jacobian import spectral_radius
-from keras_pdecnn.stability.limits import step_limit
+from keras_pdecnn.stability.limits import effective_norms, limits_of_norms
 from keras_pdecnn.stability.norms import operator_norm
-from keras_pdecnn.stability.perturbations import check_examples
 
 
 @dataclasses.dataclass(frozen=True)
@@ -30,7 +34,8 @@ class Row:
         norm_1: Certified upper bound of ||K||, or of ||K1||.
         norm_2: The same of ||K2||, for Hamiltonian and residual blocks; otherwise None.
         step_size: h.
-        limit: h_max of `step_limit`; None where there is none: residual blocks, activations that may decrease.
+        limit: h_max of `step_limit`; None where there is none: residual blocks, other integrators without a limit,
+            activations that may decrease.
         claim: What h <= h_max means: "theorem", "linearisation" (no guarantee) or "comparison" (nothing, the number is
             that of the layer without its normalisation); None where there is no limit.
         spectral_radius: Of the Jacobian of the step at the features of x, the largest over the examples; None if it was
@@ -67,7 +72,9 @@ class Row:
         return self.limit is not None and self.step_size > self.limit
 
 
-def report(model: keras.Model, x, perturbation: float = 1e-3, seed: int = 0, cheap: bool = False) -> list[Row]:
+def report(
+    model: keras.Model, x: ArrayLike, perturbation: float = 1e-3, seed: int = 0, cheap: bool = False
+) -> list[Row]:
     """Return a row for each block and step: norms and limits of the weights, and what happens at the inputs x.
 
     Norms and limits hold for every input; spectral radius, growth, energy and round trip are those at x, so they prove
@@ -97,8 +104,8 @@ def report(model: keras.Model, x, perturbation: float = 1e-3, seed: int = 0, che
     blocks = [layer for layer in getattr(model, "layers", ()) if isinstance(layer, PDEBlock)]
     if not blocks:
         raise ValueError(f"model must be a Keras model with blocks among its layers. Received: model={model!r}")
-    x = check_examples(x, shape=model.input_shape)
-    features = keras.Model(model.input, [block.input for block in blocks])
+    x = check_examples(x, "x", model.input_shape[1:], np.float32)
+    features = keras.Model(model.inputs[0], [block.input for block in blocks])
     rows = []
     # Called, not predicted: a callback may do this on one of several workers.
     inputs = keras.tree.flatten(tf.function(features)(tf.constant(x), training=False))
@@ -113,12 +120,12 @@ def passed_limits(rows: list[Row]) -> dict[str, str]:
     for block in dict.fromkeys(row.block for row in rows if row.is_passed):
         passed = [row for row in rows if row.block == block and row.is_passed]
         steps = ", ".join(str(row.step) for row in passed)
-        largest = max(row.ratio for row in passed)
+        largest = max(row.ratio for row in passed if row.ratio is not None)
         texts[block] = f"{block} has h up to {largest:.3g} h_max, in steps {steps}: {_PASSED[passed[0].claim]}."
     return texts
 
 
-_PASSED = {
+_PASSED: dict[str | None, str] = {
     "theorem": "these steps may enlarge the distance of two inputs",
     "linearisation": "a linearisation may be unstable there (below h_max, nothing would be guaranteed either)",
     "comparison": "h_max is that of the block without normalisation, for comparison; nothing is proved for this one",
@@ -129,23 +136,25 @@ def claim(block: PDEBlock) -> str:
     """Return what `step_limit` of a block means, see `Row`."""
     if block.normalization == "tv":
         return "comparison"
-    return "theorem" if isinstance(block, ParabolicBlock) else "linearisation"
+    return "theorem" if block.integrator.is_nonexpansive else "linearisation"
 
 
-def _rows(block, y, perturbation, seed, cheap) -> list[Row]:
+def _rows(block: PDEBlock, y: tf.Tensor, perturbation: float, seed: int, cheap: bool) -> list[Row]:
     kernel = block.theta()["kernel"]
-    norms = operator_norm(kernel, block.padding, axes=len(kernel.shape) - 4)
-    limits = _limits(block)
+    norms = np.asarray(operator_norm(kernel, block.padding, axes=len(kernel.shape) - 4))
+    limits = _limits(block, norms if block.normalization != "scale" else effective_norms(block))
     # Once for all steps: an automatic one is computed from all kernels.
     h = float(block.current_step_size())
     y = tf.cast(y, tf.float64)
     equation = _in_float64(block, h)
-    states, disturbed = (
-        trajectory(*equation, tuple(block.integrator.start(start))) for start in (y, _disturb(y, perturbation, seed))
-    )
-    features = [block.integrator.finish(state) for state in states]
-    distances = [_norms(block.integrator.finish(a) - b) for a, b in zip(disturbed, features, strict=True)]
-    errors = _round_trip(block, h, y) if block.integrator.is_reversible and not cheap else [None] * block.steps
+    start, finish = block.integrator.start, block.integrator.finish
+    states = _at_each_time(trajectory(*equation, start(y)))
+    features = [finish(state) for state in states]
+    disturbed = trajectory(*equation, start(_disturb(y, perturbation, seed)), finish)
+    distances = [_norms(a - b) for a, b in zip(disturbed, features, strict=True)]
+    errors: Sequence[float | None] = [None] * block.steps
+    if block.integrator.is_reversible and not cheap:
+        errors = _round_trip(block, h, y)
     return [
         Row(
             block=block.name,
@@ -165,27 +174,32 @@ def _rows(block, y, perturbation, seed, cheap) -> list[Row]:
     ]
 
 
-def _limits(block) -> np.ndarray | None:
-    """Return the limits, or None where the theory has none; the weights are known to be finite."""
+def _limits(block: PDEBlock, norms: np.ndarray) -> np.ndarray | None:
+    """Return the limits from `effective_norms`, or None where the theory has none."""
     try:
-        return step_limit(block)
+        return limits_of_norms(block, norms)
     except ValueError:  # a residual block, or an activation that the theory does not cover
         return None
 
 
-def _in_float64(block, h: float) -> tuple:
+def _in_float64(block: PDEBlock, h: float) -> tuple[Integrator, Field, dict, float]:
     """Return integrator, field, theta and h of a block in plain operations, evaluated in float64."""
     field = dataclasses.replace(block.field, compute_dtype=None, plain=True)
     theta = {name: tf.cast(weight, tf.float64) for name, weight in block.theta().items()}
     return block.integrator, field, theta, h
 
 
-def _step(integrator, field, theta: dict, h: float, j: int):
+def _at_each_time(states: tuple) -> list[tuple]:
+    """Return the states of a trajectory one by one."""
+    return list(zip(*(tf.unstack(part) for part in states), strict=True))
+
+
+def _step(integrator: Integrator, field: Field, theta: dict, h: float, j: int) -> Callable[[tuple], tuple]:
     """Return step j as a function of the state."""
     return lambda state: integrator.step(field.bind(at(theta, j)), h, state)
 
 
-def _disturb(y, size: float, seed: int):
+def _disturb(y: tf.Tensor, size: float, seed: int) -> tf.Tensor:
     """Return y with a random disturbance of every example, of a size relative to its norm."""
     direction = np.random.default_rng(seed).normal(size=y.shape)
     axes = tuple(range(1, direction.ndim))
@@ -195,11 +209,11 @@ def _disturb(y, size: float, seed: int):
     return y + size * np.where(norms > 0, norms, 1.0) * direction
 
 
-def _round_trip(block, h: float, y) -> list[float]:
+def _round_trip(block: PDEBlock, h: float, y: tf.Tensor) -> list[float]:
     """Return the relative errors at t_0 … t_{N-1} of going to t_N and back, as the block itself does both."""
     field, theta = block.field, block.theta()
-    start = tuple(block.integrator.start(tf.cast(y, block.variable_dtype)))
-    states = trajectory(block.integrator, field, theta, h, start)
+    start = block.integrator.start(tf.cast(y, block.variable_dtype))
+    states = _at_each_time(trajectory(block.integrator, field, theta, h, start))
     errors, state = [], states[-1]
     for j in reversed(range(block.steps)):
         state = block.integrator.undo(field.bind(at(theta, j)), h, state)
@@ -209,6 +223,6 @@ def _round_trip(block, h: float, y) -> list[float]:
     return errors[::-1]
 
 
-def _norms(y) -> np.ndarray:
+def _norms(y: tf.Tensor) -> np.ndarray:
     """Return the l2 norm of each example."""
     return np.linalg.norm(np.reshape(y, (len(y), -1)), axis=1)

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import dataclasses
+from collections.abc import Iterable
 
 import keras
 import numpy as np
+from numpy.typing import ArrayLike
 
 from keras_pdecnn.stability.attacks import attack
 from keras_pdecnn.stability.certificates import certified_radius
@@ -40,11 +42,11 @@ class Accuracy:
 
 def accuracies(
     model: keras.Model,
-    x,
-    y,
+    x: ArrayLike,
+    y: ArrayLike,
     norm: str = "l2",
-    epsilons=None,
-    bounds: tuple = (0.0, 255.0),
+    epsilons: Iterable[float] | None = None,
+    bounds: tuple[float, float] = (0.0, 255.0),
     seed: int = 0,
     **settings,
 ) -> list[Accuracy]:

@@ -1,8 +1,8 @@
 """Search of depth, width, step size and what else a network and its training depend on, with Keras Tuner."""
 
 from keras_pdecnn.tuning.hypermodel import PDEHyperModel
-from keras_pdecnn.tuning.limits import count_weights, training_memory
 from keras_pdecnn.tuning.oracles import METHODS
 from keras_pdecnn.tuning.search import Search, SearchFailedError, search
+from keras_pdecnn.tuning.sizes import count_weights, training_memory
 
 __all__ = ["METHODS", "PDEHyperModel", "Search", "SearchFailedError", "count_weights", "search", "training_memory"]

@@ -9,7 +9,7 @@ import keras_tuner as kt
 from keras_pdecnn import arguments, data, training
 from keras_pdecnn.callbacks import DivergenceGuard
 from keras_pdecnn.recipes import Recipe, for_source
-from keras_pdecnn.tuning.limits import count_weights, training_memory
+from keras_pdecnn.tuning.sizes import count_weights, training_memory
 from keras_pdecnn.tuning.space import Space
 
 
@@ -102,8 +102,9 @@ class PDEHyperModel(kt.HyperModel):
         if input_shape is None:
             if not self.validation:
                 raise ValueError(f"Trials are judged by validation examples. Received: validation={validation!r}")
-            self.dataset = training.load_data(dataclasses.replace(self.start, validation=self.validation))
-            self.info = self.dataset.info
+            dataset = training.load_data(dataclasses.replace(self.start, validation=self.validation))
+            self.dataset: data.Data | None = dataset
+            self.info = dataset.info
         else:
             self.dataset = None
             names = tuple(map(str, range(arguments.check_positive_integer("classes", classes))))
@@ -152,7 +153,7 @@ class PDEHyperModel(kt.HyperModel):
         elif self.dataset is None:
             training.compile(model, _first_phase(recipe), 1)
         else:
-            training.compile(model, recipe, self._dataset(recipe).steps_per_epoch)
+            training.compile(model, recipe, self.dataset.with_batch_size(recipe.batch_size).steps_per_epoch)
         return model
 
     def fit(self, hp, model, *args, callbacks=(), epochs=None, initial_epoch=0, verbose=0, **kwargs):
@@ -189,7 +190,7 @@ class PDEHyperModel(kt.HyperModel):
                 f"Received: {len(args)} positional arguments, {', '.join(kwargs) or 'no others'}"
             )
         else:
-            dataset = self._dataset(recipe)
+            dataset = self.dataset.with_batch_size(recipe.batch_size)
             # The schedule goes on where an earlier, shorter trial of the same network ended.
             model.optimizer.iterations.assign(initial_epoch * dataset.steps_per_epoch)
             ends = dataclasses.replace(_first_phase(recipe), epochs=(epochs,))
@@ -201,9 +202,6 @@ class PDEHyperModel(kt.HyperModel):
     def count_weights(self, recipe: Recipe) -> int:
         """Return the number of trainable weights of the network of a recipe on these data."""
         return count_weights(recipe, self.info.input_shape, self.info.classes)
-
-    def _dataset(self, recipe: Recipe) -> data.Data:
-        return self.dataset.with_batch_size(recipe.batch_size)
 
     def _oversize(self, recipe: Recipe) -> str | None:
         weights = self.count_weights(recipe)

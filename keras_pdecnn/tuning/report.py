@@ -3,9 +3,13 @@
 from __future__ import annotations
 
 import dataclasses
+import os
 import pathlib
 import shutil
 import statistics
+from collections.abc import Iterable
+
+import tensorflow as tf
 
 from keras_pdecnn import plotting, tables, training
 from keras_pdecnn.recipes import Recipe
@@ -63,10 +67,10 @@ def outcomes(tuner: Search) -> list[Outcome]:
 
 def best(found: list[Outcome]) -> Outcome:
     """Return the trial with the highest validation accuracy; of equal ones that with fewer weights."""
-    return _ranked(found)[0]
+    return _ranked(found)[0][1]
 
 
-def to_markdown(found: list[Outcome], searched, count: int = 10) -> str:
+def to_markdown(found: list[Outcome], searched: Iterable[str], count: int = 10) -> str:
     """Return tables of the best trials, and of those that failed with their reasons.
 
     Args:
@@ -77,26 +81,25 @@ def to_markdown(found: list[Outcome], searched, count: int = 10) -> str:
     ranked, failed = _ranked(found), [outcome for outcome in found if outcome.accuracy is None]
     others = [name for name in searched if name not in _COLUMNS]
     heads = ["network", "steps", "step size", "widths", *(name.replace("_", " ") for name in others)]
-    settings = lambda recipe: [  # noqa: E731
-        recipe.architecture,
-        _text(recipe.steps),
-        _text(recipe.step_size),
-        _text(recipe.widths),
-        *(_text(recipe.learning_rates[0] if name == "learning_rate" else getattr(recipe, name)) for name in others),
-    ]
+
+    def settings(recipe: Recipe) -> list[str]:
+        values = [recipe.steps, recipe.step_size, recipe.widths]
+        values += [recipe.learning_rates[0] if name == "learning_rate" else getattr(recipe, name) for name in others]
+        return [recipe.architecture, *map(_text, values)]
+
     rows = [
-        [str(rank), o.trial, f"{100 * o.accuracy:.2f} %", *settings(o.recipe), f"{o.weights:,}", str(o.epochs)]
-        for rank, o in enumerate(ranked[:count], start=1)
+        [str(rank), o.trial, f"{100 * accuracy:.2f} %", *settings(o.recipe), f"{o.weights:,}", str(o.epochs)]
+        for rank, (accuracy, o) in enumerate(ranked[:count], start=1)
     ]
     text = f"{len(found)} trials: {len(ranked)} completed, {len(failed)} failed.\n\n"
     text += tables.markdown(["rank", "trial", "validation accuracy", *heads, "weights", "epochs"], rows)
     if failed:
-        rows = [[o.trial, *settings(o.recipe), o.reason] for o in failed]
+        rows = [[o.trial, *settings(o.recipe), o.reason or ""] for o in failed]
         text += "\n" + tables.markdown(["failed trial", *heads, "reason"], rows)
     return text
 
 
-def write(found: list[Outcome], tuner: Search, folder) -> str:
+def write(found: list[Outcome], tuner: Search, folder: str | os.PathLike) -> str:
     """Write report.md and search.png into the folder of a search; return the text without the picture."""
     folder = pathlib.Path(folder)
     text = to_markdown(found, tuner.hypermodel.space.ranges)
@@ -119,7 +122,12 @@ def write(found: list[Outcome], tuner: Search, folder) -> str:
     return text
 
 
-def train(outcome: Outcome, folder, verbose: int | str = "auto", strategy=None) -> tuple[RunFolder, dict]:
+def train(
+    outcome: Outcome,
+    folder: str | os.PathLike,
+    verbose: int | str = "auto",
+    strategy: tf.distribute.Strategy | None = None,
+) -> tuple[RunFolder, dict]:
     """Train the network of a trial by its whole recipe, as an ordinary run in best-<trial> of the folder.
 
     If it has been done already, nothing is; a run that was interrupted goes on.
@@ -140,16 +148,17 @@ def train(outcome: Outcome, folder, verbose: int | str = "auto", strategy=None) 
     return run, training.run(outcome.recipe, run.path, verbose=verbose, strategy=strategy, resume=True).metrics
 
 
-def _ranked(found: list[Outcome]) -> list[Outcome]:
-    completed = [outcome for outcome in found if outcome.accuracy is not None]
-    return sorted(completed, key=lambda outcome: (-outcome.accuracy, outcome.weights))
+def _ranked(found: list[Outcome]) -> list[tuple[float, Outcome]]:
+    """Return the trials that completed, with their accuracies, the best first."""
+    completed = [(outcome.accuracy, outcome) for outcome in found if outcome.accuracy is not None]
+    return sorted(completed, key=lambda pair: (-pair[0], pair[1].weights))
 
 
-def _mean(value) -> float:
+def _mean(value: float | tuple[float, ...]) -> float:
     return statistics.mean(value) if isinstance(value, tuple) else value
 
 
-def _text(value) -> str:
+def _text(value: object) -> str:
     if isinstance(value, tuple):
         return ", ".join(map(_text, value))
     return f"{value:.4g}" if isinstance(value, float) else str(value)

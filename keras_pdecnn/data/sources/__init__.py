@@ -8,7 +8,9 @@ from keras_pdecnn.data.sources.raw import Raw
 __all__ = ["Raw", "read"]
 
 
-def read(source, *, data_dir=None, size=None):
+def read(
+    source: str | os.PathLike, *, data_dir: str | os.PathLike | None = None, size: tuple[int, ...] | None = None
+) -> Raw:
     """Returns the arrays of a source, not yet checked.
 
     Args:

@@ -32,11 +32,11 @@ def read(name, data_dir=None, size=None):
     x, y = _read_split(builder, "train", size)
     names = getattr(builder.info.features[keys[1]], "names", None)
     if len(splits) > 1:
-        parts = x, y, *_read_split(builder, splits[1], size)
+        x_test, y_test = _read_split(builder, splits[1], size)
     else:
         train, test = stratified_split(np.ravel(y), round(_TEST * len(y)), name)
-        parts = x[train], y[train], x[test], y[test]
-    return Raw(name, name, *parts, None if names is None else tuple(names))
+        x, y, x_test, y_test = x[train], y[train], x[test], y[test]
+    return Raw(name, name, x, y, x_test, y_test, None if names is None else tuple(names))
 
 
 def _builder(name, data_dir):

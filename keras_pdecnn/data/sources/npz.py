@@ -10,12 +10,16 @@ from keras_pdecnn.data.memory import check_memory
 from keras_pdecnn.data.sources.raw import Raw
 
 _KEYS = ("x_train", "y_train", "x_test", "y_test")
+_LAYOUTS = {"signals": 1, "images": 2, "volumes": 3}  # number of space axes
+_MOST_CHANNELS = 4  # that an image has: grey or RGB, with or without transparency
 
 
-def read(path):
+def read(path: str) -> Raw:
     """Returns the arrays `x_train`, `y_train`, `x_test`, `y_test` of an .npz file, and `class_names` if it is there.
 
-    Sizes and types are taken from the headers first; nothing is unpickled.
+    Sizes and types are taken from the headers first; nothing is unpickled. `layout`, if it is there, says what the
+    examples are, and a channel axis that is missing is added. Without it the last axis is the channels, but for
+    examples that are more likely to lack that axis, which are refused.
     """
     if not os.path.isfile(path):
         raise ValueError(f"There is no such file. Received: source={path!r}")
@@ -30,7 +34,7 @@ def read(path):
             f"An .npz file must hold {', '.join(_KEYS)}; {', '.join(missing)} missing. "
             f"Received: source={path!r} with {', '.join(headers) or 'no arrays'}"
         )
-    keys = [key for key in (*_KEYS, "class_names") if key in headers]
+    keys = [key for key in (*_KEYS, "class_names", "layout") if key in headers]
     for key in keys:
         if headers[key][1].hasobject:
             raise ValueError(f"{key} must not hold Python objects. Received: source={path!r}, {key} of type object")
@@ -47,7 +51,33 @@ def read(path):
             f"class_names must be a vector of strings. "
             f"Received: source={path!r}, class_names of shape {names.shape}, dtype={names.dtype}"
         )
+    class_names = None
     if names is not None:
-        names = tuple(np.char.decode(names, "utf-8").tolist() if names.dtype.kind == "S" else names.tolist())
+        class_names = tuple(np.char.decode(names, "utf-8").tolist() if names.dtype.kind == "S" else names.tolist())
+    layout = arrays.pop("layout", None)
+    for key in ("x_train", "x_test"):
+        arrays[key] = _with_channels(arrays[key], layout, f"Received: source={path!r}, {key} of shape")
     name = os.path.splitext(os.path.basename(path))[0]
-    return Raw(name, path, class_names=names, **arrays)
+    return Raw(name, path, class_names=class_names, **arrays)
+
+
+def _with_channels(x: np.ndarray, layout: np.ndarray | None, received: str) -> np.ndarray:
+    """Returns examples with the axis of their channels; raises ValueError where it is not clear if there is one."""
+    if layout is None:
+        if x.ndim in (3, 4) and len(set(x.shape[1:])) == 1 and x.shape[-1] > _MOST_CHANNELS:
+            one, other = list(_LAYOUTS)[x.ndim - 3 : x.ndim - 1]
+            raise ValueError(
+                f"These may be {other} without an axis for the channel, or {one} with {x.shape[-1]} channels. Add the "
+                f"axis, x[..., None], or say which by an entry layout='{other}' or layout='{one}' of the file. "
+                f"{received} {x.shape}"
+            )
+        return x
+    axes = _LAYOUTS.get(str(layout))
+    if axes is None:
+        raise ValueError(f"layout must be {', '.join(_LAYOUTS)}. {received} {x.shape}, layout={str(layout)!r}")
+    if x.ndim not in (axes + 1, axes + 2):
+        raise ValueError(
+            f"The layout {layout} is that of arrays with {axes + 1} axes, or {axes + 2} with one for the channels. "
+            f"{received} {x.shape}"
+        )
+    return x[..., np.newaxis] if x.ndim == axes + 1 else x

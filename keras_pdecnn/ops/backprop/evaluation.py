@@ -34,7 +34,8 @@ def evaluate(field, theta: dict, index: int, x, w, factor=1.0):
     factor = field.sign * factor
     # Scaling the small kernels saves a pass over the features; in half precision it would lose digits.
     inside, outside = (factor, None) if dtype == state_dtype else (1, factor)
-    x, w, k1, k2 = (tf.cast(t, dtype) for t in (x, w, *field.kernels(theta, index)))
+    first, second = field.kernel_indices(index)
+    x, w, k1, k2 = (tf.cast(t, dtype) for t in (x, w, theta["kernel"][first], theta["kernel"][second]))
     scale, bias = (tf.cast(theta[name][index], dtype) if name in theta else None for name in ("scale", "bias"))
 
     def back(y, kernel):
@@ -46,7 +47,7 @@ def evaluate(field, theta: dict, index: int, x, w, factor=1.0):
     )
     of_k1 = kernel_gradient(x, d, k1.shape, field.padding)
     of_k2 = kernel_gradient(w, a, k2.shape, field.padding)
-    kernels = {index: of_k1 + of_k2} if field.symmetric else {0: of_k1, 1: of_k2}
+    kernels = {first: of_k1 + of_k2} if first == second else {first: of_k1, second: of_k2}
     found = {("kernel", i): value for i, value in kernels.items()}
     found |= {(name, index): value for name, value in (("scale", of_scale), ("bias", of_bias)) if value is not None}
     found = {key: factor * tf.cast(value, theta["kernel"][0].dtype) for key, value in found.items()}

@@ -22,7 +22,7 @@ def _undo(integrator, field, theta_j, h, state, cotangent):
     """Undo one step; return the state and the cotangent before it, and the gradients of the weights of the step."""
     state, cotangent = list(state), list(cotangent)
     theta = {name: tf.unstack(weight) for name, weight in theta_j.items()}
-    gradients = {}
+    gradients: dict[tuple[str, int], tf.Tensor] = {}
     for update in reversed(integrator.updates):
         x, w = state[update.source], cotangent[update.target]
         if update.field is None:

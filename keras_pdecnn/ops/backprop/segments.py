@@ -69,7 +69,7 @@ def propagate(
             after = advance(theta, i * length, length, state)
             return after, write(kept, i, keep(state, after))
 
-        kept = None
+        kept: dict[int, tf.Tensor] = {}
         if count == 1:
             between = advance(theta, 0, length, state)
         else:
