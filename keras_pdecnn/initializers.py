@@ -8,6 +8,17 @@ from keras import ops
 from keras_pdecnn import arguments
 
 
+def draw(initializer, shape, dtype=None):
+    """Return what an initializer draws; weights in half precision are drawn in float32 and rounded.
+
+    TensorFlow has no QR decomposition, which "orthogonal" needs, in half precision.
+    """
+    dtype = keras.backend.standardize_dtype(dtype)
+    if dtype in ("float16", "bfloat16"):
+        return ops.cast(initializer(shape, dtype="float32"), dtype)
+    return initializer(shape, dtype=dtype)
+
+
 @keras.saving.register_keras_serializable(package="keras_pdecnn")
 class ConstantInTime(keras.initializers.Initializer):
     """Draw a kernel once per field and repeat it over the steps, so that theta starts constant in time.
@@ -32,7 +43,7 @@ class ConstantInTime(keras.initializers.Initializer):
 
     def __call__(self, shape, dtype=None):
         steps, fields, *kernel_shape = shape
-        kernels = [self._of_field(i)(tuple(kernel_shape), dtype=dtype) for i in range(fields)]
+        kernels = [draw(self._of_field(i), tuple(kernel_shape), dtype) for i in range(fields)]
         return ops.repeat(ops.stack(kernels)[None], steps, axis=0)
 
     def _of_field(self, index: int):

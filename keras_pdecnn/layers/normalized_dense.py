@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import functools
+
 import keras
 from keras import ops
 
 from keras_pdecnn import arguments
+from keras_pdecnn.initializers import draw
 from keras_pdecnn.ops.norms import norm_bound
 
 SQUARINGS = 4  # the matrix is small, so that a tight bound is cheap
@@ -48,7 +51,7 @@ class NormalizedDense(keras.layers.Layer):
         bias_regularizer=None,
         **layer_kwargs,
     ):
-        super().__init__(**layer_kwargs)
+        super().__init__(**arguments.check_layer_kwargs(layer_kwargs))
         self.units = arguments.check_positive_integer("units", units)
         self.lipschitz = arguments.check_positive("lipschitz", lipschitz)
         self.activation = arguments.look_up("activation", keras.activations.get, activation)
@@ -67,7 +70,7 @@ class NormalizedDense(keras.layers.Layer):
         self.kernel = self.add_weight(
             name="kernel",
             shape=(input_shape[-1], self.units),
-            initializer=self.kernel_initializer,
+            initializer=functools.partial(draw, self.kernel_initializer),
             regularizer=self.kernel_regularizer,
             autocast=False,  # its bound is taken in the type of the weights
         )
