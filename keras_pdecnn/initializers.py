@@ -7,6 +7,8 @@ from keras import ops
 
 from keras_pdecnn import arguments
 
+__all__ = ["ConstantInTime"]
+
 
 def draw(initializer, shape, dtype=None):
     """Return what an initializer draws; weights in half precision are drawn in float32 and rounded.
@@ -28,7 +30,7 @@ class ConstantInTime(keras.initializers.Initializer):
     initializer with a fixed seed.
 
     Args:
-        initializer: A Keras initializer, its name or its configuration.
+        initializer: A Keras initializer, its name or its configuration; default "he_normal".
 
     Raises:
         ValueError: If `initializer` is none that Keras knows.

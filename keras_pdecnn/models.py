@@ -12,6 +12,8 @@ from keras_pdecnn.constraints import Box
 from keras_pdecnn.model import PDEModel
 from keras_pdecnn.regularizers import TimeSmoothness
 
+__all__ = ["ARCHITECTURES", "HamiltonianCNN", "PDEModel", "ParabolicCNN", "ResidualCNN", "SecondOrderCNN"]
+
 _PROVABLE = """
     With `provable` the logits are Lipschitz with a small constant, which `stability.certified_radius` turns into radii:
     steps without normalisation by default, with `step_size="auto"` (a number bounds it like `max_step_size`);
@@ -111,7 +113,7 @@ def _builder(block: type[layers.PDEBlock], function_name: str, default_name: str
     {provable}
     Args:
         input_shape: (*space, channels) of one example, one to three space axes; space may be None.
-        classes: Number of classes; needed with `include_top`.
+        classes: Number of classes; needed with `include_top`, default None.
         widths: Width of each block; default (32, 64, 112).
         head_width: Width after the last connector; default widths[-1].
         steps: Number of time steps, one number or one per block; default 3.
@@ -130,7 +132,7 @@ def _builder(block: type[layers.PDEBlock], function_name: str, default_name: str
         provable: Whether the network is built so that `stability.lipschitz_bound` is small; default False.
         lipschitz: With `provable`, the Lipschitz constant that the logits are scaled to; default 2. A smaller one asks
             for larger margins: more certified, less accuracy.
-        name: Name of the model.
+        name: Name of the model; default "{default_name}".
         max_step_size: Upper bound of the step size "auto", one number or one per block; default 1. With "auto", the
             regulariser takes it for h.
         **block_kwargs: Further arguments of every block, see `layers.{block.__name__}`.

@@ -234,6 +234,10 @@ def test_normalized_dense_by_hand(float64, rng):
         layers.NormalizedDense(3, lipschitz=0)
     with pytest.raises(ValueError, match=r"Received: input_shape=\(None, 4, 4\)"):
         layers.NormalizedDense(3).build((None, 4, 4))
+    with pytest.raises(ValueError, match=r"Received: input_shape=\(0, 0\)"):
+        layers.NormalizedDense(3).build((0, 0))
+    with pytest.raises(ValueError, match="Received: dtype='int8'"):
+        layers.NormalizedDense(3, dtype="int8")
 
 
 def test_connector_updates_its_statistics_in_training_only(rng):

@@ -93,7 +93,7 @@ def smooth_grad(model: PDEModel, x, classes, samples: int = 32, noise: float = 0
         classes: As for `saliency`.
         samples: Number of noisy copies; default 32.
         noise: Deviation of the noise relative to the range of the example; not negative, default 0.1.
-        seed: Determines the noise.
+        seed: Determines the noise; default 0.
 
     Returns:
         Array of the shape of x.

@@ -34,7 +34,7 @@ def page(model: PDEModel, x, class_names, labels=None, names=None, title: str | 
         labels: True classes, shape (n,); default None, unknown.
         names: Name of each example; default None, numbers.
         title: Title of the page; default the name of the model.
-        facts: Lines about the network that stand at the top.
+        facts: Lines about the network that stand at the top; default none.
 
     Raises:
         ValueError: If the network has no head, or there are too many examples or ones of another shape.

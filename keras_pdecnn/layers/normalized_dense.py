@@ -62,7 +62,7 @@ class NormalizedDense(keras.layers.Layer):
         self.bias_regularizer = arguments.look_up("bias_regularizer", keras.regularizers.get, bias_regularizer)
 
     def build(self, input_shape):
-        if len(input_shape) != 2 or input_shape[-1] is None:
+        if len(input_shape) != 2 or not input_shape[-1]:
             raise ValueError(
                 "NormalizedDense needs an input of shape (batch, features) with a known number of features. "
                 f"Received: input_shape={tuple(input_shape)}"

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 
+from keras_pdecnn import arguments
 from keras_pdecnn.ops.backprop import checkpointed, reversible, stored
 from keras_pdecnn.ops.backprop.loops import at, repeat, row
 from keras_pdecnn.ops.fields import Field
@@ -31,15 +32,18 @@ def propagate(
             (N, fields, filters) where they exist.
         h: Step size, a number or a scalar tensor; no gradient is taken with respect to it.
         state: Tuple of tensors, the state at time 0.
-        backprop: How the gradient is taken. "stored" keeps the activations of every step; "checkpointed" keeps a state
-            every so many steps and computes the others again; "reversible" keeps the last state and undoes the steps,
-            for integrators that consist of shears.
+        backprop: How the gradient is taken. "stored" (default) keeps the activations of every step; "checkpointed"
+            keeps a state every so many steps and computes the others again; "reversible" keeps the last state and
+            undoes the steps, for integrators that consist of shears.
         checkpoint_every: Steps between two kept states; by default ceil(sqrt(N)) for "checkpointed", and none but the
             last for "reversible".
-        stored_steps: Number of last steps whose activations are kept in every mode.
+        stored_steps: Number of last steps whose activations are kept in every mode; default 0.
 
     Returns:
         The state at time N h.
+
+    Raises:
+        ValueError: If `backprop` is none of these, or "reversible" for an integrator that cannot be run backwards.
 
     Example:
         >>> theta = {"kernel": keras.ops.zeros((5, 1, 3, 3, 4, 4))}
@@ -48,6 +52,9 @@ def propagate(
         >>> len(propagate(keras_pdecnn.ops.leapfrog, field, theta, 0.1, state, backprop="reversible"))
         2
     """
+    arguments.check_choice("backprop", backprop, BACKPROPS)
+    if backprop == "reversible":
+        _check_reversible(integrator)
     steps = theta["kernel"].shape[0]
     if backprop == "stored" or steps <= stored_steps:
         return stored.propagate(integrator, field, theta, h, state)
@@ -63,7 +70,20 @@ def advance(integrator: Integrator, field: Field, theta: dict, h, state: tuple) 
 
 
 def undo(integrator: Integrator, field: Field, theta: dict, h, state: tuple) -> tuple:
-    """Go back from the state at time N h to the state at time 0; the integrator must be reversible.
+    """Go back from the state at time N h to the state at time 0, up to rounding.
+
+    Args:
+        integrator: The one-step method, which must be reversible.
+        field: The right-hand side.
+        theta: Weights stacked in time, as for `propagate`.
+        h: Step size.
+        state: The state at time N h.
+
+    Returns:
+        The state at time 0.
+
+    Raises:
+        ValueError: If the integrator cannot be run backwards.
 
     Example:
         >>> theta = {"kernel": keras.ops.ones((5, 1, 3, 3, 4, 4))}
@@ -74,12 +94,20 @@ def undo(integrator: Integrator, field: Field, theta: dict, h, state: tuple) -> 
         >>> bool(keras.ops.all(abs(back - 1) < 1e-4))
         True
     """
+    _check_reversible(integrator)
     steps = theta["kernel"].shape[0]
     return repeat(steps, lambda i, state: integrator.undo(field.bind(at(theta, steps - 1 - i)), h, state), tuple(state))
 
 
 def trajectory(integrator: Integrator, field: Field, theta: dict, h, state: tuple) -> list[tuple]:
     """Return the states at the times 0, h, …, N h.
+
+    Args:
+        integrator: The one-step method.
+        field: The right-hand side.
+        theta: Weights stacked in time, as for `propagate`.
+        h: Step size.
+        state: The state at time 0.
 
     Example:
         >>> theta = {"kernel": keras.ops.zeros((5, 1, 3, 3, 4, 4))}
@@ -91,3 +119,8 @@ def trajectory(integrator: Integrator, field: Field, theta: dict, h, state: tupl
     for j in range(theta["kernel"].shape[0]):
         states.append(integrator.step(field.bind(at(theta, j)), h, states[-1]))
     return states
+
+
+def _check_reversible(integrator: Integrator):
+    if not integrator.is_reversible:
+        raise ValueError(f"Only an integrator of shears can be run backwards. Received: integrator={integrator.name!r}")

@@ -68,6 +68,13 @@ def dynamics(networks: dict[str, list]) -> Figure:
 def energy(values, name: str) -> Figure:
     """Draw the discrete energy of a block over its steps, relative to its start, a line for each example.
 
+    Args:
+        values: Energies, shape (steps + 1, n), see `explain.conserved_energy`.
+        name: Title of the figure.
+
+    Returns:
+        The figure.
+
     Example:
         >>> energy(np.ones((4, 5)), "Block 1").savefig("energy.png")
     """
@@ -169,7 +176,7 @@ def kernel_entries(kernel, name: str = "", count: int = 8) -> Figure:
 
     Args:
         kernel: Shape (steps, fields, *kernel_size, c, filters), time on axis 0.
-        name: Title of the figure.
+        name: Title of the figure; default none.
         count: Number of entries in colour; default 8.
 
     Returns:
@@ -242,7 +249,7 @@ def operator_maps(shares: dict, name: str = "") -> Figure:
 
     Args:
         shares: By group, arrays (steps, c, filters): one field of `operators.shares`.
-        name: Title of the figure.
+        name: Title of the figure; default none.
 
     Returns:
         The figure: a row per group, a column per step; a row of a map is an input channel, a column a filter.
