@@ -14,11 +14,18 @@ def draw(initializer, shape, dtype=None):
     """Return what an initializer draws; weights in half precision are drawn in float32 and rounded.
 
     TensorFlow has no QR decomposition, which "orthogonal" needs, in half precision.
+
+    Raises:
+        ValueError: If the initializer is for weights of other shapes.
     """
     dtype = keras.backend.standardize_dtype(dtype)
-    if dtype in ("float16", "bfloat16"):
-        return ops.cast(initializer(shape, dtype="float32"), dtype)
-    return initializer(shape, dtype=dtype)
+    try:
+        drawn = initializer(shape, dtype="float32" if dtype in ("float16", "bfloat16") else dtype)
+    except ValueError as error:
+        raise ValueError(
+            f"{initializer!r} does not suit this weight: {error} Received: shape={tuple(shape)}"
+        ) from error
+    return ops.cast(drawn, dtype)
 
 
 @keras.saving.register_keras_serializable(package="keras_pdecnn")

@@ -48,6 +48,7 @@ def _builder(block: type[layers.PDEBlock], function_name: str, default_name: str
     ) -> PDEModel:
         widths = arguments.check_entries("widths", widths, arguments.check_positive_integer)
         steps = arguments.per_entry("steps", steps, len(widths), "block")
+        steps = tuple(arguments.check_positive_integer("steps", count) for count in steps)
         step_size = arguments.per_entry("step_size", step_size, len(widths), "block")
         max_step_size = arguments.per_entry("max_step_size", max_step_size, len(widths), "block")
         head_width = widths[-1] if head_width is None else arguments.check_positive_integer("head_width", head_width)

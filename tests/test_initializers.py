@@ -52,6 +52,12 @@ def test_global_seed_governs():
     np.testing.assert_array_equal(*draws)
 
 
+def test_initializers_of_other_shapes_are_refused():
+    for name in ("stft", "identity"):
+        with pytest.raises(ValueError, match=r"Received: shape=\(3, 3, 8, 8\)"):
+            ConstantInTime(name)(SHAPE)
+
+
 def test_a_function_is_an_initializer():
     assert np.all(ConstantInTime(lambda shape, dtype: keras.ops.full(shape, 2.0, dtype))(SHAPE) == 2)
 
@@ -89,5 +95,6 @@ def test_layers_of_half_precision_start_orthogonal(policy):
         kernel = np.asarray(keras.ops.cast(layer.kernel, "float64")).reshape(-1, 2, 2)
         for matrix in kernel:
             np.testing.assert_allclose(matrix.T @ matrix, np.eye(len(matrix.T)), atol=0.02)
-    network = models.ParabolicCNN((4, 4, 1), 3, widths=(2,), steps=1, provable=True, dtype=policy)
+    keras.config.set_dtype_policy(policy)
+    network = models.ParabolicCNN((4, 4, 1), 3, widths=(2,), steps=1, provable=True)
     assert network(keras.ops.ones((2, 4, 4, 1))).shape == (2, 3)

@@ -377,7 +377,6 @@ def value(part):
     if isinstance(part, keras.losses.Loss):
         result = part(x, x + 1)
     elif isinstance(part, keras.initializers.Initializer):
-        keras.utils.set_random_seed(2019)
         result = part(x.shape)
     else:
         result = part(x)
@@ -387,12 +386,14 @@ def value(part):
 @given(any_part())
 def test_losses_and_the_like_are_saved_or_refused(case):
     make, settings = case
+    keras.utils.set_random_seed(2019)
     try:
         part = make(**settings)
         expected = value(part)
     except ValueError as error:
         assert "Received" in str(error)
         return
+    keras.utils.set_random_seed(2019)
     copy = keras.saving.deserialize_keras_object(keras.saving.serialize_keras_object(part))
     assert copy.get_config() == part.get_config()
     np.testing.assert_array_equal(value(copy), expected)
