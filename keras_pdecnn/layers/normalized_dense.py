@@ -21,8 +21,8 @@ class NormalizedDense(keras.layers.Layer):
     y -> activation(lipschitz * W^T y / b(W) + bias),   b(W) >= ||W|| as in `ops.norm_bound`
 
     The weights cannot make logits larger than the distance of their inputs allows, so the cross-entropy asks for
-    margins; a smaller `lipschitz` asks for larger ones. Input (batch, features), output (batch, units), in the type of
-    the weights.
+    margins; a smaller `lipschitz` asks for larger ones. Input (batch, features), output (batch, units), in the compute
+    type of the policy.
 
     Args:
         units: Number of outputs.
