@@ -787,3 +787,13 @@ def test_fused_batch_normalization_is_that_of_keras(rng, shape):
         results.append([y, *gradient, layer.moving_mean, layer.moving_variance, layer(x, training=False)])
     for ours, theirs in zip(*results, strict=True):
         assert gap(ours, theirs) < 2e-5 * max(1.0, float(np.max(np.abs(theirs))))
+
+
+@pytest.mark.parametrize("provable", [False, True])
+def test_connector_takes_an_axis_without_entries_at_run_time(provable):
+    inputs = keras.Input((None, 4, 3))
+    model = keras.Model(inputs, layers.Connector(2, provable=provable)(inputs))
+    length = int(provable)  # then the axis is continued by zeros
+    y = np.zeros((2, 0, 4, 3), "float32")
+    assert model(y).shape == (2, length, 2, 2)
+    assert model.predict(y, verbose=0).shape == (2, length, 2, 2)

@@ -182,7 +182,9 @@ def _average_axis(y, size: int, axis: int):
     """Average over windows along one axis, of known or unknown length."""
     shape = ops.shape(y)
     length = shape[axis]
-    window = min(length, size) if isinstance(length, int) else ops.minimum(length, size)
+    # At least 1, so that an axis without entries stays one.
+    known = isinstance(length, int)
+    window = max(1, min(length, size)) if known else ops.maximum(1, ops.minimum(length, size))
     count = length // window
     y = y[(slice(None),) * axis + (slice(0, count * window),)]
     return ops.mean(ops.reshape(y, (*shape[:axis], count, window, *shape[axis + 1 :])), axis=axis + 1)
