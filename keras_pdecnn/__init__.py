@@ -11,40 +11,37 @@ import sys as _sys
 # more time in training and about twice the memory. A setting of the user's, or an earlier import, prevails.
 _os.environ.setdefault("TF_ENABLE_ONEDNN_OPTS", "1")
 
-if _sys.orig_argv[1:3] == ["-m", "keras_pdecnn"]:
-    # The package is imported before the first line of its __main__ runs, too late to quieten TensorFlow there.
-    from keras_pdecnn_command import quiet as _quiet
+# `python -m keras_pdecnn` imports the package to find its __main__, while argv[0] is "-m". That needs nothing of it:
+# __main__ imports the package again, when all options have been read and a command is to start.
+if _sys.argv[:1] != ["-m"] or _sys.orig_argv[-len(_sys.argv)] != "keras_pdecnn":
+    import keras as _keras
 
-    with _quiet():
-        import tensorflow as _  # noqa: F401
+    if _keras.backend.backend() != "tensorflow":
+        raise ImportError(
+            "keras_pdecnn needs the TensorFlow backend of Keras: set KERAS_BACKEND=tensorflow. "
+            f"Received: {_keras.backend.backend()}"
+        )
 
-import keras as _keras
-
-if _keras.backend.backend() != "tensorflow":
-    raise ImportError(
-        "keras_pdecnn needs the TensorFlow backend of Keras: set KERAS_BACKEND=tensorflow. "
-        f"Received: {_keras.backend.backend()}"
+    from keras_pdecnn import (
+        callbacks,
+        constraints,
+        data,
+        distribute,
+        explain,
+        export,
+        initializers,
+        layers,
+        losses,
+        models,
+        operators,
+        ops,
+        plotting,
+        regularizers,
+        stability,
+        training,
+        tuning,
     )
 
-from keras_pdecnn import (
-    callbacks,
-    constraints,
-    data,
-    distribute,
-    explain,
-    export,
-    initializers,
-    layers,
-    losses,
-    models,
-    operators,
-    ops,
-    plotting,
-    regularizers,
-    stability,
-    training,
-    tuning,
-)
 from keras_pdecnn.version import __version__
 
 __all__ = [

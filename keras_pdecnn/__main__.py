@@ -1,6 +1,6 @@
 """`python -m keras_pdecnn` is the command `keras-pdecnn`."""
 
-from keras_pdecnn.cli import main
+from keras_pdecnn_command import main
 
 if __name__ == "__main__":
-    main(prog_name="keras-pdecnn")
+    main()

@@ -103,16 +103,22 @@ def look_up(name: str, get, identifier, required: bool = False):
         raise ValueError(message) from error
 
 
-def check_layer_kwargs(kwargs: dict) -> dict:
-    """Return the keyword arguments of a Keras layer if `dtype`, where it is given, is a policy of floating type."""
+def check_dtype(value):
+    """Return value if it is None, or a policy of Keras, its name or configuration, of floating type."""
     import keras
 
-    if (dtype := kwargs.get("dtype")) is not None:
-        policy = look_up("dtype", keras.dtype_policies.get, dtype)
+    if value is not None:
+        policy = look_up("dtype", keras.dtype_policies.get, value)
         if policy.variable_dtype not in FLOATING:
             raise ValueError(
-                f"dtype must be a policy whose weights are {', '.join(FLOATING)}. Received: dtype={dtype!r}"
+                f"dtype must be a policy whose weights are {', '.join(FLOATING)}. Received: dtype={value!r}"
             )
+    return value
+
+
+def check_layer_kwargs(kwargs: dict) -> dict:
+    """Return the keyword arguments of a Keras layer if `dtype`, where it is given, is a policy of floating type."""
+    check_dtype(kwargs.get("dtype"))
     return kwargs
 
 

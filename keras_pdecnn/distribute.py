@@ -46,6 +46,9 @@ def strategy(name: str = "auto") -> tf.distribute.Strategy:
 def resolve(name: str) -> str:
     """Return which of "none", "mirrored" and "multiworker" the strategy of that name is here.
 
+    Args:
+        name: "none", "mirrored", "multiworker" or "auto", as for `strategy`.
+
     Raises:
         ValueError: If the name is none of `STRATEGIES`, or "multiworker" is asked for without a valid TF_CONFIG.
 
@@ -85,6 +88,9 @@ def _multi_worker() -> tf.distribute.Strategy:
 def in_cluster(strategy: tf.distribute.Strategy) -> bool:
     """Return whether a strategy spans several worker processes.
 
+    Args:
+        strategy: What `strategy` returns.
+
     Example:
         >>> in_cluster(strategy("none"))
         False
@@ -94,6 +100,9 @@ def in_cluster(strategy: tf.distribute.Strategy) -> bool:
 
 def worker(strategy: tf.distribute.Strategy) -> tuple[int, int]:
     """Return the index of this worker and the number of workers; worker 0 is the chief, which writes the files.
+
+    Args:
+        strategy: What `strategy` returns; outside a cluster the answer is (0, 1).
 
     Example:
         >>> worker(strategy("none"))
@@ -112,6 +121,9 @@ def from_chief(strategy: tf.distribute.Strategy, function):
     Args:
         strategy: The strategy; outside a cluster the function is simply called.
         function: A function without arguments, whose result can be pickled.
+
+    Raises:
+        ValueError: If the function raises one.
 
     Example:
         >>> from_chief(strategy("none"), lambda: "read by the chief")

@@ -7,6 +7,26 @@ from keras import ops
 
 from keras_pdecnn import arguments
 
+__all__ = ["ConstantInTime"]
+
+
+def draw(initializer, shape, dtype=None):
+    """Return what an initializer draws; weights in half precision are drawn in float32 and rounded.
+
+    TensorFlow has no QR decomposition, which "orthogonal" needs, in half precision.
+
+    Raises:
+        ValueError: If the initializer is for weights of other shapes.
+    """
+    dtype = keras.backend.standardize_dtype(dtype)
+    try:
+        drawn = initializer(shape, dtype="float32" if dtype in ("float16", "bfloat16") else dtype)
+    except ValueError as error:
+        raise ValueError(
+            f"{initializer!r} does not suit this weight: {error} Received: shape={tuple(shape)}"
+        ) from error
+    return ops.cast(drawn, dtype)
+
 
 @keras.saving.register_keras_serializable(package="keras_pdecnn")
 class ConstantInTime(keras.initializers.Initializer):
@@ -17,7 +37,7 @@ class ConstantInTime(keras.initializers.Initializer):
     initializer with a fixed seed.
 
     Args:
-        initializer: A Keras initializer, its name or its configuration.
+        initializer: A Keras initializer, its name or its configuration; default "he_normal".
 
     Raises:
         ValueError: If `initializer` is none that Keras knows.
@@ -32,7 +52,7 @@ class ConstantInTime(keras.initializers.Initializer):
 
     def __call__(self, shape, dtype=None):
         steps, fields, *kernel_shape = shape
-        kernels = [self._of_field(i)(tuple(kernel_shape), dtype=dtype) for i in range(fields)]
+        kernels = [draw(self._of_field(i), tuple(kernel_shape), dtype) for i in range(fields)]
         return ops.repeat(ops.stack(kernels)[None], steps, axis=0)
 
     def _of_field(self, index: int):

@@ -22,6 +22,15 @@ class PDEModel(keras.Model):
     * In `evaluate` and `predict` it need not: a replica without examples in the last batch does nothing.
     * Over several workers, every worker calls the method with the same data, and `fit` on arrays with `shuffle=True`
       shuffles alike on all of them. `predict` returns all predictions on every worker.
+
+    Args:
+        *args, **kwargs: As for `keras.Model`; the builders give them.
+
+    Example:
+        >>> model = keras_pdecnn.models.HamiltonianCNN((8, 8, 1), classes=10, widths=(4, 8))
+        >>> model.compile("sgd", "sparse_categorical_crossentropy", metrics=["accuracy"])
+        >>> [(block.name, block.steps) for block in model.blocks]
+        [('block_1', 3), ('block_2', 3)]
     """
 
     @property

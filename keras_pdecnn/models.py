@@ -13,6 +13,8 @@ from keras_pdecnn.constraints import Box
 from keras_pdecnn.model import PDEModel
 from keras_pdecnn.regularizers import TimeSmoothness
 
+__all__ = ["ARCHITECTURES", "HamiltonianCNN", "PDEModel", "ParabolicCNN", "ResidualCNN", "SecondOrderCNN"]
+
 _PROVABLE = """
     With `provable` the logits are Lipschitz with a small constant, which `stability.certified_radius` turns into radii:
     steps without normalisation by default, with `step_size="auto"` (a number bounds it like `max_step_size`);
@@ -49,6 +51,7 @@ def _builder(
     ) -> PDEModel:
         widths = arguments.check_entries("widths", widths, arguments.check_positive_integer)
         steps = arguments.per_entry("steps", steps, len(widths), "block")
+        steps = tuple(arguments.check_positive_integer("steps", count) for count in steps)
         step_size = arguments.per_entry("step_size", step_size, len(widths), "block")
         max_step_size = arguments.per_entry("max_step_size", max_step_size, len(widths), "block")
         head_width = widths[-1] if head_width is None else arguments.check_positive_integer("head_width", head_width)
@@ -114,7 +117,7 @@ def _builder(
     {provable}
     Args:
         input_shape: (*space, channels) of one example, one to three space axes; space may be None.
-        classes: Number of classes; needed with `include_top`.
+        classes: Number of classes; needed with `include_top`, default None.
         widths: Width of each block; default (32, 64, 112).
         head_width: Width after the last connector; default widths[-1].
         steps: Number of time steps, one number or one per block; default 3.
@@ -133,7 +136,7 @@ def _builder(
         provable: Whether the network is built so that `stability.lipschitz_bound` is small; default False.
         lipschitz: With `provable`, the Lipschitz constant that the logits are scaled to; default 2. A smaller one asks
             for larger margins: more certified, less accuracy.
-        name: Name of the model.
+        name: Name of the model; default "{default_name}".
         max_step_size: Upper bound of the step size "auto", one number or one per block; default 1. With "auto", the
             regulariser takes it for h.
         **block_kwargs: Further arguments of every block, see `layers.{block.__name__}`.

@@ -93,7 +93,7 @@ def parts(stencil, axes=None) -> dict[str, np.ndarray]:
 
     Args:
         stencil: As for `coefficients`.
-        axes: As for `coefficients`.
+        axes: As for `coefficients`; default None.
 
     Returns:
         Dictionary from `GROUPS` (in 1-D without the last) to float64 arrays of the shape of the stencil.
@@ -123,7 +123,7 @@ def summary(stencil, axes=None) -> dict[str, float]:
 
     Args:
         stencil: As for `coefficients`; kernel[j, 0] for one step of a block.
-        axes: As for `coefficients`.
+        axes: As for `coefficients`; default None.
 
     Returns:
         Dictionary from `GROUPS` (in 1-D without the last) to shares, whose sum is 1 (or 0, for a stencil of zeros).
@@ -148,7 +148,7 @@ def shares(stencil, axes=None) -> dict[str, np.ndarray]:
 
     Args:
         stencil: As for `coefficients`.
-        axes: As for `coefficients`.
+        axes: As for `coefficients`; default None.
 
     Returns:
         Dictionary from `GROUPS` (in 1-D without the last) to float64 arrays of the shape of the stencil without its

@@ -11,7 +11,7 @@ import tensorflow as tf
 from hypothesis import settings
 
 # Few examples, the same in every run; many with `--hypothesis-profile=thorough --hypothesis-seed=N`.
-settings.register_profile("few", max_examples=20, derandomize=True, deadline=None, database=None)
+settings.register_profile("few", max_examples=15, derandomize=True, deadline=None, database=None)
 settings.register_profile("thorough", max_examples=300, deadline=None, database=None, print_blob=True)
 settings.load_profile("few")
 

@@ -7,7 +7,7 @@ import sys
 
 import pytest
 
-from keras_pdecnn import tuning, tuning_options
+from keras_pdecnn import cli, tuning, tuning_options
 
 ANSWERS = """
 import contextlib, io, json, sys
@@ -45,8 +45,9 @@ def python(code, *arguments):
 
 
 def test_help_and_mistakes_are_answered_before_tensorflow_is_imported():
-    lines = [["--help"], ["train", "--help"], ["tune", "--help"], ["--version"]]
-    wrong = [["trian"], ["train", "--wdith", "4"], ["train", "--steps", "x"], ["tune", "--method", "luck"], ["predict"]]
+    lines = [["--help"], ["--version"], *([name, "--help"] for name in cli.main.commands)]
+    wrong = [["trian"], ["train", "--steps", "x"], ["tune", "--method", "luck"], ["predict"]]
+    wrong += [[name, "--wdith", "4"] for name in cli.main.commands]
     answers, imported = json.loads(python(ANSWERS, json.dumps([*lines, *wrong])))
     assert imported == []
     for code, out, err in answers[: len(lines)]:
@@ -56,6 +57,21 @@ def test_help_and_mistakes_are_answered_before_tensorflow_is_imported():
         assert (code, out) == (2, "")
         assert "Error: " in err
         assert "Traceback" not in err
+
+
+@pytest.mark.parametrize(("options", "code"), [(["--help"], 0), (["train", "--wdith", "4"], 2)])
+@pytest.mark.parametrize("switches", [["-m"], ["-X", "dev", "-m"]])
+def test_module_is_the_command_and_as_quick(switches, options, code):
+    command = [sys.executable, "-X", "importtime", *switches, "keras_pdecnn", *options]
+    done = subprocess.run(command, capture_output=True, text=True, timeout=120, check=False)
+    assert done.returncode == code
+    lines = [line for line in done.stderr.splitlines() if not line.startswith("import time:")]
+    imported = {line.split("|")[-1].strip() for line in done.stderr.splitlines() if line.startswith("import time:")}
+    assert "click" in imported
+    assert not imported & {"tensorflow", "keras"}
+    said = done.stdout if code == 0 else "\n".join(lines)
+    assert said.startswith("Usage: keras-pdecnn")
+    assert (lines == []) is (code == 0)
 
 
 def test_names_of_the_command_line_are_those_of_the_search():

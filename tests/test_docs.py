@@ -1,5 +1,6 @@
 """What the documentation shows: its blocks of code run, its commands parse, its examples are right, the site builds."""
 
+import ast
 import contextlib
 import doctest
 import importlib
@@ -12,6 +13,7 @@ import re
 import shlex
 import subprocess
 import sys
+import textwrap
 
 import keras
 import keras_tuner as kt
@@ -119,16 +121,15 @@ def test_examples_in_docstrings(monkeypatch, tmp_path):
     assert results.failed == 0, report.getvalue()
 
 
-def public_names():
+def public_names(module=keras_pdecnn, prefix=""):
     """Return (name, object) for everything that `import keras_pdecnn` offers."""
-    for name in keras_pdecnn.__all__:
-        module = getattr(keras_pdecnn, name)
-        if not inspect.ismodule(module):
-            continue
-        own = [n for n, o in vars(module).items() if getattr(o, "__module__", None) == module.__name__]
-        for entry in getattr(module, "__all__", own):
-            if not entry.startswith("_") and callable(getattr(module, entry)):
-                yield f"{name}.{entry}", getattr(module, entry)
+    own = [n for n, o in vars(module).items() if getattr(o, "__module__", None) == module.__name__]
+    for entry in getattr(module, "__all__", own):
+        found = getattr(module, entry)
+        if inspect.ismodule(found):
+            yield from public_names(found, f"{prefix}{entry}.")
+        elif not entry.startswith("_") and callable(found):
+            yield f"{prefix}{entry}", found
 
 
 # What functions return or raise; their examples show it.
@@ -142,6 +143,70 @@ def test_every_public_name_has_a_docstring_with_an_example():
         if not found.__doc__ or (">>> " not in found.__doc__ and not is_error and name not in RESULTS):
             without.append(name)
     assert without == []
+
+
+HEAD = re.compile(r"^(\w+):$", re.MULTILINE)
+ENTRY = re.compile(r"^    (?=\S)", re.MULTILINE)
+
+
+def sections(found):
+    """Return the sections of a docstring by their names, and those of its arguments as texts by theirs."""
+    parts = HEAD.split(inspect.getdoc(found))
+    texts = dict(zip(parts[1::2], parts[2::2], strict=True))
+    entries = {}
+    for entry in ENTRY.split(texts.get("Args", "") + texts.get("Attributes", "")):
+        names, _, text = entry.partition(":")
+        entries |= {name.strip().lstrip("*"): text for name in names.split(",")}
+    return texts, entries
+
+
+def own_nodes(function):
+    """Return the nodes of the code of a function, without those of functions in it."""
+    tree = ast.parse(textwrap.dedent(inspect.getsource(function))).body[0]
+    waiting = list(tree.body)
+    while waiting:
+        node = waiting.pop()
+        yield node
+        if not isinstance(node, ast.FunctionDef | ast.Lambda | ast.ClassDef):
+            waiting.extend(ast.iter_child_nodes(node))
+
+
+def refuses(function):
+    """Return whether a function raises something, or calls what checks arguments."""
+    for node in own_nodes(function):
+        called = getattr(node.func, "attr", getattr(node.func, "id", "")) if isinstance(node, ast.Call) else ""
+        if isinstance(node, ast.Raise) or re.match("_?check_|look_up$", called):
+            return True
+    return False
+
+
+def lacks(found):
+    """Return what the docstring of a function or class does not say."""
+    texts, entries = sections(found)
+    is_class = inspect.isclass(found)
+    # Settings that a class inherits are described there.
+    inherits = is_class and "__init__" not in vars(found) and "settings" in entries
+    for name, parameter in {} if inherits else inspect.signature(found).parameters.items():
+        if name not in entries:
+            yield f"argument {name}"
+        elif parameter.default is not parameter.empty and not re.search("default|See `", entries[name], re.IGNORECASE):
+            yield f"default of {name}"
+    code = [vars(found).get(name) for name in ("__init__", "__post_init__", "build", "call")] if is_class else [found]
+    written = [part for part in code if inspect.isfunction(part) and part.__code__.co_filename != "<string>"]
+    if "Raises" not in texts and any(map(refuses, written)):
+        yield "Raises"
+    if is_class or "Returns" in texts or found.__doc__.startswith(("Return ", "Yield ")):
+        return
+    if any(isinstance(node, ast.Return) and node.value for node in own_nodes(found)):
+        yield "Returns"
+
+
+def test_docstrings_are_complete():
+    missing = {}
+    for name, found in public_names():
+        if not (inspect.isclass(found) and issubclass(found, Exception)) and inspect.getmodule(found) is not None:
+            missing |= {name: list(lacks(found))} if any(lacks(found)) else {}
+    assert missing == {}
 
 
 def test_every_public_name_is_in_the_reference():

@@ -2,6 +2,7 @@ import keras
 import numpy as np
 import pytest
 
+from keras_pdecnn import layers, models
 from keras_pdecnn.initializers import ConstantInTime
 
 SHAPE = (4, 2, 3, 3, 8, 8)
@@ -51,6 +52,12 @@ def test_global_seed_governs():
     np.testing.assert_array_equal(*draws)
 
 
+def test_initializers_of_other_shapes_are_refused():
+    for name in ("stft", "identity"):
+        with pytest.raises(ValueError, match=r"Received: shape=\(3, 3, 8, 8\)"):
+            ConstantInTime(name)(SHAPE)
+
+
 def test_a_function_is_an_initializer():
     assert np.all(ConstantInTime(lambda shape, dtype: keras.ops.full(shape, 2.0, dtype))(SHAPE) == 2)
 
@@ -71,3 +78,23 @@ def test_config_gives_the_initializer_back():
 def test_refuses(initializer):
     with pytest.raises(ValueError, match=f"Received: initializer={initializer!r}"):
         ConstantInTime(initializer)
+
+
+@pytest.mark.parametrize("policy", ["float16", "bfloat16"])
+def test_layers_of_half_precision_start_orthogonal(policy):
+    """TensorFlow itself has no QR decomposition in these types."""
+    y = keras.ops.ones((1, 4, 4, 2))
+    settings = {"kernel_initializer": "orthogonal", "dtype": policy}
+    for layer in (
+        layers.Connector(2, pool_size=1, **settings),
+        layers.SymmetricConv(kernel_size=1, **settings),
+        layers.ParabolicBlock(2, kernel_size=1, **settings),
+    ):
+        layer.build(y.shape)
+        assert layer.kernel.dtype == policy
+        kernel = np.asarray(keras.ops.cast(layer.kernel, "float64")).reshape(-1, 2, 2)
+        for matrix in kernel:
+            np.testing.assert_allclose(matrix.T @ matrix, np.eye(len(matrix.T)), atol=0.02)
+    keras.config.set_dtype_policy(policy)
+    network = models.ParabolicCNN((4, 4, 1), 3, widths=(2,), steps=1, provable=True)
+    assert network(keras.ops.ones((2, 4, 4, 1))).shape == (2, 3)

@@ -234,6 +234,10 @@ def test_normalized_dense_by_hand(float64, rng):
         layers.NormalizedDense(3, lipschitz=0)
     with pytest.raises(ValueError, match=r"Received: input_shape=\(None, 4, 4\)"):
         layers.NormalizedDense(3).build((None, 4, 4))
+    with pytest.raises(ValueError, match=r"Received: input_shape=\(0, 0\)"):
+        layers.NormalizedDense(3).build((0, 0))
+    with pytest.raises(ValueError, match="Received: dtype='int8'"):
+        layers.NormalizedDense(3, dtype="int8")
 
 
 def test_connector_updates_its_statistics_in_training_only(rng):
@@ -825,3 +829,13 @@ def test_fused_batch_normalization_is_that_of_keras(rng, shape):
         results.append([y, *gradient, layer.moving_mean, layer.moving_variance, layer(x, training=False)])
     for ours, theirs in zip(*results, strict=True):
         assert gap(ours, theirs) < 2e-5 * max(1.0, float(np.max(np.abs(theirs))))
+
+
+@pytest.mark.parametrize("provable", [False, True])
+def test_connector_takes_an_axis_without_entries_at_run_time(provable):
+    inputs = keras.Input((None, 4, 3))
+    model = keras.Model(inputs, layers.Connector(2, provable=provable)(inputs))
+    length = int(provable)  # then the axis is continued by zeros
+    y = np.zeros((2, 0, 4, 3), "float32")
+    assert model(y).shape == (2, length, 2, 2)
+    assert model.predict(y, verbose=0).shape == (2, length, 2, 2)

@@ -25,7 +25,14 @@ def test_linear_regression_finds_the_least_squares_solution(rng):
 
 
 def test_config_gives_the_loss_back():
-    original = LeastSquares(reduction="sum", name="squares")
+    original = LeastSquares(reduction="sum", name="squares", dtype="float64")
     copy = keras.saving.deserialize_keras_object(keras.saving.serialize_keras_object(original))
     assert isinstance(copy, LeastSquares)
     assert copy.get_config() == original.get_config()
+    assert copy.dtype == "float64"
+
+
+@pytest.mark.parametrize("dtype", ["int32", "string", "float7"])
+def test_types_that_do_not_compute_are_refused(dtype):
+    with pytest.raises(ValueError, match=f"Received: dtype='{dtype}'"):
+        LeastSquares(dtype=dtype)

@@ -601,6 +601,7 @@ def test_provable_network_is_exported(images, randomize, tmp_path):
     ("architecture", "settings", "received"),
     [
         ("residual", {}, "provable=True"),
+        ("second_order", {"steps": 0}, "steps=0"),
         ("parabolic", {"input_shape": (None, 8, 3)}, "input_shape="),
         ("parabolic", {"lipschitz": 0.0}, "lipschitz=0.0"),
         ("parabolic", {"provable": "yes"}, "provable='yes'"),

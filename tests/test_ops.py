@@ -185,3 +185,16 @@ def test_jacobian_of_the_symmetric_layer_is_symmetric(rng):
     jacobian = tf.reshape(tape.jacobian(out, y), (18, 18)).numpy()
     assert relative_error(jacobian, jacobian.T) < 1e-13
     assert np.max(np.linalg.eigvalsh(jacobian)) < 1e-13
+
+
+def test_what_cannot_be_done_is_refused():
+    y, field = keras.ops.ones((1, 4, 4, 2)), ops.Field(keras.activations.relu)
+    euler, theta = ops.forward_euler, {"kernel": keras.ops.ones((3, 1, 3, 3, 2, 2))}
+    with pytest.raises(ValueError, match="Received: padding='valid'"):
+        ops.convolve(y, theta["kernel"][0, 0], "valid")
+    with pytest.raises(ValueError, match="Received: backprop='luck'"):
+        ops.propagate(euler, field, theta, 0.1, (y,), backprop="luck")
+    with pytest.raises(ValueError, match="Received: integrator='forward Euler'"):
+        ops.propagate(euler, field, theta, 0.1, (y,), backprop="reversible")
+    with pytest.raises(ValueError, match="Received: integrator='forward Euler'"):
+        ops.undo(euler, field, theta, 0.1, (y,))

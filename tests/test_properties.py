@@ -1,27 +1,50 @@
 """Whatever has the right type runs, saves and loads, or is refused with a ValueError that says what was received."""
 
+import contextlib
 import inspect
 import re
 import tempfile
+from typing import NamedTuple
 
 import keras
 import numpy as np
+import pytest
 import tensorflow as tf
 from hypothesis import given
 from hypothesis import strategies as st
 
-from keras_pdecnn import constraints, layers, models, regularizers
+from keras_pdecnn import constraints, initializers, layers, losses, models, regularizers
+from keras_pdecnn.ops.fields import SHRINKABLE
+from keras_pdecnn.ops.limits import LIPSCHITZ
 
-BLOCKS = (layers.ParabolicBlock, layers.HamiltonianBlock, layers.SecondOrderBlock, layers.ResidualBlock)
-BUILDERS = tuple(models.ARCHITECTURES.values())
+# The base of the blocks is no block: it has no integrator.
+LAYERS = tuple(getattr(layers, name) for name in layers.__all__ if name != "PDEBlock")
+BUILDERS = {build: getattr(layers, build.__name__.replace("CNN", "Block")) for build in models.ARCHITECTURES.values()}
+OF_LAYERS = {"name", "dtype", "trainable"}
 POLICIES = ("float32", "float64", "mixed_float16", "mixed_bfloat16", "float16", "bfloat16")
 ACTIVATIONS = ("relu", "tanh", "linear", "silu", "softmax", None)
-INITIALIZERS = ("he_normal", "zeros", "glorot_uniform", "variance_scaling", "random_normal")
+INITIALIZERS = ("he_normal", "zeros", "glorot_uniform", "variance_scaling", "random_normal", "orthogonal")
 REGULARIZERS = (None, "l1", "l2", regularizers.TimeSmoothness(1e-3, 1e-3, 0.5))
 CONSTRAINTS = (None, "max_norm", "non_neg", constraints.Box(-1, 1))
 
 flags = st.booleans()
 positive = st.floats(1e-3, 10)
+
+
+class Case(NamedTuple):
+    """A layer or builder, its arguments, the shape of what it is called on, and the policy of Keras meanwhile."""
+
+    make: object
+    settings: dict
+    shape: tuple
+    policy: str = "float32"
+
+
+def arguments_of(make) -> set:
+    """Return the names of all documented arguments of a layer or builder."""
+    parameters = inspect.signature(make).parameters.values()
+    named = {parameter.name for parameter in parameters if parameter.kind is not parameter.VAR_KEYWORD}
+    return named | (arguments_of(BUILDERS[make]) if make in BUILDERS else OF_LAYERS)
 
 
 def from_names(*names):
@@ -39,7 +62,7 @@ def field_settings(rank):
         "kernel_size": kernel_sizes(rank),
         "filters": st.none() | st.integers(1, 5),
         "activation": from_names(*ACTIVATIONS),
-        "normalization": from_names("tv", None),
+        "normalization": from_names("tv", None, "scale", "shrinkage"),
         "epsilon": positive,
         "use_bias": flags,
         "padding": from_names("same", "periodic"),
@@ -51,13 +74,18 @@ def field_settings(rank):
     }
 
 
-def block_settings(rank, reversible):
-    modes = ("stored", "checkpointed", "reversible") if reversible else ("stored", "checkpointed")
+def block_settings(block, rank):
+    reversible = ("reversible",) if block.integrator.is_reversible else ()
     return {
         **field_settings(rank),
-        "backprop": from_names(None, *modes),
+        "step_size": positive | st.just("auto"),
+        "backprop": from_names(None, "stored", "checkpointed", *reversible),
         "checkpoint_every": st.none() | st.integers(1, 4),
         "stored_steps": st.integers(0, 3),
+        "time_basis": from_names(None, "constant", "linear", "cosine"),
+        "basis_size": st.none() | st.integers(1, 7),
+        "max_step_size": positive,
+        "max_gain": st.none() | positive,
     }
 
 
@@ -65,8 +93,7 @@ def layer_settings(layer, rank):
     """Return the strategies of the required and of the optional arguments of a layer on this many space axes."""
     common = {"dtype": from_names(*POLICIES), "trainable": flags, "name": from_names("layer", None)}
     if issubclass(layer, layers.PDEBlock):
-        settings = block_settings(rank, layer.integrator.is_reversible)
-        return {"steps": st.integers(1, 6)}, {"step_size": positive, **settings, **common}
+        return {"steps": st.integers(1, 6)}, {**block_settings(layer, rank), **common}
     if layer is layers.SymmetricConv:
         return {}, {**field_settings(rank), **common}
     if layer is layers.TVNormalization:
@@ -78,64 +105,100 @@ def layer_settings(layer, rank):
             "pool_size": st.integers(1, 2),
             "momentum": st.floats(0, 0.99),
             "synchronized": flags,
+            "provable": flags,
             "kernel_initializer": from_names(*INITIALIZERS),
             "kernel_regularizer": from_names(None, "l2"),
         }
         return {"filters": st.integers(1, 5)}, {**settings, **common}
+    if layer is layers.NormalizedDense:
+        settings = {
+            "lipschitz": positive,
+            "activation": from_names(*ACTIVATIONS),
+            "kernel_initializer": from_names(*INITIALIZERS),
+            "kernel_regularizer": from_names(None, "l2"),
+            "bias_regularizer": from_names(None, "l1"),
+        }
+        return {"units": st.integers(1, 5)}, {**settings, **common}
     return {}, common
 
 
-LAYERS = (*BLOCKS, layers.SymmetricConv, layers.TVNormalization, layers.Connector, layers.Standardization)
+def model_settings(build, rank, blocks):
+    """Return the strategies of the required and of the optional arguments of a builder, but for the input shape."""
+    of_block = block_settings(BUILDERS[build], rank)
+
+    def per_block(values):
+        return values | st.lists(values, min_size=blocks, max_size=blocks).map(tuple)
+
+    required = {
+        "classes": st.integers(1, 4),
+        "widths": st.lists(st.sampled_from((2, 4)), min_size=blocks, max_size=blocks),
+    }
+    return required, {
+        **of_block,
+        "dtype": from_names(*POLICIES),
+        "trainable": flags,
+        "head_width": st.none() | st.integers(1, 4),
+        "steps": per_block(st.integers(1, 4)),
+        "step_size": per_block(of_block["step_size"]),
+        "max_step_size": per_block(of_block["max_step_size"]),
+        "time_smoothness": st.floats(0, 1),
+        "weight_decay": st.floats(0, 1),
+        "box": st.none() | positive,
+        "include_top": flags,
+        "include_preprocessing": flags,
+        "classifier_activation": from_names("softmax", "sigmoid", "linear", None),
+        "pooling": from_names(None, "avg", "max"),
+        "synchronized": flags,
+        "provable": flags,
+        "lipschitz": positive,
+        "name": from_names(None, "network"),
+    }
+
+
+def agreeing(make, settings):
+    """Return the settings with those changed that may not go together."""
+    settings = dict(settings)
+    block = BUILDERS.get(make, make)
+    activation = keras.activations.get(settings.get("activation", "relu"))
+    if settings.get("normalization") == "shrinkage" and activation not in SHRINKABLE:
+        settings["activation"] = "relu"
+    if block is layers.ResidualBlock:
+        settings.pop("provable", None)
+    if settings.get("provable") and make in BUILDERS and activation not in LIPSCHITZ:
+        settings["activation"] = "tanh" if settings.get("normalization") != "shrinkage" else "relu"
+    if "auto" in np.ravel(settings.get("step_size", 1.0)) and (
+        block is layers.ResidualBlock or keras.activations.get(settings.get("activation", "relu")) not in LIPSCHITZ
+    ):
+        del settings["step_size"]
+    if settings.get("time_basis") is None:
+        settings.pop("basis_size", None)
+    return settings
 
 
 @st.composite
 def legal_layers(draw):
     """Draw a layer, arguments that it must accept, and the shape of its input."""
     layer = draw(st.sampled_from(LAYERS))
-    space = draw(st.lists(st.integers(2, 6), min_size=1, max_size=3))
+    space = draw(st.lists(st.integers(2, 6), min_size=1, max_size=3)) if layer is not layers.NormalizedDense else []
     required, optional = layer_settings(layer, len(space))
     settings = draw(st.fixed_dictionaries(required, optional=optional))
     channels = 2 * draw(st.integers(1, 2)) if layer is layers.HamiltonianBlock else draw(st.integers(1, 5))
-    return layer, settings, (draw(st.integers(0, 2)), *space, channels)
+    return Case(layer, agreeing(layer, settings), (draw(st.integers(0, 2)), *space, channels))
 
 
 @st.composite
 def legal_models(draw):
-    """Draw a builder, arguments that it must accept, and the shape of a batch of images."""
-    build = draw(st.sampled_from(BUILDERS))
+    """Draw a builder, arguments that it must accept, the shape of a batch of images, and a policy."""
+    build = draw(st.sampled_from(list(BUILDERS)))
     rank = draw(st.integers(1, 3))
-    blocks = draw(st.integers(1, 2))
     space = draw(st.lists(st.integers(2, 6), min_size=rank, max_size=rank))
     shape = (*space, draw(st.integers(1, 3)))
-    of_block = block_settings(rank, build in (models.HamiltonianCNN, models.SecondOrderCNN))
-    counts = st.integers(1, 4)
-    sizes = positive | st.lists(positive, min_size=blocks, max_size=blocks).map(tuple)
-    settings = draw(
-        st.fixed_dictionaries(
-            {
-                "classes": st.integers(1, 4),
-                "widths": st.lists(st.sampled_from((2, 4)), min_size=blocks, max_size=blocks),
-            },
-            optional={
-                "head_width": st.none() | st.integers(1, 4),
-                "steps": counts | st.lists(counts, min_size=blocks, max_size=blocks),
-                "step_size": sizes,
-                "time_smoothness": st.floats(0, 1),
-                "weight_decay": st.floats(0, 1),
-                "box": st.none() | positive,
-                "include_top": flags,
-                "include_preprocessing": flags,
-                "classifier_activation": from_names("softmax", "sigmoid", "linear", None),
-                "pooling": from_names(None, "avg", "max"),
-                "synchronized": flags,
-                "name": from_names(None, "network"),
-                **of_block,
-            },
-        )
-    )
-    unknown = draw(st.booleans()) and all(size >= 2 for size in space)
-    declared = (*(None if unknown else size for size in space), shape[-1])
-    return build, {"input_shape": declared, **settings}, (draw(st.integers(1, 2)), *shape)
+    required, optional = model_settings(build, rank, draw(st.integers(1, 2)))
+    settings = agreeing(build, draw(st.fixed_dictionaries(required, optional=optional)))
+    needs_size = settings.get("provable") and settings.get("include_top", True)
+    unknown = not needs_size and draw(st.booleans())
+    settings["input_shape"] = (*(None if unknown else size for size in space), shape[-1])
+    return Case(build, settings, (draw(st.integers(1, 2)), *shape), draw(from_names(*POLICIES)))
 
 
 # Values of the right type that need not be sensible: numbers at and beyond their limits, names that nobody knows.
@@ -143,45 +206,63 @@ INTEGERS = st.integers(-2, 6)
 NUMBERS = st.floats(allow_subnormal=True) | st.integers(-2, 6) | st.sampled_from((0.0, -1.0, 1e-300, 1e300))
 SIZES = INTEGERS | st.lists(INTEGERS, max_size=4) | st.lists(INTEGERS, max_size=4).map(tuple)
 TEXT = st.text("abc/ é_", max_size=4)
+STEP_SIZES = NUMBERS | st.just("auto")
 
 
 def names(*known):
     return st.sampled_from(known) | TEXT | st.none()
 
 
-KERAS_ACTIVATIONS = [n for n in dir(keras.activations) if not n.startswith("_")]
+def names_of(module):
+    return names(*(name for name in dir(module) if name.islower() and not name.startswith("_")))
+
+
 ANYTHING = {
-    "activation": names(*KERAS_ACTIVATIONS),
+    "activation": names_of(keras.activations),
     "backprop": names("stored", "checkpointed", "reversible"),
-    "bias_regularizer": names("l1", "l2", "orthogonal_regularizer"),
+    "basis_size": st.none() | INTEGERS,
+    "bias_regularizer": names_of(keras.regularizers),
     "box": st.none() | NUMBERS,
     "checkpoint_every": st.none() | INTEGERS,
     "classes": st.none() | INTEGERS,
-    "classifier_activation": names(*KERAS_ACTIVATIONS),
+    "classifier_activation": names_of(keras.activations),
+    "decay": NUMBERS,
     "dtype": names(*POLICIES, "int8", "uint8", "bool", "string", "complex64", "float8_e4m3fn"),
     "epsilon": NUMBERS,
     "filters": st.none() | INTEGERS,
     "head_width": st.none() | INTEGERS,
     "include_preprocessing": flags,
     "include_top": flags,
+    "initializer": names_of(keras.initializers),
     "input_shape": st.lists(st.none() | INTEGERS, max_size=5) | st.lists(INTEGERS, max_size=5).map(tuple),
-    "kernel_constraint": names("max_norm", "non_neg", "unit_norm", "min_max_norm"),
-    "kernel_initializer": names(*INITIALIZERS, "identity", "stft", "constant"),
-    "kernel_regularizer": names("l1", "l2", "orthogonal_regularizer"),
+    "kernel_constraint": names_of(keras.constraints),
+    "kernel_initializer": names_of(keras.initializers),
+    "kernel_regularizer": names_of(keras.regularizers),
     "kernel_size": SIZES,
+    "lipschitz": NUMBERS,
+    "max_gain": st.none() | NUMBERS,
+    "max_step_size": NUMBERS | st.lists(NUMBERS, max_size=2),
+    "maximum": NUMBERS,
+    "minimum": NUMBERS,
     "momentum": NUMBERS,
     "name": names("layer"),
-    "normalization": names("tv"),
+    "normalization": names("tv", "scale", "shrinkage"),
     "padding": names("same", "periodic", "valid"),
     "pool_size": INTEGERS,
     "pooling": names("avg", "max"),
-    "scale_regularizer": names("l1", "l2", "orthogonal_regularizer"),
-    "step_size": NUMBERS,
-    "steps": INTEGERS,
+    "provable": flags,
+    "reduction": names("sum", "mean", "sum_over_batch_size", "mean_with_sample_weight", "none"),
+    "scale_regularizer": names_of(keras.regularizers),
+    "step_size": STEP_SIZES | TEXT | st.lists(STEP_SIZES, max_size=2),
+    "steps": SIZES,
     "stored_steps": INTEGERS,
     "synchronized": flags,
+    "tau": NUMBERS,
+    "time_basis": names("constant", "linear", "cosine"),
     "time_smoothness": NUMBERS,
+    "total_variation": NUMBERS,
     "trainable": flags,
+    "units": INTEGERS,
     "use_bias": flags,
     "use_scale": flags,
     "weight_decay": NUMBERS,
@@ -192,25 +273,62 @@ ANYTHING = {
 @st.composite
 def any_case(draw):
     """Draw a legal layer or model, and replace some of its arguments, or the shape, by anything of the right type."""
-    make, settings, shape = draw(legal_layers() | legal_models())
-    known = set(inspect.signature(make).parameters) & set(ANYTHING)
-    known |= set(layer_settings(make, 1)[1] if make in LAYERS else block_settings(1, True))
-    replaced = draw(st.lists(st.sampled_from(sorted(known)), min_size=1, max_size=3, unique=True))
+    make, settings, shape, policy = draw(legal_layers() | legal_models())
+    replaced = draw(st.lists(st.sampled_from(sorted(arguments_of(make))), min_size=1, max_size=3, unique=True))
     settings |= {name: draw(ANYTHING[name]) for name in replaced}
     if draw(st.integers(0, 3)) == 0:
         shape = tuple(draw(st.lists(st.integers(0, 5), min_size=1, max_size=6)))
-    return make, settings, shape
+    return Case(make, settings, shape, policy)
 
 
-def run(make, settings, shape):
-    """Make a layer or model, call it on features, and take a gradient."""
+# What Keras is given beside layers: losses, regularisers, constraints and initialisers.
+PARTS = tuple(
+    found
+    for module in (losses, regularizers, constraints, initializers)
+    for found in vars(module).values()
+    if inspect.isclass(found) and found.__module__ == module.__name__
+)
+
+
+@st.composite
+def any_part(draw):
+    """Draw a loss, regulariser, constraint or initialiser and any arguments of the right type."""
+    part = draw(st.sampled_from(PARTS))
+    required, optional = {}, {}
+    for name, parameter in inspect.signature(part).parameters.items():
+        (required if parameter.default is parameter.empty else optional)[name] = ANYTHING[name]
+    return part, draw(st.fixed_dictionaries(required, optional=optional))
+
+
+@contextlib.contextmanager
+def policy_of_keras(policy):
+    """Set the policy of layers that are made meanwhile."""
+    before = keras.config.dtype_policy()
+    keras.config.set_dtype_policy(policy)
+    try:
+        yield
+    finally:
+        keras.config.set_dtype_policy(before)
+
+
+@pytest.mark.parametrize("make", [*LAYERS, *BUILDERS], ids=lambda make: make.__name__)
+def test_every_argument_is_drawn(make):
+    required, optional = model_settings(make, 2, 1) if make in BUILDERS else layer_settings(make, 2)
+    drawn = {*required, *optional, *(["input_shape"] if make in BUILDERS else [])}
+    assert drawn == arguments_of(make)
+    assert drawn <= set(ANYTHING)
+
+
+def run(make, settings, shape, policy):
+    """Make a layer or model, take a gradient on features as in training, and call it on them."""
     y = np.random.default_rng(0).normal(size=shape).astype("float32")
-    layer = make(**settings)
+    with policy_of_keras(policy):
+        layer = make(**settings)
     with tf.GradientTape() as tape:
-        output = layer(y, training=False)
+        output = layer(y, training=True)
         loss = tf.reduce_sum(tf.cast(output, "float32")) + sum(tf.cast(loss, "float32") for loss in layer.losses)
     tape.gradient(loss, [weight.value for weight in layer.trainable_weights])
-    return layer, y, output
+    return layer, y, layer(y, training=False)
 
 
 def check_reload(layer, y, output):
@@ -251,3 +369,31 @@ def test_anything_of_the_right_type_runs_or_is_refused(case):
         assert REFUSAL.search(str(error))
         return
     check_reload(*results)
+
+
+def value(part):
+    """Return what a loss, regulariser, constraint or initialiser gives on some numbers, in float64."""
+    x = keras.ops.convert_to_tensor(np.linspace(-2, 2, 12).reshape(2, 1, 2, 3), "float32")
+    if isinstance(part, keras.losses.Loss):
+        result = part(x, x + 1)
+    elif isinstance(part, keras.initializers.Initializer):
+        result = part(x.shape)
+    else:
+        result = part(x)
+    return np.asarray(tf.cast(result, "float64"))
+
+
+@given(any_part())
+def test_losses_and_the_like_are_saved_or_refused(case):
+    make, settings = case
+    keras.utils.set_random_seed(2019)
+    try:
+        part = make(**settings)
+        expected = value(part)
+    except ValueError as error:
+        assert "Received" in str(error)
+        return
+    keras.utils.set_random_seed(2019)
+    copy = keras.saving.deserialize_keras_object(keras.saving.serialize_keras_object(part))
+    assert copy.get_config() == part.get_config()
+    np.testing.assert_array_equal(value(copy), expected)

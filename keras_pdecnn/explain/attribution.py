@@ -56,7 +56,7 @@ def smooth_grad(
         classes: As for `saliency`.
         samples: Number of noisy copies; default 32.
         noise: Deviation of the noise relative to the range of the example; not negative, default 0.1.
-        seed: Determines the noise.
+        seed: Determines the noise; default 0.
 
     Returns:
         Array of the shape of x.

@@ -70,7 +70,7 @@ def follow(model: PDEModel, x: ArrayLike, perturbation: float = 1e-3, seed: int 
         model: A network of `models`.
         x: Raw examples, shape (n, *space, channels).
         perturbation: Its size, relative to that of the example without its mean; positive, default 1e-3.
-        seed: Determines the directions.
+        seed: Determines the directions; default 0.
 
     Returns:
         One `BlockDynamics` per block, in order.
@@ -104,6 +104,10 @@ def conserved_energy(block: layers.PDEBlock, trajectory: ArrayLike) -> np.ndarra
     Only Verlet and leapfrog steps with the symmetric layer, those of Hamiltonian and second-order blocks, have one
     (`stability.verlet_energy`, `stability.leapfrog_energy`), and only where they are linear and constant in time:
     identity as activation, no normalisation, no bias, one kernel.
+
+    Args:
+        block: A block of the package.
+        trajectory: What `block.trajectory` returns for n examples, shape (steps + 1, n, *space, channels).
 
     Example:
         >>> block = layers.HamiltonianBlock(steps=3, normalization=None, activation="linear")

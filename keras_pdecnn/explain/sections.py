@@ -46,7 +46,7 @@ def page(
         labels: True classes, shape (n,); default None, unknown.
         names: Name of each example; default None, numbers.
         title: Title of the page; default the name of the model.
-        facts: Lines about the network that stand at the top.
+        facts: Lines about the network that stand at the top; default none.
 
     Raises:
         ValueError: If the network does not end with an average and a dense layer, or there are too many examples, or

@@ -207,6 +207,9 @@ class PDEBlock(Exportable, FieldLayer):
         An automatic step size stays one; its upper bound is scaled. The step size of `TimeSmoothness` regularisers
         changes as that of the block does.
 
+        Args:
+            steps: The other number of steps.
+
         Raises:
             ValueError: If `steps` is no number of steps, or the block has no time basis.
         """
@@ -248,7 +251,7 @@ class PDEBlock(Exportable, FieldLayer):
         """Return h of the next call: `step_size`, or with "auto" a scalar tensor, computed from the current weights.
 
         Args:
-            theta: What `theta()` returns, if it is there already.
+            theta: What `theta()` returns, if it is there already; default None.
         """
         if not isinstance(self.step_size, str):
             return self.step_size
@@ -265,7 +268,10 @@ class PDEBlock(Exportable, FieldLayer):
     def trajectory(self, y) -> tf.Tensor:
         """Return the features at all times t_0 … t_N, stacked: shape (steps + 1, batch, *space, channels).
 
-        The layer is built on y if it has not been; y is a tensor or an array of any type.
+        The layer is built on y if it has not been.
+
+        Args:
+            y: Features at time 0, shape (batch, *space, channels), a tensor or an array of any type.
 
         Raises:
             ValueError: If y does not have the number of axes or channels that the layer was built for.

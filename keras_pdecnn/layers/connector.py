@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import functools
+
 import keras
 from keras import ops
 
 from keras_pdecnn import arguments
+from keras_pdecnn.initializers import draw
 from keras_pdecnn.layers.batch_normalization import BatchNormalization
 from keras_pdecnn.layers.plain import Exportable
 from keras_pdecnn.ops import convolution, gradients
@@ -88,7 +91,7 @@ class Connector(Exportable, keras.layers.Layer):
         self.kernel = self.add_weight(
             name="kernel",
             shape=(*size, input_shape[-1] * (self.pool_size**rank if self.provable else 1), self.filters),
-            initializer=self.kernel_initializer,
+            initializer=functools.partial(draw, self.kernel_initializer),
             regularizer=self.kernel_regularizer,
             autocast=not self.provable,  # its bound is taken in the type of the weights
         )
@@ -180,7 +183,9 @@ def _average_axis(y, size: int, axis: int):
     """Average over windows along one axis, of known or unknown length."""
     shape = ops.shape(y)
     length = shape[axis]
-    window = min(length, size) if isinstance(length, int) else ops.minimum(length, size)
+    # At least 1, so that an axis without entries stays one.
+    known = isinstance(length, int)
+    window = max(1, min(length, size)) if known else ops.maximum(1, ops.minimum(length, size))
     count = length // window
     y = y[(slice(None),) * axis + (slice(0, count * window),)]
     return ops.mean(ops.reshape(y, (*shape[:axis], count, window, *shape[axis + 1 :])), axis=axis + 1)

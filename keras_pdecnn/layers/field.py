@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Callable
 
 import keras
@@ -9,6 +10,7 @@ import tensorflow as tf
 from keras import ops
 
 from keras_pdecnn import arguments
+from keras_pdecnn.initializers import draw
 from keras_pdecnn.ops.convolution import PADDINGS
 from keras_pdecnn.ops.fields import NORMALIZATIONS, SCALED, SHRINKABLE, Field
 
@@ -100,7 +102,7 @@ class FieldLayer(keras.layers.Layer):
         self.kernel = self._add_theta(
             name="kernel",
             shape=(*kernel_axes, *size, width, filters),
-            initializer=initializer or self.kernel_initializer,
+            initializer=initializer or functools.partial(draw, self.kernel_initializer),
             regularizer=self.kernel_regularizer,
             constraint=self.kernel_constraint,
             autocast=False,

@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import functools
+
 import keras
 from keras import ops
 
 from keras_pdecnn import arguments
+from keras_pdecnn.initializers import draw
 from keras_pdecnn.ops.norms import norm_bound
 
 SQUARINGS = 4  # the matrix is small, so that a tight bound is cheap
@@ -18,8 +21,8 @@ class NormalizedDense(keras.layers.Layer):
     y -> activation(lipschitz * W^T y / b(W) + bias),   b(W) >= ||W|| as in `ops.norm_bound`
 
     The weights cannot make logits larger than the distance of their inputs allows, so the cross-entropy asks for
-    margins; a smaller `lipschitz` asks for larger ones. Input (batch, features), output (batch, units), in the type of
-    the weights.
+    margins; a smaller `lipschitz` asks for larger ones. Input (batch, features), output (batch, units), in the compute
+    type of the policy.
 
     Args:
         units: Number of outputs.
@@ -48,7 +51,7 @@ class NormalizedDense(keras.layers.Layer):
         bias_regularizer=None,
         **layer_kwargs,
     ):
-        super().__init__(**layer_kwargs)
+        super().__init__(**arguments.check_layer_kwargs(layer_kwargs))
         self.units = arguments.check_positive_integer("units", units)
         self.lipschitz = arguments.check_positive("lipschitz", lipschitz)
         self.activation = arguments.look_up("activation", keras.activations.get, activation)
@@ -59,7 +62,7 @@ class NormalizedDense(keras.layers.Layer):
         self.bias_regularizer = arguments.look_up("bias_regularizer", keras.regularizers.get, bias_regularizer)
 
     def build(self, input_shape):
-        if len(input_shape) != 2 or input_shape[-1] is None:
+        if len(input_shape) != 2 or not input_shape[-1]:
             raise ValueError(
                 "NormalizedDense needs an input of shape (batch, features) with a known number of features. "
                 f"Received: input_shape={tuple(input_shape)}"
@@ -67,7 +70,7 @@ class NormalizedDense(keras.layers.Layer):
         self.kernel = self.add_weight(
             name="kernel",
             shape=(input_shape[-1], self.units),
-            initializer=self.kernel_initializer,
+            initializer=functools.partial(draw, self.kernel_initializer),
             regularizer=self.kernel_regularizer,
             autocast=False,  # its bound is taken in the type of the weights
         )

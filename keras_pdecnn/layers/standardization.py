@@ -22,6 +22,9 @@ class Standardization(keras.layers.Layer):
     Args:
         **layer_kwargs: name, dtype of `keras.layers.Layer`.
 
+    Raises:
+        ValueError: If dtype is no floating type.
+
     Example:
         >>> Standardization()(keras.ops.ones((1, 8, 8, 4))).shape
         TensorShape([1, 8, 8, 4])

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from keras import ops
 
+from keras_pdecnn import arguments
+
 PADDINGS = ("same", "periodic")
 
 
@@ -13,15 +15,19 @@ def convolve(y, kernel, padding: str = "same"):
     Args:
         y: Tensor of shape (batch, *space, c).
         kernel: Tensor of shape (*kernel_size, c, filters), every kernel size odd.
-        padding: "same" continues y by zeros, "periodic" continues it periodically.
+        padding: "same" (default) continues y by zeros, "periodic" continues it periodically.
 
     Returns:
         K y, of shape (batch, *space, filters).
+
+    Raises:
+        ValueError: If padding is neither.
 
     Example:
         >>> convolve(keras.ops.ones((1, 8, 8, 3)), keras.ops.ones((3, 3, 3, 4))).shape
         TensorShape([1, 8, 8, 4])
     """
+    arguments.check_choice("padding", padding, PADDINGS)
     if 0 in tuple(y.shape):
         # oneDNN returns an empty result of the shape of y.
         return ops.zeros((*y.shape[:-1], kernel.shape[-1]), y.dtype)
@@ -56,10 +62,13 @@ def adjoint_convolve(x, kernel, padding: str = "same"):
     Args:
         x: Tensor of shape (batch, *space, filters).
         kernel: Tensor of shape (*kernel_size, c, filters): the kernel of K, not of K^T.
-        padding: "same" or "periodic".
+        padding: "same" (default) or "periodic".
 
     Returns:
         K^T x, of shape (batch, *space, c).
+
+    Raises:
+        ValueError: If padding is neither.
 
     Example:
         >>> kernel = keras.random.normal((3, 3, 2, 4), seed=0)

@@ -49,13 +49,14 @@ def general_layer(
         y: Tensor of shape (batch, *space, c).
         inner: Kernel of K1, shape (*kernel_size, c, filters).
         outer: Kernel of K2, shape (*kernel_size, filters, c).
-        scale: Tensor of shape (filters,), s above, or None for 1.
-        bias: Tensor of shape (filters,), b above, or None for 0.
+        scale: Tensor of shape (filters,), s above; default None, 1.
+        bias: Tensor of shape (filters,), b above; default None, 0.
         activation: Pointwise function sigma.
-        normalization: One of `NORMALIZATIONS`.
-        epsilon: Smoothing of "tv".
-        padding: "same" (zeros) or "periodic".
+        normalization: "tv" (default), None, "scale" or "shrinkage", as above.
+        epsilon: Smoothing of "tv"; default 1e-3.
+        padding: "same" (zeros, default) or "periodic".
         plain: Whether the gradient is left to TensorFlow, which can export it; it is slower and takes more memory.
+            Default False.
 
     Returns:
         Tensor of the shape of y.
@@ -86,8 +87,8 @@ def symmetric_layer(y, kernel, scale=None, bias=None, **settings):
     Args:
         y: Tensor of shape (batch, *space, c).
         kernel: Kernel of K, shape (*kernel_size, c, filters).
-        scale: Tensor of shape (filters,), or None.
-        bias: Tensor of shape (filters,), or None.
+        scale: Tensor of shape (filters,); default None.
+        bias: Tensor of shape (filters,); default None.
         **settings: activation, normalization, epsilon, padding and plain of `general_layer`.
 
     Returns:
@@ -110,13 +111,14 @@ class Field:
 
     Attributes:
         activation: Pointwise function sigma.
-        normalization: One of `NORMALIZATIONS`, see `general_layer`.
-        epsilon: Smoothing of "tv".
-        padding: "same" or "periodic".
-        symmetric: True for F_sym with one kernel per field (eq. 7); False for the general layer (eq. 1) with two, for
-            field i K1 = kernel[2 i] and K2 = kernel[2 i + 1]^T.
-        compute_dtype: Type that F is evaluated in; None is the type of the state.
-        plain: Whether the gradient is left to TensorFlow, see `general_layer`.
+        normalization: "tv" (default), None, "scale" or "shrinkage", see `general_layer`.
+        epsilon: Smoothing of "tv"; default 1e-3.
+        padding: "same" (default) or "periodic".
+        symmetric: True (default) for F_sym with one kernel per field (eq. 7); False for the general layer (eq. 1) with
+            for field i
+            K1 = kernel[2 i] and K2 = kernel[2 i + 1]^T.
+        compute_dtype: Type that F is evaluated in; default None, the type of the state.
+        plain: Whether the gradient is left to TensorFlow, see `general_layer`; default False.
 
     Example:
         >>> theta = {"kernel": keras.ops.ones((1, 3, 3, 4, 8))}

@@ -25,7 +25,7 @@ class Update:
     Attributes:
         target: Index of the part of the state that is changed.
         source: Index of the part that the increment is computed from.
-        field: Index of the right-hand side F, or None for the identity.
+        field: Index of the right-hand side F; default None, the identity.
         factor: Function h -> number; default h itself.
 
     Example:
@@ -61,7 +61,7 @@ class Integrator:
         updates: The updates of one step, in order.
         start: Function y -> state.
         finish: Function state -> y.
-        parts: The channels of y are divided over this many parts of the state.
+        parts: The channels of y are divided over this many parts of the state; default 1.
         limit: Function (L, norms) -> largest step sizes (steps,) with the symmetric layer, L the Lipschitz constant of
             its activation, norms (steps, fields) those of its kernels, an array or a tensor, see
             `stability.step_limit`; default None, no limit is known and "auto" is no step size.

@@ -12,7 +12,7 @@ def tv_normalize(u, epsilon: float = 1e-3):
 
     Args:
         u: Tensor of shape (batch, *space, channels).
-        epsilon: Positive number that keeps the quotient smooth at u = 0.
+        epsilon: Positive number that keeps the quotient smooth at u = 0; default 1e-3.
 
     Returns:
         Tensor of the shape and type of u; the vector of each pixel is shorter than 1.

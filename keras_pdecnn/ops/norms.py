@@ -41,8 +41,9 @@ def norm_bound(kernel, axes: int | None = None, tolerance: float = TOLERANCE, sq
     Args:
         kernel: Tensor (…, *kernel_size, c, filters), one kernel or several.
         axes: Number of space axes; default None, all but the last two: one kernel.
-        tolerance: What lies between the points of the grid, relative to the norm; smaller ones need more points.
-        squarings: Number of squarings of S* S, at least 0; more are tighter and cost more.
+        tolerance: What lies between the points of the grid, relative to the norm; default 0.14. Smaller ones need more
+            points.
+        squarings: Number of squarings of S* S, at least 0; default 2. More are tighter and cost more.
 
     Returns:
         Tensor of the shape of the leading axes, float64 for a kernel of float64, otherwise float32. It is 0, with the

@@ -8,6 +8,7 @@ from typing import Any
 
 import keras
 
+from keras_pdecnn import arguments
 from keras_pdecnn.ops.backprop import checkpointed, reversible, stored
 from keras_pdecnn.ops.backprop.loops import arrays, at, repeat, row, write
 from keras_pdecnn.ops.fields import Field
@@ -35,15 +36,18 @@ def propagate(
             (N, fields, filters) where they exist.
         h: Step size, a number or a scalar tensor; no gradient is taken with respect to it.
         state: Tuple of tensors, the state at time 0.
-        backprop: How the gradient is taken. "stored" keeps the activations of every step; "checkpointed" keeps a state
-            every so many steps and computes the others again; "reversible" keeps the last state and undoes the steps,
-            for integrators that consist of shears.
+        backprop: How the gradient is taken. "stored" (default) keeps the activations of every step; "checkpointed"
+            keeps a state every so many steps and computes the others again; "reversible" keeps the last state and
+            undoes the steps, for integrators that consist of shears.
         checkpoint_every: Steps between two kept states; by default ceil(sqrt(N)) for "checkpointed", and none but the
             last for "reversible".
-        stored_steps: Number of last steps whose activations are kept in every mode.
+        stored_steps: Number of last steps whose activations are kept in every mode; default 0.
 
     Returns:
         The state at time N h.
+
+    Raises:
+        ValueError: If `backprop` is none of these, or "reversible" for an integrator that cannot be run backwards.
 
     Example:
         >>> theta = {"kernel": keras.ops.zeros((5, 1, 3, 3, 4, 4))}
@@ -52,6 +56,9 @@ def propagate(
         >>> len(propagate(keras_pdecnn.ops.leapfrog, field, theta, 0.1, state, backprop="reversible"))
         2
     """
+    arguments.check_choice("backprop", backprop, BACKPROPS)
+    if backprop == "reversible":
+        _check_reversible(integrator)
     steps = theta["kernel"].shape[0]
     if backprop == "stored" or steps <= stored_steps:
         return stored.propagate(integrator, field, theta, h, state)
@@ -67,7 +74,20 @@ def advance(integrator: Integrator, field: Field, theta: dict, h, state: tuple) 
 
 
 def undo(integrator: Integrator, field: Field, theta: dict, h, state: tuple) -> tuple:
-    """Go back from the state at time N h to the state at time 0; the integrator must be reversible.
+    """Go back from the state at time N h to the state at time 0, up to rounding.
+
+    Args:
+        integrator: The one-step method, which must be reversible.
+        field: The right-hand side.
+        theta: Weights stacked in time, as for `propagate`.
+        h: Step size.
+        state: The state at time N h.
+
+    Returns:
+        The state at time 0.
+
+    Raises:
+        ValueError: If the integrator cannot be run backwards.
 
     Example:
         >>> theta = {"kernel": keras.ops.ones((5, 1, 3, 3, 4, 4))}
@@ -78,6 +98,7 @@ def undo(integrator: Integrator, field: Field, theta: dict, h, state: tuple) -> 
         >>> bool(keras.ops.all(abs(back - 1) < 1e-4))
         True
     """
+    _check_reversible(integrator)
     steps = theta["kernel"].shape[0]
     return repeat(steps, lambda i, state: integrator.undo(field.bind(at(theta, steps - 1 - i)), h, state), tuple(state))
 
@@ -119,3 +140,8 @@ def trajectory(
     start = tuple(state)
     _, kept = repeat(steps, advance, (start, write(arrays(steps + 1, values(start)), 0, values(start))))
     return keras.tree.pack_sequence_as(read(start), [array.stack() for array in kept.values()])
+
+
+def _check_reversible(integrator: Integrator):
+    if not integrator.is_reversible:
+        raise ValueError(f"Only an integrator of shears can be run backwards. Received: integrator={integrator.name!r}")

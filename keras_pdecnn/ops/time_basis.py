@@ -50,6 +50,13 @@ def matrix(basis: str, steps: int, size: int) -> np.ndarray:
 def unit(basis: str, size: int) -> np.ndarray:
     """Return the coefficients of the function that is 1 at all times, shape (size,).
 
+    Args:
+        basis: "constant", "linear" or "cosine".
+        size: Number of functions.
+
+    Raises:
+        ValueError: If there is no such basis.
+
     Example:
         >>> unit("cosine", size=3).tolist()
         [1.0, 0.0, 0.0]
@@ -59,6 +66,15 @@ def unit(basis: str, size: int) -> np.ndarray:
 
 
 def combine(matrix: np.ndarray, coefficients):
-    """Return theta(t_j) = sum_k matrix[j, k] c_k, with time on axis 0 of both, in the type of the coefficients."""
+    """Return theta(t_j) = sum_k matrix[j, k] c_k, with time on axis 0 of both, in the type of the coefficients.
+
+    Args:
+        matrix: What `matrix` returns, shape (steps, size).
+        coefficients: c_k, shape (size, …).
+
+    Example:
+        >>> combine(np.array([[1.0, 0.0], [0.5, 0.5]]), [[2.0], [4.0]]).numpy().tolist()
+        [[2.0], [3.0]]
+    """
     coefficients = ops.convert_to_tensor(coefficients)
     return ops.tensordot(ops.convert_to_tensor(matrix, dtype=coefficients.dtype), coefficients, axes=1)

@@ -84,6 +84,9 @@ def search(trials: Sequence[Mapping[str, Any]]) -> Figure:
 def pareto_front(points: Iterable[tuple[float, float]]) -> list[tuple[float, float]]:
     """Return the points (cost, value), by cost, that no other one beats in one of them at no loss in the other.
 
+    Args:
+        points: Pairs (cost, value): a cost is better if it is smaller, a value if it is larger.
+
     Example:
         >>> pareto_front([(3, 0.5), (1, 0.2), (2, 0.6)])
         [(1, 0.2), (2, 0.6)]

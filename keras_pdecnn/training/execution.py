@@ -36,7 +36,7 @@ def run(
     Args:
         recipe: What to train on what, and how. None with `resume`: as the folder says.
         folder: Path of the run folder, which must not exist; default None, runs/<data>-<architecture>-<time>.
-        callbacks: Further Keras callbacks; a checkpoint does not hold their state.
+        callbacks: Further Keras callbacks, default none; a checkpoint does not hold their state.
         verbose: As in `keras.Model.fit`; default "auto", a progress bar. Workers other than the chief print nothing.
         strategy: On which devices, see `distribute.strategy`; default None, one device.
         resume: Whether the folder may exist, with a run of this recipe that was interrupted: the training goes on

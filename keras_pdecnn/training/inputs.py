@@ -14,6 +14,15 @@ from keras_pdecnn.recipes import Recipe
 def load_data(recipe: Recipe) -> data.Data:
     """Load the data set of a recipe, with its split and its augmentation.
 
+    Args:
+        recipe: The recipe.
+
+    Returns:
+        A `data.Data`.
+
+    Raises:
+        ValueError: If the data cannot be read, or the settings of the recipe do not suit them.
+
     Example:
         >>> load_data(Recipe(batch_size=64)).info.classes
         10
@@ -38,6 +47,9 @@ def load_like(recipe: Recipe, info: data.Info, source: str | None = None) -> dat
         recipe: Recipe of the network.
         info: What its data were.
         source: Source of other data; default None, the recipe's own. Images in a folder are resized.
+
+    Returns:
+        A `data.Data`.
 
     Raises:
         ValueError: If the data cannot be read, or their shape or classes are not those of the network.
@@ -69,6 +81,11 @@ def load_like(recipe: Recipe, info: data.Info, source: str | None = None) -> dat
 
 def spread(dataset, size: int, count: int) -> tuple[np.ndarray, np.ndarray]:
     """Return examples at equal distances over a dataset, so that one sorted by class shows its classes.
+
+    Args:
+        dataset: A tf.data.Dataset of batches (x, label).
+        size: Number of its examples.
+        count: Number of examples to take; all, if there are fewer.
 
     Example:
         >>> digits = load_data(Recipe())

@@ -18,6 +18,13 @@ def build(recipe: Recipe, info: data.Info) -> models.PDEModel:
 
     The seed is set with `keras.utils.set_random_seed`, for Python, NumPy and TensorFlow.
 
+    Args:
+        recipe: What the network is.
+        info: What its data are.
+
+    Returns:
+        A `models.PDEModel`, not compiled.
+
     Raises:
         ValueError: If the network does not suit the examples, or its settings do not fit together.
 
@@ -54,6 +61,10 @@ def build(recipe: Recipe, info: data.Info) -> models.PDEModel:
 
 def learning_rate(recipe: Recipe, steps_per_epoch: int):
     """Return the learning rate of a recipe: a number, or a schedule that changes with the first batch of a phase.
+
+    Args:
+        recipe: Learning rates, and epochs of each phase.
+        steps_per_epoch: Number of batches of an epoch.
 
     Example:
         >>> rate = learning_rate(Recipe(epochs=(2, 1), learning_rates=(0.1, 0.01)), steps_per_epoch=10)
@@ -107,7 +118,7 @@ def fit(
         model: The model.
         dataset: The data of the recipe.
         recipe: Number of epochs.
-        callbacks: Keras callbacks.
+        callbacks: Keras callbacks; default none.
         first_epoch: Number of epochs that the model has been trained for; default 0.
         verbose: As in `keras.Model.fit`; default "auto", a progress bar.
 

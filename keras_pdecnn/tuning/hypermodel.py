@@ -43,8 +43,9 @@ class PDEHyperModel(kt.HyperModel):
         max_memory: Largest memory of training in bytes, as `tuning.training_memory` estimates it; default None, any.
         compile: Function (model, recipe, hp), which compiles the model, and may declare further hyperparameters;
             default None, as `training.compile` does.
-        input_shape, classes: Of your own data, to be passed to `search`: of the recipe's data nothing is then loaded,
-            the learning rate is that of the first phase, and arrays are divided into batches of the recipe.
+        input_shape, classes: Of your own data, to be passed to `search`; default None, the recipe's data. With them
+            nothing is loaded, the learning rate is that of the first phase, and arrays are divided into batches of the
+            recipe.
         name, tunable: See `keras_tuner.HyperModel`.
 
     Raises:
