@@ -15,6 +15,8 @@ import re
 from keras_pdecnn import files
 from keras_pdecnn.recipes import Recipe
 
+_LARGEST_JSON = 2**24  # bytes; the names of the classes are the longest part
+
 
 def data_name(recipe: Recipe) -> str:
     """Return the name of the data of a recipe as a part of a file name."""
@@ -163,11 +165,13 @@ def _write_json(path: pathlib.Path, content: dict):
 
 
 def _read_json(path: pathlib.Path) -> dict:
+    if not path.is_file():  # a pipe or a device could be read without end
+        raise ValueError(f"Not the folder of a run: no {path.name}. Received: {str(path.parent)!r}")
     try:
+        if path.stat().st_size > _LARGEST_JSON:
+            raise ValueError(f"it has more than {_LARGEST_JSON:,} bytes")
         return json.loads(path.read_text())
-    except OSError as error:
-        raise ValueError(f"Not the folder of a run: no {path.name}. Received: {str(path.parent)!r}") from error
-    except (ValueError, RecursionError) as error:
+    except (OSError, ValueError, RecursionError) as error:
         raise ValueError(f"Not a readable JSON file ({error}). Received: {str(path)!r}") from error
 
 
