@@ -3,8 +3,8 @@
 python examples/robustness.py [FIGURE]
 
 For each l2 distance there is the accuracy under noise of that length, that under an attack which looks for the worst
-image so near (an upper bound of what a stronger attack would leave), and the part of the images whose right prediction is
-proved for all images so near (a lower bound). Distances are in raw units; pixels are from 0 to 16.
+image so near (an upper bound of what a stronger attack would leave), and the part of the images whose right prediction
+is proved for all images so near (a lower bound). Distances are in raw units; pixels are from 0 to 16.
 """
 
 import sys

@@ -82,9 +82,10 @@ def load(path) -> Classifier:
             video.
     """
     path = pathlib.Path(path).expanduser()
-    if path.is_dir() and (found := _last_version(path)):
+    is_folder = os.path.isdir(path)
+    if is_folder and (found := _last_version(path)):
         classifier = _of_saved_model(found)
-    elif path.is_dir():
+    elif is_folder:
         from keras_pdecnn.runs import RunFolder
 
         folder = RunFolder(path)

@@ -12,6 +12,7 @@ import json
 import math
 import os
 import threading
+import warnings
 
 import h5py
 import keras
@@ -72,10 +73,14 @@ def load_model(path, compile: bool = True) -> keras.Model:
         check_config(json.loads(text))
         _check_weights(weights)
         _check_size(json.loads(text), len(weights))
-        return keras.saving.load_model(path, compile=compile, safe_mode=True)
+        with warnings.catch_warnings(record=True) as notes:
+            model = keras.saving.load_model(path, compile=compile, safe_mode=True)
     except Exception as error:  # a damaged archive raises a dozen types
         reason = str(error).strip().partition("\n")[0] or type(error).__name__
         raise ValueError(f"Not a readable model ({reason}). Received: {path!r}") from error
+    for note in notes:  # of a file that is not loaded, the error says all
+        warnings.warn_explicit(note.message, note.category, note.filename, note.lineno)
+    return model
 
 
 def check_config(config):
@@ -122,16 +127,23 @@ def _read(archive) -> tuple[bytes, bytes]:
 
 
 def _check_weights(weights: bytes):
-    """Raise ValueError if an array of an HDF5 file declares to be larger than the file."""
+    """Raise ValueError if an array of an HDF5 file declares to be larger than the file, or is in another file."""
     declared = []
 
     def visit(name, item):
+        if isinstance(item, h5py.Group):
+            links = {key: item.get(key, getlink=True) for key in item}
+            if other := [key for key, link in links.items() if not isinstance(link, h5py.HardLink)]:
+                raise ValueError(f"{_WEIGHTS} holds {other[0]} as a link")
         if isinstance(item, h5py.Dataset):
             declared.append(item.nbytes)
+            if item.external or item.is_virtual:
+                raise ValueError(f"{_WEIGHTS} takes {name} from another file")
             if item.dtype.kind not in "fiubV":
                 raise ValueError(f"{_WEIGHTS} holds {name} of type {item.dtype}")
 
     with h5py.File(io.BytesIO(weights), "r") as file:
+        visit("", file)
         file.visititems(visit)
     if sum(declared) > len(weights):
         raise ValueError(f"{_WEIGHTS} of {len(weights):,} bytes declares arrays of {sum(declared):,} bytes")

@@ -171,6 +171,13 @@ def test_wrong_input_is_one_line_and_exit_code_2(arguments, tmp_path):
     assert not (tmp_path / "run").exists()
 
 
+def test_a_message_has_an_end():
+    done = invoke("evaluate", "x" * 100_000)
+    assert done.exit_code == 2
+    assert 1000 < len(done.stderr) < 3000
+    assert "Received" in done.stderr
+
+
 @pytest.fixture
 def searched(monkeypatch):
     """Return a function that gives the hypermodel and arguments of the search a command line asks for."""

@@ -84,6 +84,13 @@ def test_damaged_sound(tmp_path, change, message):
         read_sound(path, (None, 1))
 
 
+def test_resampling_does_not_fill_the_memory(tmp_path):
+    path = write_wav(tmp_path / "x.wav", np.zeros((1000, 1)), rate=1)
+    assert len(read_sound(path, (None, 1), 8000)) == 8_000_000
+    with pytest.raises(ValueError, match=r"1,000 samples at 1 per second .* at 384,000.*Received: '.*x\.wav'"):
+        read_sound(path, (None, 1), 384_000)
+
+
 # Arrays and images.
 
 

@@ -1,11 +1,13 @@
 """Loading of .keras files that may be damaged or hostile, and a sample of the cases of fuzz.py."""
 
+import io
 import json
 import os
 import pathlib
 import zipfile
 
 import fuzz
+import h5py
 import keras
 import numpy as np
 import pytest
@@ -131,6 +133,35 @@ def test_weights_of_another_network_are_refused(saved, tmp_path):
     entries = {**members(saved), "model.weights.h5": members(tmp_path / "other.keras")["model.weights.h5"]}
     with pytest.raises(ValueError, match=r"Received: '.*model\.keras'"):
         loading.load_model(write(tmp_path / "model.keras", entries))
+
+
+@pytest.mark.parametrize("kind", ["external", "virtual", "ExternalLink", "SoftLink", "missing"])
+def test_weights_that_are_not_in_the_file(saved, tmp_path, kind, recwarn):
+    entries = members(saved)
+    content = io.BytesIO(entries["model.weights.h5"])
+    with h5py.File(content, "r+") as file:
+        names = []
+        file.visititems(lambda name, item: names.append(name) if "kernel" in name or name.endswith("/0") else None)
+        place = next(name for name in names if isinstance(file[name], h5py.Dataset))
+        shape, dtype = file[place].shape, file[place].dtype
+        del file[place]
+        if kind == "external":
+            file.create_dataset(place, shape, dtype, external=[("/dev/zero", 0, h5py.h5f.UNLIMITED)])
+        elif kind == "virtual":
+            layout = h5py.VirtualLayout(shape, dtype)
+            layout[...] = h5py.VirtualSource("none.h5", "x", shape)
+            file.create_virtual_dataset(place, layout)
+        elif kind != "missing":
+            file[place] = h5py.ExternalLink("none.h5", "/x") if kind == "ExternalLink" else h5py.SoftLink("/x")
+    path = write(tmp_path / "model.keras", {**entries, "model.weights.h5": content.getvalue()})
+    messages = {
+        "external": "another file",
+        "virtual": "another file",
+        "missing": "bytes of weights|could not be loaded",
+    }
+    with pytest.raises(ValueError, match=rf"({messages.get(kind, 'as a link')}).*Received: '.*model\.keras'"):
+        loading.load_model(path)
+    assert not recwarn.list  # the error says all
 
 
 @pytest.mark.parametrize(("name", "argument"), [("block_1", "steps"), ("classifier", "units"), ("opening", "filters")])
