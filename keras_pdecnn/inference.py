@@ -11,6 +11,7 @@ from collections.abc import Callable, Iterable, Iterator
 import numpy as np
 
 from keras_pdecnn import archives, data
+from keras_pdecnn.callbacks.weights import are_finite
 from keras_pdecnn.data.audio import read_sound
 from keras_pdecnn.data.checks import check_examples
 from keras_pdecnn.data.images import SUFFIXES, measure_image
@@ -251,6 +252,8 @@ def _of_model(model, path) -> Classifier:
             "The model must take one signal, image or video and return the probabilities of classes. "
             f"Received: {os.fspath(path)!r}, with shapes {shapes[0]} and {shapes[1]}"
         )
+    if not are_finite(model):
+        raise ValueError(f"The weights of the model are not finite. Received: {os.fspath(path)!r}")
     names = tuple(map(str, range(shapes[1][-1])))
     return Classifier(shapes[0][1:], names, lambda x: model.predict(x, batch_size=_BATCH, verbose=0))
 

@@ -88,7 +88,7 @@ class Outcome:
             return f"it took {self.seconds:.0f} seconds"
         if self.memory > MEMORY:
             return f"it took {self.memory / 2**20:.0f} MiB"
-        if self.code and (self.accuracy or ("{" in self.stdout and not together)):
+        if self.code and self.accuracy:
             return f"exit code {self.code} and a result: {self.stdout[:300]}"
         return None
 
@@ -269,8 +269,9 @@ def predict_with(kind, content, must_show, originals, place):
     found = rows[str(originals.image)]
     if failure := done.failure():
         return failure, done
-    if done.code:
-        return "refused" if str(path) in done.stderr or str(model) in done.stderr else unnamed(done), done
+    if done.code and not found:
+        names = path, model, originals.image  # the image: finite weights can have an output that is not
+        return "refused" if any(str(name) in done.stderr for name in names) else unnamed(done), done
     right = found and (not must_show or same(found, originals.expected[kind]))
     return "used" if right else f"a damaged model predicted {found}", done
 

@@ -12,7 +12,7 @@ import keras
 import numpy as np
 import pytest
 
-from keras_pdecnn import layers, loading, models
+from keras_pdecnn import inference, layers, loading, models
 
 
 @pytest.fixture(scope="module")
@@ -162,6 +162,15 @@ def test_weights_that_are_not_in_the_file(saved, tmp_path, kind, recwarn):
     with pytest.raises(ValueError, match=rf"({messages.get(kind, 'as a link')}).*Received: '.*model\.keras'"):
         loading.load_model(path)
     assert not recwarn.list  # the error says all
+
+
+def test_nothing_is_predicted_with_weights_that_are_no_numbers(saved, tmp_path):
+    model = loading.load_model(saved)
+    model.get_layer("classifier").bias.assign([0.0, np.nan, 0.0])
+    model.save(tmp_path / "model.keras")
+    with pytest.raises(ValueError, match=r"weights of the model are not finite. Received: '.*model\.keras'"):
+        inference.load(tmp_path / "model.keras")
+    assert inference.load(saved).input_shape == (8, 8, 1)
 
 
 @pytest.mark.parametrize(("name", "argument"), [("block_1", "steps"), ("classifier", "units"), ("opening", "filters")])
