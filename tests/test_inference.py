@@ -1,5 +1,6 @@
 """Reading examples from files, and predicting file by file."""
 
+import os
 import wave
 
 import numpy as np
@@ -143,6 +144,34 @@ def test_sound_is_for_signals(tmp_path):
 
 
 # File by file.
+
+
+def test_large_examples_are_predicted_a_few_at_a_time(tmp_path, monkeypatch):
+    monkeypatch.setattr(inference, "_LARGEST_EXAMPLE", 100)
+    for index in range(5):
+        Image.fromarray(np.full((8, 5), index % 3, np.uint8)).save(tmp_path / f"{index}.png")
+    seen = []
+    list(inference.predict(classifier((None, None, 1), seen), inference.find([tmp_path])))
+    assert [shape[0] for shape in seen] == [2, 2, 1]
+
+
+def test_a_folder_that_cannot_be_read_is_reported(tmp_path, monkeypatch):
+    Image.fromarray(np.zeros((2, 2), np.uint8)).save(tmp_path / "x.png")
+    (tmp_path / "closed").mkdir()
+    scandir = os.scandir
+
+    def refuse(path):
+        if os.fspath(path).endswith("closed"):
+            raise PermissionError(13, "Permission denied", os.fspath(path))
+        return scandir(path)
+
+    monkeypatch.setattr(os, "scandir", refuse)
+    found = list(inference.predict(classifier((2, 2, 1), []), inference.find([tmp_path])))
+    assert [(type(outcome), outcome.file) for outcome in found] == [
+        (Prediction, str(tmp_path / "x.png")),
+        (Unreadable, str(tmp_path / "closed")),
+    ]
+    assert "cannot be read" in found[1].reason
 
 
 def test_files_of_one_example_are_predicted_together_and_in_order(tmp_path):

@@ -13,8 +13,9 @@ _GRAY = ("1", "L", "LA", "La", *_WIDE)
 def read_image(path, shape):
     """Reads an image file into the shape a model takes.
 
-    The first frame of an animation is read, transparency is ignored, and 16 bits are reduced to 8. An image
-    of another size is resized (bilinear, with antialiasing when it shrinks).
+    The first frame of an animation is read, transparency is ignored, and 16 bits are reduced to 8. Pixels are taken
+    as they are stored: a rotation that EXIF asks for is not done, as TensorFlow and Keras do not. An image of another
+    size is resized (bilinear, with antialiasing when it shrinks).
 
     Args:
         path: A PNG, JPEG, BMP, GIF or WebP file.
