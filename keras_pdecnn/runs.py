@@ -143,7 +143,8 @@ def _to_info(entries: dict):
     """Return `data.Info` of what was written of it; raise an exception of several types if it is something else."""
     from keras_pdecnn.data import Info
 
-    info = Info(**{name: tuple(value) if isinstance(value, list) else value for name, value in entries.items()})
+    values: dict = {name: tuple(value) if isinstance(value, list) else value for name, value in entries.items()}
+    info = Info(**values)
     counts = (info.classes, *info.input_shape, *info.sizes.values())
     texts = (info.name, info.dtype, *info.class_names)
     if not all(type(count) is int for count in counts) or not all(isinstance(text, str) for text in texts):
