@@ -120,14 +120,14 @@ def test_commands_and_clients_of_the_serving_page_run(small, capsys):
     with rest_server({"digits": pathlib.Path("runs/digits/savedmodel")}) as address:
         for code in blocks(SERVING, "python"):
             exec(compile(code.replace("localhost:8501", address), str(SERVING), "exec"), namespace)
-    # By every way the same two digits.
+    # By every way the same.
     lines = capsys.readouterr().out.splitlines()
-    classes = namespace["outputs"]["class"].numpy()
-    assert [line.split()[:2] for line in lines if line.count(" ") == 2 and line[0].isdigit()] == [
-        [str(c)] * 2 for c in classes
-    ]
-    assert str(classes) in lines
-    assert f"[array({classes.tolist()})" in "".join(lines)
+    classes, probabilities = (namespace["outputs"][name].numpy() for name in ("class", "probabilities"))
+    answers = [line.split() for line in lines if line.count(" ") == 2 and line[0].isdigit()]
+    assert [answer[:2] for answer in answers] == [[str(index)] * 2 for index in classes]
+    np.testing.assert_allclose([float(answer[2]) for answer in answers], probabilities.max(axis=1), atol=1e-6)
+    assert lines.count(str(classes)) == 2  # LiteRT and ONNX
+    np.testing.assert_allclose(namespace["probabilities"], probabilities, atol=1e-5)
 
 
 def commands(page):
