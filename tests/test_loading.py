@@ -217,10 +217,10 @@ def test_a_sample_of_damaged_files(tmp_path):
     originals = fuzz.Originals(tmp_path)
     for command, group in wanted.items():
         together = command in ("predict npz", "predict image", "predict wav")
-        count = fuzz.BATCH if together else 5
+        count = fuzz.BATCH if together else 3
         folder = pathlib.Path(tmp_path, f"cases{group}")
         folder.mkdir()
         numbers = range(group * fuzz.BATCH, group * fuzz.BATCH + count)
         outcomes += fuzz.run_group(list(numbers), originals, folder)
     assert not [case for case in outcomes if case["outcome"] not in ("refused", "used")]
-    assert sum(case["outcome"] == "refused" for case in outcomes) > 60
+    assert sum(case["outcome"] == "refused" for case in outcomes) > 50
