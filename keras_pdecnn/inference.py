@@ -113,7 +113,8 @@ def load(path) -> Classifier:
 def find(paths: Iterable) -> Iterator[str]:
     """Yield the files to predict: each path, or for a folder the images, sounds and arrays in it, in order of names.
 
-    A folder that has none or cannot be read is yielded itself: reading it as a file reports it.
+    Names in it that start with a point are left out, as in data sets. A folder that has no such files or cannot be read
+    is yielded itself: reading it as a file reports it.
     """
     for path in map(os.fspath, paths):
         if not os.path.isdir(path):
@@ -122,9 +123,9 @@ def find(paths: Iterable) -> Iterator[str]:
         found = False
         unreadable: list[OSError] = []
         for folder, names, files in os.walk(path, onerror=unreadable.append):
-            names.sort()
+            names[:] = sorted(name for name in names if not name.startswith("."))
             for file in sorted(files):
-                if file.lower().endswith((*SUFFIXES, ".wav", ".npz")):
+                if not file.startswith(".") and file.lower().endswith((*SUFFIXES, ".wav", ".npz")):
                     found = True
                     yield os.path.join(folder, file)
         yield from (error.filename for error in unreadable)
@@ -163,7 +164,12 @@ def read_examples(path, input_shape, sampling_rate: int | None = None) -> np.nda
             )
         x = read_sound(path, shape, sampling_rate)
     else:
-        if len(shape) == 3 and None in shape:
+        if len(shape) != 3 or shape[-1] not in (1, 3):
+            raise ValueError(
+                "Images are for models of images, of shape (height, width, channels) with one or three channels. "
+                f"Received: {os.fspath(path)!r}, for a model of shape {shape}"
+            )
+        if None in shape:
             shape = tuple(n or size for n, size in zip(shape, measure_image(path), strict=True))
             _check_example(shape, path)
         x = data.read_image(path, shape)

@@ -29,8 +29,6 @@ import damages
 import numpy as np
 from PIL import Image
 
-from keras_pdecnn import cli
-
 SECONDS = 60  # for one command
 MEMORY = 2**30  # for one command, beyond what the process had before
 ADDRESSES = 12 * 2**30  # for the process; nothing may ask for more than the 8 GiB of a data set
@@ -58,6 +56,8 @@ class Outcome:
     """What a command did, how long it took and how much memory it needed beyond what there was."""
 
     def __init__(self, *arguments):
+        from keras_pdecnn import cli  # here, so that the process that watches need not wait for TensorFlow
+
         before, start = reset_memory(), time.monotonic()
         done = click.testing.CliRunner().invoke(cli.main, list(map(str, arguments)))
         self.seconds, self.memory = time.monotonic() - start, max(0, memory("VmHWM") - before)
@@ -111,6 +111,7 @@ class Originals:
 
     def __init__(self, folder):
         self.folder = pathlib.Path(folder)
+        self.folder.mkdir(exist_ok=True)
         rng = np.random.default_rng(0)
         self.runs, self.content, self.accuracies = {}, {}, {}
         for rank, space in ((1, (64,)), (2, (8, 8))):
@@ -119,8 +120,12 @@ class Originals:
             x[y == 1, : space[0] // 2] //= 4
             np.savez(self.folder / f"data{rank}.npz", x_train=x, y_train=y, x_test=x[:6], y_test=y[:6])
             self.runs[rank] = self.folder / f"run{rank}"
-            done = Outcome("train", self.folder / f"data{rank}.npz", *NETWORK, "--output", self.runs[rank])
-            assert done.code == 0, done.stderr
+            if not self.runs[rank].exists():  # from an earlier worker
+                new = self.folder / "new"
+                shutil.rmtree(new, ignore_errors=True)
+                done = Outcome("train", self.folder / f"data{rank}.npz", *NETWORK, "--output", new)
+                assert done.code == 0, done.stderr
+                new.rename(self.runs[rank])
         self.content["data"] = (self.folder / "data2.npz").read_bytes()
         self.content["keras"] = (self.runs[2] / "model.keras").read_bytes()
         self.content["config"] = (self.runs[2] / "config.json").read_bytes()
@@ -305,7 +310,7 @@ def same(found, expected):
 def work(path, first, last):
     """Run the cases first … last - 1 in this process and append a line for each to a file."""
     with tempfile.TemporaryDirectory() as folder, open(path, "a", encoding="utf-8") as lines:
-        originals = Originals(folder)
+        originals = Originals(path.parent / "originals")
         limit = memory("VmSize") + ADDRESSES
         resource.setrlimit(resource.RLIMIT_AS, (limit, limit))
         while first < last:

@@ -137,6 +137,13 @@ def test_an_example_must_not_be_huge(tmp_path, monkeypatch):
         inference.read_examples(tmp_path / "x.npz", (10, 1))
 
 
+def test_images_are_for_images(tmp_path):
+    Image.fromarray(np.zeros((3, 3), np.uint8)).save(tmp_path / "x.png")
+    for shape in ((9, 1), (3, 3, 3, 1), (3, 3, 2), (None, None, 2)):
+        with pytest.raises(ValueError, match=r"models of images.*Received: '.*x\.png'"):
+            inference.read_examples(tmp_path / "x.png", shape)
+
+
 def test_sound_is_for_signals(tmp_path):
     write_wav(tmp_path / "x.wav", np.zeros((9, 1)))
     with pytest.raises(ValueError, match=r"models of signals.*Received: '.*x\.wav'"):
@@ -182,6 +189,9 @@ def test_files_of_one_example_are_predicted_together_and_in_order(tmp_path):
     np.savez(tmp_path / "50a.npz", x=np.ones((2, 2, 2, 1)))
     (tmp_path / "60a.png").write_bytes(b"")
     (tmp_path / "notes.txt").write_text("not read")
+    (tmp_path / "._00.png").write_text("not read")
+    (tmp_path / ".cache").mkdir()
+    (tmp_path / ".cache" / "x.png").write_text("not read")
     seen = []
     files = list(inference.find([tmp_path]))
     assert files == sorted([*names, str(tmp_path / "50a.npz"), str(tmp_path / "60a.png")])

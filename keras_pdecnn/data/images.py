@@ -48,7 +48,7 @@ def measure_image(path):
 
 
 def _decode(path, function):
-    from PIL import Image
+    from PIL import Image, UnidentifiedImageError
 
     if not os.path.isfile(path):
         raise ValueError(f"There is no such image file. Received: {os.fspath(path)!r}")
@@ -61,6 +61,9 @@ def _decode(path, function):
                 image.verify()  # its checksums, which are not compared when pixels are read
         with Image.open(path, formats=FORMATS) as image:
             return function(image)
+    except UnidentifiedImageError as error:
+        reason = f"none of {', '.join(FORMATS)}"
+        raise ValueError(f"Not a readable image ({reason}). Received: {os.fspath(path)!r}") from error
     except Exception as error:  # Pillow's readers raise a dozen types on damaged files
         raise ValueError(f"Not a readable image ({error}). Received: {os.fspath(path)!r}") from error
 
