@@ -71,10 +71,13 @@ def load_model(path, compile: bool = True) -> keras.Model:
         with archives.open_archive(path) as archive:
             text, weights = _read(archive)
         check_config(json.loads(text))
-        _check_weights(weights)
+        count = _check_weights(weights)
         _check_size(json.loads(text), len(weights))
         with warnings.catch_warnings(record=True) as notes:
             model = keras.saving.load_model(path, compile=compile, safe_mode=True)
+        # Keras takes a layer for built if its configuration says so in a way that builds nothing.
+        if len(model.variables) < count:
+            raise ValueError(f"its network has {len(model.variables)} weights, of which {count} are stored")
     except Exception as error:  # a damaged archive raises a dozen types
         reason = str(error).strip().partition("\n")[0] or type(error).__name__
         raise ValueError(f"Not a readable model ({reason}). Received: {path!r}") from error
@@ -126,17 +129,24 @@ def _read(archive) -> tuple[bytes, bytes]:
     return archive.read(_CONFIG), archive.read(_WEIGHTS)
 
 
-def _check_weights(weights: bytes):
-    """Raise ValueError if an array of an HDF5 file declares to be larger than the file, or is in another file."""
+def _check_weights(weights: bytes) -> int:
+    """Return the number of arrays of layers in an HDF5 file.
+
+    Raises:
+        ValueError: If one declares to be larger than the file, or is in another file.
+    """
+    count = 0
     declared = []
 
     def visit(name, item):
+        nonlocal count
         if isinstance(item, h5py.Group):
             links = {key: item.get(key, getlink=True) for key in item}
             if other := [key for key, link in links.items() if not isinstance(link, h5py.HardLink)]:
                 raise ValueError(f"{_WEIGHTS} holds {other[0]} as a link")
         if isinstance(item, h5py.Dataset):
             declared.append(item.nbytes)
+            count += name.startswith("layers/")
             if item.external or item.is_virtual:
                 raise ValueError(f"{_WEIGHTS} takes {name} from another file")
             if item.dtype.kind not in "fiubV":
@@ -147,6 +157,7 @@ def _check_weights(weights: bytes):
         file.visititems(visit)
     if sum(declared) > len(weights):
         raise ValueError(f"{_WEIGHTS} of {len(weights):,} bytes declares arrays of {sum(declared):,} bytes")
+    return count
 
 
 def _check_size(config: dict, stored: int):

@@ -308,7 +308,8 @@ def same(found, expected):
 
 
 def work(path, first, last):
-    """Run the cases first … last - 1 in this process and append a line for each to a file."""
+    """Run the cases first … last - 1 that are not done in this process and append a line for each to a file."""
+    done = {case["number"] for case in read(path)}
     with tempfile.TemporaryDirectory() as folder, open(path, "a", encoding="utf-8") as lines:
         originals = Originals(path.parent / "originals")
         limit = memory("VmSize") + ADDRESSES
@@ -317,9 +318,10 @@ def work(path, first, last):
             end = min(last, (first // BATCH + 1) * BATCH)
             place = pathlib.Path(folder, "cases")
             place.mkdir()
-            for case in run_group(range(first, end), originals, place):
-                lines.write(json.dumps(case) + "\n")
-                lines.flush()
+            if numbers := [number for number in range(first, end) if number not in done]:
+                for case in run_group(numbers, originals, place):
+                    lines.write(json.dumps(case) + "\n")
+                    lines.flush()
             shutil.rmtree(place)
             first = end
 

@@ -164,6 +164,13 @@ def test_weights_that_are_not_in_the_file(saved, tmp_path, kind, recwarn):
     assert not recwarn.list  # the error says all
 
 
+@pytest.mark.parametrize("value", ["system", {"x": 1}, [1]], ids=str)
+def test_a_layer_that_is_not_built_is_noticed(saved, tmp_path, value):
+    change = lambda config: layer_of(config, "block_1").update(build_config=value)  # noqa: E731
+    with pytest.raises(ValueError, match=r"Not a readable model .*Received: '.*model\.keras'"):
+        loading.load_model(changed(saved, tmp_path / "model.keras", change))
+
+
 def test_nothing_is_predicted_with_weights_that_are_no_numbers(saved, tmp_path):
     model = loading.load_model(saved)
     model.get_layer("classifier").bias.assign([0.0, np.nan, 0.0])
