@@ -11,6 +11,7 @@ from collections.abc import Callable, Iterable, Iterator
 import numpy as np
 
 from keras_pdecnn import archives, data
+from keras_pdecnn.callbacks.weights import are_finite
 from keras_pdecnn.data.audio import read_sound
 from keras_pdecnn.data.checks import check_examples
 from keras_pdecnn.data.images import SUFFIXES, measure_image
@@ -82,9 +83,10 @@ def load(path) -> Classifier:
             video.
     """
     path = pathlib.Path(path).expanduser()
-    if path.is_dir() and (found := _last_version(path)):
+    is_folder = os.path.isdir(path)
+    if is_folder and (found := _last_version(path)):
         classifier = _of_saved_model(found)
-    elif path.is_dir():
+    elif is_folder:
         from keras_pdecnn.runs import RunFolder
 
         folder = RunFolder(path)
@@ -109,20 +111,26 @@ def load(path) -> Classifier:
 
 
 def find(paths: Iterable) -> Iterator[str]:
-    """Yield the files to predict: each path, or for a folder the images, sounds and arrays in it, in order of names."""
+    """Yield the files to predict: each path, or for a folder the images, sounds and arrays in it, in order of names.
+
+    Names in it that start with a point are left out, as in data sets. A folder that has no such files or cannot be read
+    is yielded itself: reading it as a file reports it.
+    """
     for path in map(os.fspath, paths):
         if not os.path.isdir(path):
             yield path
             continue
         found = False
-        for folder, names, files in os.walk(path):
-            names.sort()
+        unreadable: list[OSError] = []
+        for folder, names, files in os.walk(path, onerror=unreadable.append):
+            names[:] = sorted(name for name in names if not name.startswith("."))
             for file in sorted(files):
-                if file.lower().endswith((*SUFFIXES, ".wav", ".npz")):
+                if not file.startswith(".") and file.lower().endswith((*SUFFIXES, ".wav", ".npz")):
                     found = True
                     yield os.path.join(folder, file)
-        if not found:
-            yield path  # whose reading fails, and is reported
+        yield from (error.filename for error in unreadable)
+        if not found and not unreadable:
+            yield path
 
 
 def read_examples(path, input_shape, sampling_rate: int | None = None) -> np.ndarray:
@@ -142,6 +150,10 @@ def read_examples(path, input_shape, sampling_rate: int | None = None) -> np.nda
     """
     shape = tuple(input_shape)
     kind = os.path.splitext(path)[1].lower()
+    if os.path.isdir(path):
+        raise ValueError(
+            f"The folder has no image, .wav or .npz file, or cannot be read. Received: {os.fspath(path)!r}"
+        )
     if kind == ".npz":
         return _read_npz(path, shape)
     if kind == ".wav":
@@ -152,7 +164,12 @@ def read_examples(path, input_shape, sampling_rate: int | None = None) -> np.nda
             )
         x = read_sound(path, shape, sampling_rate)
     else:
-        if len(shape) == 3 and None in shape:
+        if len(shape) != 3 or shape[-1] not in (1, 3):
+            raise ValueError(
+                "Images are for models of images, of shape (height, width, channels) with one or three channels. "
+                f"Received: {os.fspath(path)!r}, for a model of shape {shape}"
+            )
+        if None in shape:
             shape = tuple(n or size for n, size in zip(shape, measure_image(path), strict=True))
             _check_example(shape, path)
         x = data.read_image(path, shape)
@@ -178,7 +195,8 @@ def predict(classifier: Classifier, files: Iterable, sampling_rate: int | None =
             yield Unreadable(file, str(error))
             continue
         # Files of one example are predicted together, as long as they have one shape and type.
-        if waiting and (len(x) > 1 or len(waiting) == _BATCH or _kind(x) != _kind(waiting[0][1])):
+        full = len(waiting) == _batch_size(x.shape[1:])
+        if waiting and (len(x) > 1 or full or _kind(x) != _kind(waiting[0][1])):
             yield from _predict(classifier, waiting)
             waiting = []
         waiting.append((file, x))
@@ -204,27 +222,40 @@ def _predict(classifier: Classifier, waiting: list[tuple[str, np.ndarray]]):
             yield Unreadable(file, f"The network's output is not finite. Received: {file!r}")
 
 
+def _batch_size(shape) -> int:
+    """Return how many examples are predicted at once: fewer of large ones."""
+    return max(1, min(_BATCH, _LARGEST_EXAMPLE // math.prod(shape)))
+
+
 def _kind(x: np.ndarray) -> tuple:
     return x.shape[1:], x.dtype
 
 
 def _read_npz(path, shape) -> np.ndarray:
+    path = os.fspath(path)
+    headers = _of_archive(path, archives.read_headers)
+    key = next((key for key in _KEYS if key in headers), None)
+    if key is None:
+        raise ValueError(
+            f"An .npz file must hold {' or '.join(_KEYS)}. Received: {path!r} with {', '.join(headers) or 'no arrays'}"
+        )
+    found, dtype = headers[key]
+    whole = _batch_shape(found, shape)
+    if len(whole) != len(shape) + 1 or any(n not in (None, size) for n, size in zip(shape, whole[1:], strict=True)):
+        raise ValueError(f"Examples must have the shape {shape}. Received: {path!r} with {key} of shape {found}")
+    _check_example(whole[1:], path)
+    if (needed := math.prod(found) * dtype.itemsize) > _LARGEST_FILE:
+        raise ValueError(f"{key} has {needed:,} bytes, more than {_LARGEST_FILE:,}. Received: {path!r}")
+    x = _of_archive(path, lambda archive: archives.read_array(archive, key))
+    return check_examples(x.reshape(whole), f"{path}: {key}")
+
+
+def _of_archive(path: str, read: Callable):
     try:
         with archives.open_archive(path) as archive:
-            headers = archives.read_headers(archive)
-            key = next((key for key in _KEYS if key in headers), None)
-            needed = math.prod(headers[key][0]) * headers[key][1].itemsize if key else 0
-            if needed > _LARGEST_FILE:
-                raise ValueError(f"{key} has {needed:,} bytes, more than {_LARGEST_FILE:,}")
-            x = archives.read_array(archive, key) if key else None
+            return read(archive)
     except Exception as error:  # a damaged archive raises a dozen types
-        raise ValueError(f"Not a readable .npz file ({error}). Received: {os.fspath(path)!r}") from error
-    where = f"Received: {os.fspath(path)!r} with"
-    if x is None:
-        raise ValueError(f"An .npz file must hold {' or '.join(_KEYS)}. {where} {', '.join(headers) or 'no arrays'}")
-    x = x.reshape(_batch_shape(x.shape, shape))
-    _check_example(x.shape[1:], path)
-    return check_examples(x, f"{os.fspath(path)}: {key}", shape)
+        raise ValueError(f"Not a readable .npz file ({error}). Received: {path!r}") from error
 
 
 def _batch_shape(found: tuple[int, ...], shape: tuple[int | None, ...]) -> tuple[int, ...]:
@@ -259,8 +290,10 @@ def _of_model(model, path) -> Classifier:
             "The model must take one signal, image or video and return the probabilities of classes. "
             f"Received: {os.fspath(path)!r}, with shapes {shapes[0]} and {shapes[1]}"
         )
+    if not are_finite(model):
+        raise ValueError(f"The weights of the model are not finite. Received: {os.fspath(path)!r}")
     names = tuple(map(str, range(shapes[1][-1])))
-    return Classifier(shapes[0][1:], names, lambda x: model.predict(x, batch_size=_BATCH, verbose=0))
+    return Classifier(shapes[0][1:], names, lambda x: model.predict(x, batch_size=_batch_size(x.shape[1:]), verbose=0))
 
 
 def _of_saved_model(path: pathlib.Path) -> Classifier:
@@ -269,7 +302,8 @@ def _of_saved_model(path: pathlib.Path) -> Classifier:
     shape, names, run = saved_model.load(path)
 
     def probabilities(x):
-        parts = [run(x[first : first + _BATCH].astype(np.float32)) for first in range(0, len(x), _BATCH)]
+        size = _batch_size(x.shape[1:])
+        parts = [run(x[first : first + size].astype(np.float32)) for first in range(0, len(x), size)]
         return np.concatenate(parts)
 
     return Classifier(shape, names, probabilities)

@@ -12,6 +12,7 @@ import json
 import math
 import os
 import threading
+import warnings
 
 import h5py
 import keras
@@ -70,12 +71,19 @@ def load_model(path, compile: bool = True) -> keras.Model:
         with archives.open_archive(path) as archive:
             text, weights = _read(archive)
         check_config(json.loads(text))
-        _check_weights(weights)
+        count = _check_weights(weights)
         _check_size(json.loads(text), len(weights))
-        return keras.saving.load_model(path, compile=compile, safe_mode=True)
+        with warnings.catch_warnings(record=True) as notes:
+            model = keras.saving.load_model(path, compile=compile, safe_mode=True)
+        # Keras takes a layer for built if its configuration says so in a way that builds nothing.
+        if len(model.variables) < count:
+            raise ValueError(f"its network has {len(model.variables)} weights, of which {count} are stored")
     except Exception as error:  # a damaged archive raises a dozen types
         reason = str(error).strip().partition("\n")[0] or type(error).__name__
         raise ValueError(f"Not a readable model ({reason}). Received: {path!r}") from error
+    for note in notes:  # of a file that is not loaded, the error says all
+        warnings.warn_explicit(note.message, note.category, note.filename, note.lineno)
+    return model
 
 
 def check_config(config):
@@ -121,20 +129,35 @@ def _read(archive) -> tuple[bytes, bytes]:
     return archive.read(_CONFIG), archive.read(_WEIGHTS)
 
 
-def _check_weights(weights: bytes):
-    """Raise ValueError if an array of an HDF5 file declares to be larger than the file."""
+def _check_weights(weights: bytes) -> int:
+    """Return the number of arrays of layers in an HDF5 file.
+
+    Raises:
+        ValueError: If one declares to be larger than the file, or is in another file.
+    """
+    count = 0
     declared = []
 
     def visit(name, item):
+        nonlocal count
+        if isinstance(item, h5py.Group):
+            links = {key: item.get(key, getlink=True) for key in item}
+            if other := [key for key, link in links.items() if not isinstance(link, h5py.HardLink)]:
+                raise ValueError(f"{_WEIGHTS} holds {other[0]} as a link")
         if isinstance(item, h5py.Dataset):
             declared.append(item.nbytes)
+            count += name.startswith("layers/")
+            if item.external or item.is_virtual:
+                raise ValueError(f"{_WEIGHTS} takes {name} from another file")
             if item.dtype.kind not in "fiubV":
                 raise ValueError(f"{_WEIGHTS} holds {name} of type {item.dtype}")
 
     with h5py.File(io.BytesIO(weights), "r") as file:
+        visit("", file)
         file.visititems(visit)
     if sum(declared) > len(weights):
         raise ValueError(f"{_WEIGHTS} of {len(weights):,} bytes declares arrays of {sum(declared):,} bytes")
+    return count
 
 
 def _check_size(config: dict, stored: int):

@@ -15,6 +15,8 @@ import re
 from keras_pdecnn import files
 from keras_pdecnn.recipes import Recipe
 
+_LARGEST_JSON = 2**24  # bytes; the names of the classes are the longest part
+
 
 def data_name(recipe: Recipe) -> str:
     """Return the name of the data of a recipe as a part of a file name."""
@@ -87,14 +89,9 @@ class RunFolder:
         Raises:
             ValueError: If there is no config.json, or it is damaged.
         """
-        from keras_pdecnn.data import Info
-
         config = _read_json(self.config)
         try:
-            info: dict = {
-                name: tuple(value) if isinstance(value, list) else value for name, value in config["data"].items()
-            }
-            return Recipe.from_dict(config["recipe"]), Info(**info)
+            return Recipe.from_dict(config["recipe"]), _to_info(config["data"])
         except (KeyError, TypeError, AttributeError, ValueError) as error:
             raise ValueError(f"Not the configuration of a run ({error}). Received: {str(self.config)!r}") from error
 
@@ -142,6 +139,21 @@ class RunFolder:
         return load_model(self.model, compile)
 
 
+def _to_info(entries: dict):
+    """Return `data.Info` of what was written of it; raise an exception of several types if it is something else."""
+    from keras_pdecnn.data import Info
+
+    values: dict = {name: tuple(value) if isinstance(value, list) else value for name, value in entries.items()}
+    info = Info(**values)
+    counts = (info.classes, *info.input_shape, *info.sizes.values())
+    texts = (info.name, info.dtype, *info.class_names)
+    if not all(type(count) is int for count in counts) or not all(isinstance(text, str) for text in texts):
+        raise ValueError("sizes must be integers and names texts")
+    if len(info.class_names) != info.classes or set(info.sizes) != {"train", "validation", "test"}:
+        raise ValueError(f"{len(info.class_names)} names of {info.classes} classes, sizes of {', '.join(info.sizes)}")
+    return info
+
+
 def _versions() -> dict[str, str]:
     import keras
     import numpy as np
@@ -163,11 +175,13 @@ def _write_json(path: pathlib.Path, content: dict):
 
 
 def _read_json(path: pathlib.Path) -> dict:
+    if not os.path.isfile(path):  # a pipe or a device could be read without end
+        raise ValueError(f"Not the folder of a run: no {path.name}. Received: {str(path.parent)!r}")
     try:
+        if path.stat().st_size > _LARGEST_JSON:
+            raise ValueError(f"it has more than {_LARGEST_JSON:,} bytes")
         return json.loads(path.read_text())
-    except OSError as error:
-        raise ValueError(f"Not the folder of a run: no {path.name}. Received: {str(path.parent)!r}") from error
-    except (ValueError, RecursionError) as error:
+    except (OSError, ValueError, RecursionError) as error:
         raise ValueError(f"Not a readable JSON file ({error}). Received: {str(path)!r}") from error
 
 

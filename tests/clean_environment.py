@@ -8,12 +8,14 @@ no part of the tests.
 import json
 import os
 import pathlib
+import shutil
 import subprocess
 import sys
 import tempfile
 import venv
 
 ROOT = pathlib.Path(__file__).parents[1]
+MINUTES = 30  # for one command
 
 WRITE_DIGITS = """
 import keras_pdecnn as pde, numpy as np
@@ -39,7 +41,13 @@ def run(*command, cwd=None):
     print("+", *command, file=sys.stderr)
     variables = {name: value for name, value in os.environ.items() if name != "PYTHONPATH"}
     done = subprocess.run(
-        list(map(str, command)), cwd=cwd, env=variables, check=True, stdout=subprocess.PIPE, text=True
+        list(map(str, command)),
+        cwd=cwd,
+        env=variables,
+        check=True,
+        stdout=subprocess.PIPE,
+        text=True,
+        timeout=MINUTES * 60,
     )
     return done.stdout
 
@@ -49,7 +57,10 @@ def main():
 
     with tempfile.TemporaryDirectory() as name:
         folder = pathlib.Path(name)
-        run(sys.executable, "-m", "pip", "wheel", "-q", "--no-deps", "--wheel-dir", folder, ROOT)
+        # Built from a copy: setuptools leaves its files in the source, and takes old ones from there.
+        unwanted = shutil.ignore_patterns(".*", "build", "*.egg-info", "__pycache__")
+        source = shutil.copytree(ROOT, folder / "source", ignore=unwanted)
+        run(sys.executable, "-m", "pip", "wheel", "-q", "--no-deps", "--wheel-dir", folder, source)
         (wheel,) = folder.glob("*.whl")
         first = environment(folder / "first", wheel)
         command = first / "keras-pdecnn"

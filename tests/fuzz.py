@@ -1,9 +1,10 @@
-"""Damaged and hostile files for `predict`, `evaluate` and `train`: `python tests/fuzz.py --cases 4000`.
+"""Damaged and hostile files for `predict`, `evaluate` and `train`: `python tests/fuzz.py FOLDER --cases 4000`.
 
-Every file must be refused by a message with its name and exit code 1 or 2, or be used as a whole: no traceback, no
-hang, bounded memory, and no part of a file taken for all of it. Cases are numbered; the number of a case is its seed.
-Workers run them in their own processes, so that a crash or a hang is one more failure. A sample of the cases is part of
-the tests (test_loading.py).
+Every file must be refused by one line with its name and exit code 1 or 2, or be used as a whole: no traceback, no
+hang, bounded memory, and no part of a file taken for all of it. Cases are numbered; the number of a case is its seed,
+and what is done to the file is in damages.py. Outcomes are lines of FOLDER/cases.jsonl; the same command goes on after
+the last of them. Workers run the cases in processes of their own, so that a crash or a hang is one more failure. A
+sample of the cases is part of the tests (test_loading.py).
 """
 
 from __future__ import annotations
@@ -11,259 +12,193 @@ from __future__ import annotations
 import argparse
 import collections
 import contextlib
-import io
 import json
 import os
 import pathlib
 import random
 import resource
-import select
 import shutil
-import struct
 import subprocess
 import sys
 import tempfile
 import time
 import wave
-import zipfile
-import zlib
 
 import click.testing
+import damages
 import numpy as np
 from PIL import Image
 
-from keras_pdecnn import cli
-
 SECONDS = 60  # for one command
-MEMORY = 2 * 2**30  # beyond what the process had at first
+MEMORY = 2**30  # for one command, beyond what the process had before
+ADDRESSES = 12 * 2**30  # for the process; nothing may ask for more than the 8 GiB of a data set
+LINE = 4000  # characters of a message
 BATCH = 20  # files of one command `predict`
 NETWORK = ["--architecture", "parabolic", "--widths", "4", "--steps", "1", "--pad", "0", "--batch-size", "16"]
 NETWORK += ["--epochs", "1", "--learning-rates", "0.01", "--verbose", "0"]
-IMAGES = ("png", "jpg", "bmp", "gif", "webp")
-CHECKED = ("npz", "png", "keras")  # formats with checksums
+CHECKED = ("npz", "data", "png", "keras")  # formats with checksums
+COMMANDS = {  # command and input: kinds of files, and how often it is tried
+    "predict npz": (("npz", "deflated.npz"), 4),
+    "predict image": (damages.IMAGES, 5),
+    "predict wav": (("1.wav", "2.wav", "3.wav"), 4),
+    "predict keras": (("keras",), 4),
+    "predict run": (("config",), 1),
+    "evaluate keras": (("keras",), 1),
+    "evaluate run": (("config",), 1),
+    "evaluate npz": (("data",), 1),
+    "evaluate image": (damages.IMAGES, 1),
+    "train npz": (("data",), 1),
+    "train image": (damages.IMAGES, 1),
+}
 
 
-def invoke(*arguments):
-    return click.testing.CliRunner().invoke(cli.main, list(map(str, arguments)))
+class Outcome:
+    """What a command did, how long it took and how much memory it needed beyond what there was."""
+
+    def __init__(self, *arguments):
+        from keras_pdecnn import cli  # here, so that the process that watches need not wait for TensorFlow
+
+        before, start = reset_memory(), time.monotonic()
+        done = click.testing.CliRunner().invoke(cli.main, list(map(str, arguments)))
+        self.seconds, self.memory = time.monotonic() - start, max(0, memory("VmHWM") - before)
+        self.code, self.exception = done.exit_code, done.exception
+        self.stdout, self.stderr = done.stdout, done.stderr
+
+    @property
+    def accuracy(self):
+        """The line with the accuracy and the loss, None if there is none."""
+        return next((line for line in self.stdout.splitlines() if line.startswith("Test accuracy")), None)
+
+    def failure(self, together=False):  # noqa: PLR0911  one line for each
+        """Return what is wrong whatever the file was, None if nothing is."""
+        lines = self.stderr.splitlines()
+        if self.exception is not None and not isinstance(self.exception, SystemExit):
+            return f"{type(self.exception).__name__}: {str(self.exception)[:300]}"
+        if "Traceback" in self.stdout + self.stderr or self.code not in (0, 1, 2):
+            return f"exit code {self.code}: {self.stderr[-300:]}"
+        if (not lines) if self.code else lines:
+            return f"exit code {self.code} with the messages {lines}"
+        if len(lines) > 1 and not together:
+            return f"{len(lines)} lines: {self.stderr[:600]}"
+        if any(len(line) > LINE for line in lines):
+            return f"a message of {max(map(len, lines)):,} characters: {max(lines, key=len)[:300]}"
+        if "Unable to allocate" in self.stderr or "MemoryError" in self.stderr:
+            return f"too much memory was asked for: {self.stderr[:300]}"
+        if self.seconds > SECONDS:
+            return f"it took {self.seconds:.0f} seconds"
+        if self.memory > MEMORY:
+            return f"it took {self.memory / 2**20:.0f} MiB"
+        if self.code and self.accuracy:
+            return f"exit code {self.code} and a result: {self.stdout[:300]}"
+        return None
 
 
-# Whole files.
+def memory(field):
+    """Return a field of the memory of this process in bytes."""
+    with open("/proc/self/status", encoding="ascii") as file:
+        return next(int(line.split()[1]) * 1024 for line in file if line.startswith(field))
+
+
+def reset_memory():
+    """Let the peak of memory begin anew; return what is in use."""
+    with open("/proc/self/clear_refs", "w", encoding="ascii") as file:
+        file.write("5")
+    return memory("VmRSS")
 
 
 class Originals:
-    """Whole files of every kind in a folder, and what a small network predicts for them."""
+    """Whole files of every kind in a folder, and what a small network makes of them."""
 
     def __init__(self, folder):
         self.folder = pathlib.Path(folder)
+        self.folder.mkdir(exist_ok=True)
         rng = np.random.default_rng(0)
-        self.runs, self.content = {}, {}
+        self.runs, self.content, self.accuracies = {}, {}, {}
         for rank, space in ((1, (64,)), (2, (8, 8))):
             x = rng.integers(0, 200, (24, *space, 1)).astype(np.uint8 if rank == 2 else np.int16)
             y = np.arange(24) % 2
             x[y == 1, : space[0] // 2] //= 4
             np.savez(self.folder / f"data{rank}.npz", x_train=x, y_train=y, x_test=x[:6], y_test=y[:6])
             self.runs[rank] = self.folder / f"run{rank}"
-            done = invoke("train", self.folder / f"data{rank}.npz", *NETWORK, "--output", self.runs[rank])
-            assert done.exit_code == 0, done.output
+            if not self.runs[rank].exists():  # from an earlier worker
+                new = self.folder / "new"
+                shutil.rmtree(new, ignore_errors=True)
+                done = Outcome("train", self.folder / f"data{rank}.npz", *NETWORK, "--output", new)
+                assert done.code == 0, done.stderr
+                new.rename(self.runs[rank])
         self.content["data"] = (self.folder / "data2.npz").read_bytes()
         self.content["keras"] = (self.runs[2] / "model.keras").read_bytes()
+        self.content["config"] = (self.runs[2] / "config.json").read_bytes()
         x = rng.integers(0, 255, (3, 8, 8, 1), dtype=np.uint8)
         for kind, save in (("npz", np.savez), ("deflated.npz", np.savez_compressed)):
             save(self.folder / f"x.{kind}", x=x, other=np.arange(20.0))
-            self.content[kind] = (self.folder / f"x.{kind}").read_bytes()
-        for kind in IMAGES:
+        for kind in damages.IMAGES:
             Image.fromarray(rng.integers(0, 255, (16, 12), dtype=np.uint8)).save(self.folder / f"x.{kind}")
-            self.content[kind] = (self.folder / f"x.{kind}").read_bytes()
         for width in (1, 2, 3):
-            with wave.open(str(self.folder / f"x{width}.wav"), "wb") as file:
+            with wave.open(str(self.folder / f"x.{width}.wav"), "wb") as file:
                 file.setparams((1, width, 8000, 0, "NONE", ""))
                 file.writeframes(rng.integers(0, 255, 80 * width, dtype=np.uint8).tobytes())
-            self.content[f"{width}.wav"] = (self.folder / f"x{width}.wav").read_bytes()
-        files = {kind: self.folder / f"x.{kind}" for kind in ("npz", "deflated.npz", *IMAGES)}
-        files |= {f"{width}.wav": self.folder / f"x{width}.wav" for width in (1, 2, 3)}
+        files = {path.name[2:]: path for path in sorted(self.folder.glob("x.*"))}
+        self.content |= {kind: path.read_bytes() for kind, path in files.items()}
+        self.image = self.folder / "x.png"
         self.expected = {kind: self.predict(kind, [path])[0][str(path)] for kind, path in files.items()}
-        image = self.folder / "x.png"
-        self.expected["keras"] = self.expected["png"]
-        self.image = image
+        self.expected["keras"] = self.expected["config"] = self.expected["png"]
 
-    def predict(self, kind, paths, model=None):
-        """Return {file: [(class, probability), …]} and the outcome of one command `predict`."""
-        done = invoke("predict", model or self.runs[1 if kind.endswith("wav") else 2], *paths, "--format", "json")
-        rows = collections.defaultdict(list)
-        with contextlib.suppress(ValueError):
-            for row in json.loads(done.stdout)["predictions"]:
+    def predict(self, kind, paths, model=None, options=()):
+        """Return {file: [(class, probability), …]}, the files said to be unreadable, and the outcome."""
+        done = Outcome(
+            "predict", model or self.runs[1 if kind.endswith("wav") else 2], *paths, "--format=json", *options
+        )
+        rows, unreadable = collections.defaultdict(list), []
+        with contextlib.suppress(ValueError):  # no JSON: then nothing was predicted
+            content = json.loads(done.stdout)
+            unreadable = [row["file"] for row in content["unreadable"]]
+            for row in content["predictions"]:
                 rows[row["file"]].append((row["class"], row["probability"]))
-        return rows, done
+        return rows, unreadable, done
 
+    def accuracy(self, command, kind, place):
+        """Return what `evaluate` and `train` print for whole files."""
+        if (command, kind) not in self.accuracies:
+            done = self.run(command, kind, self.content[kind], place / f"whole-{command}-{kind}")[0]
+            assert done.code == 0, done.stderr
+            self.accuracies[command, kind] = done.accuracy
+        return self.accuracies[command, kind]
 
-# Damages. Each takes the content of a file and a generator and returns (content, whether it is the damage of a file
-# that was whole: then a checksum or the length must show it).
-
-
-def truncate(content, rng, _):
-    return content[: rng.randrange(len(content))], True
-
-
-def flip(content, rng, _):
-    changed = bytearray(content)
-    for _ in range(rng.choice((1, 1, 2, 8))):
-        changed[rng.randrange(len(changed))] ^= 1 << rng.randrange(8)
-    return bytes(changed), True
-
-
-def overwrite(content, rng, _):
-    start, length = rng.randrange(len(content)), rng.choice((1, 4, 16, 100))
-    filling = rng.choice((b"\0" * length, b"\xff" * length, rng.randbytes(length)))
-    return content[:start] + filling[: len(content) - start] + content[start + length :], True
-
-
-def cut_out(content, rng, _):
-    start = rng.randrange(len(content))
-    return content[:start] + content[start + rng.choice((1, 2, 7, 64)) :], True
-
-
-def another(_, rng, originals):
-    others = [b"", b"\0" * 1000, rng.randbytes(500), b"text\n" * 50, b"PK\5\6" + b"\0" * 18, b"[" * 10**5, b"\x80\4."]
-    return rng.choice([*others, *originals.content.values()]), False
-
-
-def members(content):
-    with zipfile.ZipFile(io.BytesIO(content)) as archive:
-        return {member.filename: archive.read(member) for member in archive.infolist()}
-
-
-def to_zip(entries, compression=zipfile.ZIP_STORED):
-    file = io.BytesIO()
-    with zipfile.ZipFile(file, "w", compression) as archive:
-        for name, content in entries:
-            archive.writestr(name, content)
-    return file.getvalue()
-
-
-def other_archive(content, rng, originals):
-    """An archive whose checksums are right, with a damaged, missing, doubled or additional member."""
-    entries = list(members(content).items())
-    index = rng.randrange(len(entries))
-    name, inner = entries[index]
-    match rng.randrange(4):
-        case 0:
-            entries[index] = name, rng.choice((truncate, flip, overwrite, cut_out, another))(inner, rng, originals)[0]
-        case 1:
-            del entries[index]
-        case 2:
-            entries.append((rng.choice(("assets/x", "../../x.npy", "/x.npy", "x" * 300, name + ".npy")), inner))
-        case 3:
-            entries[index] = name, inner + rng.randbytes(rng.choice((1, 100)))
-    return to_zip(entries, rng.choice((zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED, zipfile.ZIP_LZMA))), False
-
-
-def bomb(content, rng, _):
-    """An archive with a member that is small in the file and large in memory."""
-    entries = dict(members(content))
-    name = rng.choice(list(entries))
-    entries[name] = entries[name] + b"\0" * rng.choice((10**6, 3 * 10**7))
-    changed = bytearray(to_zip(entries.items(), zipfile.ZIP_DEFLATED))
-    if rng.random() < 0.5:  # the size that the directory declares
-        with zipfile.ZipFile(io.BytesIO(changed)) as archive:
-            start = archive.start_dir + 24
-        changed[start : start + 4] = struct.pack("<I", rng.choice((2**32 - 2, 2**31, 0)))
-    return bytes(changed), False
-
-
-def header(content, rng, _):
-    """An array whose header declares another shape or type than its data have."""
-    entries = dict(members(content))
-    name = rng.choice(list(entries))
-    array = np.lib.format.read_array(io.BytesIO(entries[name]))
-    shapes = [
-        (10**9, *array.shape[1:]),
-        (10**5,) * 4,
-        (2**63,),
-        (2**64, 2),
-        (-1, 8),
-        (0,),
-        (),
-        (True,),
-        array.shape[::-1],
-    ]
-    types = ["|O", "<f8", "<c16", "|S8", "<U1000000", "|V8", "<M8[s]", [("a", "<f8")], ">i2", "garbage"]
-    head = {"descr": array.dtype.str, "fortran_order": rng.random() < 0.3, "shape": array.shape}
-    head |= rng.choice(({"shape": rng.choice(shapes)}, {"descr": rng.choice(types)}, {"extra": 1}))
-    text = (repr(head) if rng.random() < 0.9 else "__import__('os').abort()").encode() + b"\n"
-    entries[name] = b"\x93NUMPY\1\0" + struct.pack("<H", len(text)) + text + array.tobytes()
-    return to_zip(entries.items()), False
-
-
-def configuration(content, rng, _):
-    """A model with one entry of its configuration changed, and right checksums."""
-    entries = dict(members(content))
-    config = json.loads(entries["config.json"])
-    places = []
-
-    def walk(node):
-        for key, value in list(node.items() if isinstance(node, dict) else enumerate(node)):
-            places.append((node, key))
-            if isinstance(value, dict | list):
-                walk(value)
-
-    walk(config)
-    named = [place for place in places if place[1] in ("module", "class_name", "registered_name")]
-    numbers = [place for place in places if isinstance(place[0][place[1]], int | float)]
-    node, key = rng.choice(rng.choice((places, named, numbers)))
-    values = [None, True, -1, 0, 2**31, 10**9, 10**30, 1e308, float("nan"), "", "x" * 10**5, [], {}, [[]] * 9]
-    values += ["os", "system", "Lambda", "TFSMLayer", "keras.layers", "builtins", "keras_pdecnn>Box", "__lambda__"]
-    values += [{"class_name": "__lambda__", "config": {"value": ["YQ==", None, None]}}, {"class_name": "function"}]
-    node[key] = rng.choice(values)
-    entries["config.json"] = json.dumps(config).encode()
-    return to_zip(entries.items()), False
-
-
-def pixels(content, rng, _):
-    """A PNG that declares another size, with right checksums; other formats are flipped near their head."""
-    if not content.startswith(b"\x89PNG"):
-        changed = bytearray(content)
-        changed[rng.randrange(min(64, len(changed)))] = rng.randrange(256)
-        return bytes(changed), False
-    sizes = [(50_000, 50_000), (2**31 - 1, 2**31 - 1), (9_000, 9_000), (0, 5), (12, 17), (12, 1000), (2**31, 1)]
-    fields = struct.pack(">II", *rng.choice(sizes)) + content[24:29]
-    return content[:16] + fields + struct.pack(">I", zlib.crc32(b"IHDR" + fields)) + content[33:], False
-
-
-def sound(content, rng, _):
-    """A .wav file with one field of its head changed."""
-    offset, size = rng.choice(((4, 4), (16, 4), (20, 2), (22, 2), (24, 4), (28, 4), (32, 2), (34, 2), (40, 4)))
-    value = rng.choice((0, 1, 3, 8, 2**16 - 1, 2**31, 2**32 - 1, 7, 65534)) % 2 ** (8 * size)
-    return content[:offset] + value.to_bytes(size, "little") + content[offset + size :], False
-
-
-ANY = (truncate, flip, overwrite, cut_out, another)
-DAMAGES = {
-    "npz": (*ANY, other_archive, bomb, header, header),
-    "deflated.npz": (*ANY, other_archive, bomb),
-    "data": (*ANY, other_archive, bomb, header, header),
-    "keras": (*ANY, other_archive, bomb, configuration, configuration, configuration),
-    **dict.fromkeys(IMAGES, (*ANY, pixels)),
-    **{f"{width}.wav": (*ANY, sound, sound) for width in (1, 2, 3)},
-}
-COMMANDS = {  # command: kinds of files, and how often it is tried
-    "predict npz": (("npz", "deflated.npz"), 4),
-    "predict image": (IMAGES, 5),
-    "predict wav": (("1.wav", "2.wav", "3.wav"), 3),
-    "predict keras": (("keras",), 3),
-    "evaluate keras": (("keras",), 1),
-    "evaluate npz": (("data",), 1),
-    "evaluate image": (IMAGES, 1),
-    "train npz": (("data",), 1),
-    "train image": (IMAGES, 1),
-}
+    def run(self, command, kind, content, place):
+        """Run `evaluate` or `train` on a file in a new folder; return the outcome and the names it may report."""
+        place.mkdir()
+        arguments = [self.runs[2], "--data", self.folder / "data2.npz"]
+        if kind in ("keras", "config"):
+            run = place / "run"
+            shutil.copytree(self.runs[2], run)
+            path = run / ("model.keras" if kind == "keras" else "config.json")
+            path.unlink()
+            arguments[0] = run
+        elif kind == "data":
+            path = arguments[2] = place / "data.npz"
+        else:
+            arguments[2] = place / "images"
+            for name in ("a", "b"):
+                (place / "images" / name).mkdir(parents=True)
+                for i in range(4):
+                    shutil.copy(self.folder / f"x.{kind}", place / "images" / name / f"{i}.{kind}")
+            path = place / "images" / "a" / f"x.{kind}"
+        damages.write(path, content)
+        if command.startswith("train"):
+            size = ["--size", "8"] if kind in damages.IMAGES else []
+            arguments = [arguments[2], *NETWORK, *size, "--output", place / "new"]
+        done = Outcome(command.split()[0], *arguments)
+        # Data that can be read but do not suit the network are reported by the name of the data set.
+        return done, (str(path), str(arguments[0]), str(arguments[-1]))
 
 
 # Running the cases.
 
 
 def command_of(number):
+    """Return the command of a case; the files of one command `predict` follow each other."""
     names = [name for name, (_, often) in COMMANDS.items() for _ in range(often)]
-    # The files of one command `predict` follow each other.
     return random.Random(number // BATCH).choice(names)
 
 
@@ -271,95 +206,96 @@ def damaged(number, originals):
     """Return (kind, name of the damage, content, whether a whole file was damaged) of a case."""
     rng = random.Random(number)
     kind = rng.choice(COMMANDS[command_of(number)][0])
-    damage = rng.choice(DAMAGES[kind])
-    content, is_damage = damage(originals.content[kind], rng, originals)
-    return kind, damage.__name__, content, is_damage and content != originals.content[kind]
+    damage = rng.choice(damages.DAMAGES[kind])
+    content, whole = damage(originals.content[kind], rng, originals.content)
+    # Without a checksum only a file that ends too early can be told from a whole one.
+    must_show = whole and (kind.endswith(CHECKED) or damage is damages.truncate)
+    return kind, damage.__name__, content, must_show and content != originals.content[kind]
 
 
 def run_group(numbers, originals, folder):
-    """Run the cases of one group; yield (number, what it was, outcome), the outcome "refused", "used" or a failure."""
+    """Run the cases of one group; yield a dict for each, its outcome "refused", "used" or a failure."""
     command = command_of(numbers[0])
-    files = {}
-    for number in numbers:
-        kind, damage, content, whole = damaged(number, originals)
-        path = folder / f"{number}.{kind if kind != 'data' else 'npz'}"
-        path.write_bytes(content)
-        files[path] = number, kind, f"{command}, {kind}, {damage}", whole
-    if command.startswith("predict") and command != "predict keras":
-        yield from predict_files(files, originals)
+    cases = [(number, *damaged(number, originals)) for number in numbers]
+    if command in ("predict npz", "predict image", "predict wav"):
+        yield from predict_together(command, cases, originals, folder)
         return
-    for path, (number, kind, title, whole) in files.items():
-        yield number, title, one_command(command, path, kind, whole, originals, folder / str(number))
+    for number, kind, damage, content, must_show in cases:
+        place = folder / str(number)
+        if command.startswith("predict"):
+            outcome, done = predict_with(kind, content, must_show, originals, place)
+        else:
+            outcome, done = evaluate_or_train(command, kind, content, must_show, originals, place)
+        yield line(number, command, kind, damage, outcome, done)
 
 
-def predict_files(files, originals):
-    kind = next(iter(files.values()))[1]
-    start = time.monotonic()
-    rows, done = originals.predict(kind, list(files))
-    failure = check(done, start)
+def line(number, command, kind, damage, outcome, done):
+    costs = {"seconds": round(done.seconds, 2), "memory": round(done.memory / 2**20)}
+    return {"number": number, "command": command, "kind": kind, "damage": damage, "outcome": outcome, **costs}
+
+
+def predict_together(command, cases, originals, folder):
+    paths = [folder / f"{number}.{kind}" for number, kind, *_ in cases]
+    for path, (_, _, _, content, _) in zip(paths, cases, strict=True):
+        damages.write(path, content)
+    options = ["--sampling-rate", "8000"] if command.endswith("wav") and cases[0][0] // BATCH % 2 else []
+    rows, unreadable, done = originals.predict(cases[0][1], paths, options=options)
     lines = done.stderr.splitlines()
-    for path, (number, kind, title, whole) in files.items():
-        reported = any(line.startswith(f"{path}: ") for line in lines)
+    failure = done.failure(together=True)
+    if not failure and len(lines) != len(unreadable):
+        failure = f"{len(unreadable)} unreadable files, but: {done.stderr[:600]}"
+    if not failure and done.code != ((1 if rows else 2) if unreadable else 0):
+        failure = f"exit code {done.code} with {len(rows)} files predicted and {len(unreadable)} unreadable"
+    for path, (number, kind, damage, _, must_show) in zip(paths, cases, strict=True):
+        said = [text for text in lines if text.startswith(f"{path}: ")]
         found = rows.get(str(path))
-        outcome = "refused" if reported else "used"
+        outcome = "refused" if said else "used"
         if failure:
             outcome = failure
-        elif reported == bool(found):
-            outcome = f"reported: {reported}, predicted: {found}"
-        elif found and whole and kind.endswith(CHECKED) and not same(found, originals.expected[kind]):
+        elif [str(path)] * len(said) != [file for file in unreadable if file == str(path)] or bool(said) == bool(found):
+            outcome = f"said {said}, predicted {found}"
+        elif said and said[0].count(str(path)) < 2:  # before the colon, and as what was received
+            outcome = f"the message does not say what was received: {said[0]}"
+        elif found and must_show and not same(found, originals.expected[kind]):
             outcome = f"a damaged file was predicted as {found}"
-        elif found and "truncate" in title and not same(found, originals.expected[kind]):
-            outcome = f"a part of a file was predicted as {found}"
-        yield number, title, outcome
+        yield line(number, command, kind, damage, outcome, done)
 
 
-def one_command(command, path, kind, whole, originals, folder):
-    start = time.monotonic()
-    if command == "predict keras":
-        rows, done = originals.predict("png", [originals.image], path)
-        if done.exit_code == 0 and whole and not same(rows[str(originals.image)], originals.expected["keras"]):
-            return f"a damaged model predicted {rows}"
-    elif command == "evaluate keras":
-        folder.mkdir()
-        shutil.copy(originals.runs[2] / "config.json", folder)
-        path = path.rename(folder / "model.keras")
-        done = invoke("evaluate", folder, "--data", originals.folder / "data2.npz")
+def predict_with(kind, content, must_show, originals, place):
+    """Predict a whole image with a damaged model."""
+    if kind == "config":
+        shutil.copytree(originals.runs[2], place)
+        model, path = place, place / "config.json"
+        path.unlink()
     else:
-        source = path
-        if kind in IMAGES:
-            for name in ("a", "b"):
-                (folder / name).mkdir(parents=True)
-                for i in range(4):
-                    shutil.copy(originals.folder / f"x.{kind}", folder / name / f"{i}.{kind}")
-            path = path.rename(folder / "a" / path.name)
-            source = folder
-        if command.startswith("evaluate"):
-            done = invoke("evaluate", originals.runs[2], "--data", source)
-        else:
-            size = ["--size", "8"] if kind in IMAGES else []
-            done = invoke("train", source, *NETWORK, *size, "--output", f"{folder}-run")
-            written = os.path.exists(f"{folder}-run")
-            if written != (done.exit_code == 0):
-                return f"exit code {done.exit_code}, run folder: {written}"
-    failure = check(done, start)
-    if failure or done.exit_code == 0:
-        return failure or "used"
-    # Data that can be read but do not suit the network are reported by the name of the data set.
-    named = path.name in done.stderr or str(folder) in done.stderr
-    return "refused" if named else f"the message does not name the file: {done.stderr}"
+        model = path = place.with_suffix(".keras")
+    damages.write(path, content)
+    rows, _, done = originals.predict("png", [originals.image], model)
+    found = rows[str(originals.image)]
+    if failure := done.failure():
+        return failure, done
+    if done.code and not found:
+        names = path, model, originals.image  # the image: finite weights can have an output that is not
+        return "refused" if any(str(name) in done.stderr for name in names) else unnamed(done), done
+    right = found and (not must_show or same(found, originals.expected[kind]))
+    return "used" if right else f"a damaged model predicted {found}", done
 
 
-def check(done, start):
-    """Return what is wrong with the outcome of a command, None if nothing is."""
-    if done.exception is not None and not isinstance(done.exception, SystemExit):
-        return f"{type(done.exception).__name__}: {str(done.exception)[:300]}"
-    if "Traceback" in done.output or done.exit_code not in (0, 1, 2):
-        return f"exit code {done.exit_code}: {done.output[-300:]}"
-    if done.exit_code and not done.stderr.strip():
-        return "no message"
-    if time.monotonic() - start > SECONDS:
-        return f"it took {time.monotonic() - start:.0f} seconds"
-    return None
+def evaluate_or_train(command, kind, content, must_show, originals, place):
+    done, names = originals.run(command, kind, content, place)
+    if failure := done.failure():
+        return failure, done
+    if command.startswith("train") and os.path.exists(place / "new") != (done.code == 0):
+        return f"exit code {done.code}, run folder: {os.path.exists(place / 'new')}", done
+    if done.code:
+        return "refused" if any(name in done.stderr for name in names) else unnamed(done), done
+    if not done.accuracy or (must_show and done.accuracy != originals.accuracy(command, kind, place)):
+        return f"a damaged file was used: {done.stdout}", done
+    return "used", done
+
+
+def unnamed(done):
+    return f"the message does not name the file: {done.stderr[:600]}"
 
 
 def same(found, expected):
@@ -368,92 +304,103 @@ def same(found, expected):
     )
 
 
-def peak():
-    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024
-
-
-def run_cases(first, last, report):
-    """Run the cases first … last - 1 in this process; report(number, title, outcome) is called for each."""
-    with tempfile.TemporaryDirectory() as folder:
-        originals = Originals(folder)
-        start = peak()
-        for group in range(first // BATCH, -(-last // BATCH)):
-            numbers = [n for n in range(group * BATCH, (group + 1) * BATCH) if first <= n < last]
-            place = pathlib.Path(folder, "cases")
-            place.mkdir()
-            for number, title, outcome in run_group(numbers, originals, place):
-                grown = peak() - start
-                report(number, title, outcome if grown < MEMORY else f"{grown / 2**20:.0f} MiB of memory")
-                start += max(0, grown - MEMORY)
-            shutil.rmtree(place)
-        return peak() - start
-
-
 # Workers.
 
 
-def work(first, last):
-    def report(*case):
-        print(json.dumps(case), flush=True)
+def work(path, first, last):
+    """Run the cases first … last - 1 that are not done in this process and append a line for each to a file."""
+    done = {case["number"] for case in read(path)}
+    with tempfile.TemporaryDirectory() as folder, open(path, "a", encoding="utf-8") as lines:
+        originals = Originals(path.parent / "originals")
+        limit = memory("VmSize") + ADDRESSES
+        resource.setrlimit(resource.RLIMIT_AS, (limit, limit))
+        while first < last:
+            end = min(last, (first // BATCH + 1) * BATCH)
+            place = pathlib.Path(folder, "cases")
+            place.mkdir()
+            if numbers := [number for number in range(first, end) if number not in done]:
+                for case in run_group(numbers, originals, place):
+                    lines.write(json.dumps(case) + "\n")
+                    lines.flush()
+            shutil.rmtree(place)
+            first = end
 
-    grown = run_cases(first, last, report)
-    print(json.dumps([last, "memory", f"{grown / 2**20:.0f}"]), flush=True)
 
-
-def supervise(first, last, end):
-    """Run workers until all cases are done, or until the time `end`; return the counted outcomes and the failures."""
-    counts, failures, memory = collections.Counter(), [], None
-    while first < last:
-        command = [sys.executable, __file__, "--work", str(first), str(last)]
-        process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True)
-        limit = 5 * SECONDS  # for its start
-        while select.select([process.stdout], [], [], limit)[0] and (line := process.stdout.readline()):
-            if time.monotonic() > end:
-                break
-            limit = 2 * SECONDS
+def read(path):
+    """Return the cases that were run; a last line that was interrupted is none."""
+    cases = []
+    if path.exists():
+        for text in path.read_text(encoding="utf-8").splitlines():
             with contextlib.suppress(ValueError):
-                number, title, outcome = json.loads(line)
-                if title == "memory":
-                    memory = max(memory or 0, int(outcome))
-                    continue
-                kind = outcome if outcome in ("refused", "used") else "FAILED"
-                counts[title, kind] += 1
-                first = number + 1
-                if kind == "FAILED":
-                    failures.append((number, title, outcome))
-                    print(f"case {number}, {title}: {outcome}", flush=True)
+                cases.append(json.loads(text))
+    return cases
+
+
+def supervise(path, first, last, end):
+    """Run workers until all cases are done, or until the time `end`."""
+    while time.monotonic() < end:
+        numbers = {case["number"] for case in read(path)}
+        first = next((number for number in range(first, last) if number not in numbers), last)
+        if first == last:
+            return
+        process = subprocess.Popen(
+            [sys.executable, __file__, str(path.parent), "--work", str(first), str(last)],
+            stdout=subprocess.DEVNULL,
+            stderr=subprocess.DEVNULL,
+        )
+        size, since = 0, time.monotonic()
+        limit = 5 * SECONDS  # for its start
+        while process.poll() is None and time.monotonic() < min(end, since + limit):
+            time.sleep(0.2)
+            if path.exists() and path.stat().st_size != size:
+                limit = 2 * SECONDS if size else limit
+                size, since = path.stat().st_size, time.monotonic()
+        stopped = time.monotonic() >= end
         process.kill()
         code = process.wait()
-        if time.monotonic() > end:
-            break
-        if first < last:
-            failures.append((first, command_of(first), f"the process ended ({code}) or hung"))
-            print(f"case {first} or one of its group: the process ended ({code}) or hung", flush=True)
-            first = (first // BATCH + 1) * BATCH
-    return counts, failures, memory
+        numbers = {case["number"] for case in read(path)}
+        missing = next((number for number in range(first, last) if number not in numbers), None)
+        if missing is not None and not stopped:
+            outcome = f"the process ended ({code}) or hung"
+            together = command_of(missing).split()[1] in ("npz", "image", "wav")
+            end_of_group = (missing // BATCH + 1) * BATCH if together else missing + 1
+            with open(path, "a", encoding="utf-8") as lines:
+                for number in range(missing, min(last, end_of_group)):
+                    case = {"number": number, "command": command_of(number), "kind": "", "damage": ""}
+                    lines.write("\n" + json.dumps({**case, "outcome": outcome, "seconds": 0, "memory": 0}) + "\n")
+
+
+def report(cases):
+    """Print the failures and a table; return how many failures there are."""
+    failures = [case for case in cases if case["outcome"] not in ("refused", "used")]
+    for case in failures:
+        print(f"case {case['number']}, {case['command']}, {case['kind']}, {case['damage']}: {case['outcome']}")
+    print("| command | input | cases | refused | used | failed | peak memory, MiB | longest, s |\n" + 8 * "|---" + "|")
+    for name in COMMANDS:
+        if chosen := [case for case in cases if case["command"] == name]:
+            counts = collections.Counter(case["outcome"] for case in chosen)
+            failed = len(chosen) - counts["refused"] - counts["used"]
+            costs = max(case["memory"] for case in chosen), max(case["seconds"] for case in chosen)
+            row = (*name.split(), len(chosen), counts["refused"], counts["used"], failed, costs[0], f"{costs[1]:.1f}")
+            print("| " + " | ".join(map(str, row)) + " |")
+    print(f"{len(cases)} cases, {len(failures)} failures")
+    return len(failures)
 
 
 def main():
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("folder", type=pathlib.Path, help="folder of the outcomes; a run in it goes on")
     parser.add_argument("--first", type=int, default=0, help="number of the first case")
     parser.add_argument("--cases", type=int, default=4000, help="how many")
     parser.add_argument("--seconds", type=float, default=1e9, help="stop after this time")
     parser.add_argument("--work", type=int, nargs=2, help="be a worker for these cases")
     arguments = parser.parse_args()
+    arguments.folder.mkdir(parents=True, exist_ok=True)
+    path = arguments.folder / "cases.jsonl"
     if arguments.work:
-        return work(*arguments.work)
-    end = time.monotonic() + arguments.seconds
-    counts, failures, memory = supervise(arguments.first, arguments.first + arguments.cases, end)
-    totals = collections.Counter()
-    for (title, outcome), count in counts.items():
-        totals[title.rsplit(",", 1)[0], outcome] += count
-    print("| files | refused | used | failed |\n|---|---|---|---|")
-    for title in sorted({title for title, _ in totals}):
-        print(f"| {title} | {totals[title, 'refused']} | {totals[title, 'used']} | {totals[title, 'FAILED']} |")
-    # A worker that was stopped has not said it, but was held to the limit after every group.
-    grown = f"at most {MEMORY // 2**20}" if memory is None else memory
-    print(f"{sum(counts.values())} cases, {len(failures)} failures, memory grew by {grown} MiB")
-    sys.exit(1 if failures else 0)
+        return work(path, *arguments.work)
+    supervise(path, arguments.first, arguments.first + arguments.cases, time.monotonic() + arguments.seconds)
+    sys.exit(1 if report(read(path)) else 0)
 
 
 if __name__ == "__main__":

@@ -4,6 +4,7 @@ import csv
 import dataclasses
 import json
 import os
+import re
 import subprocess
 import sys
 
@@ -169,6 +170,13 @@ def test_wrong_input_is_one_line_and_exit_code_2(arguments, tmp_path):
     assert len(done.stderr.strip().splitlines()) == 1
     assert "Received" in done.stderr
     assert not (tmp_path / "run").exists()
+
+
+def test_a_message_has_an_end():
+    done = invoke("evaluate", "x" * 100_000)
+    assert done.exit_code == 2
+    assert 1000 < len(done.stderr) < 3000
+    assert "Received" in done.stderr
 
 
 @pytest.fixture
@@ -393,6 +401,39 @@ def test_predict_prints_json_and_csv(run, tmp_path):
     assert json.loads(done.stdout)["predictions"] == []
 
 
+def test_predict_images_of_every_kind(run, tmp_path):
+    standing = np.uint8(200 * stripes(16).T)
+    colours = Image.fromarray(standing).convert("RGB")
+    folder = tmp_path / "größe 寸法"
+    (folder / "empty").mkdir(parents=True)
+    (folder / "notes.txt").write_text("text")
+    colours.convert("RGBA").save(folder / "alpha.png")
+    Image.fromarray(standing.astype(np.uint16) * 256).save(folder / "wide.png")
+    colours.convert("CMYK").save(folder / "inks.JPG")
+    Image.fromarray(standing).save(
+        folder / "moving.gif", save_all=True, append_images=[Image.fromarray(np.uint8(200 * stripes(16)))]
+    )
+    turned = Image.Exif()
+    turned[0x0112] = 6  # by a quarter when it is shown
+    colours.save(folder / "turned.jpeg", exif=turned)
+    colours.save(os.fsencode(folder) + b"/\xff.png")  # a name that is no text
+    done = invoke("predict", run, folder)
+    assert done.exit_code == 0, done.output
+    lines = done.stdout.splitlines()[1:]
+    assert len(lines) == 6
+    assert all(line.startswith(f"{folder}/") and line.split()[-2] == "standing" for line in lines)
+    rows = list(csv.DictReader(invoke("predict", run, folder, "--format", "csv").stdout.splitlines()))
+    assert {row["label"] for row in rows} == {"standing"}
+    files = [
+        row["file"] for row in json.loads(invoke("predict", run, folder, "--format", "json").stdout)["predictions"]
+    ]
+    assert len(files) == 6
+    assert all(os.path.exists(file) for file in files)
+    done = invoke("predict", run, folder / "empty")
+    assert (done.exit_code, done.stdout) == (2, "")
+    assert re.match(r"\S+ \S+/empty: The folder has no image.* Received: '.*empty'\n$", done.stderr)
+
+
 @pytest.mark.parametrize("name", ["nowhere", "nowhere.keras", "file.txt", "empty"])
 def test_predict_needs_a_model(tmp_path, name):
     (tmp_path / "file.txt").write_text("text")
@@ -413,6 +454,14 @@ def test_export(run, archive, tmp_path):
     assert invoke("predict", tmp_path / "bars", tmp_path / "image.png").stdout == expected.stdout
     of_file = invoke("predict", run / "model.keras", tmp_path / "image.png").stdout
     assert of_file.split()[-2:] == ["0", expected.stdout.split()[-1]]
+    # The next version; one that is there is left as it is.
+    before = (tmp_path / "bars" / "1" / "saved_model.pb").stat()
+    assert invoke("export", run, "--output", tmp_path / "bars").stdout.endswith("bars/2\n")
+    assert (tmp_path / "bars" / "1" / "saved_model.pb").stat() == before
+    for output in (tmp_path / "image.png", "/proc/none"):
+        done = invoke("export", run, "--output", output)
+        assert done.exit_code == 2
+        assert re.match(r"Error: The export cannot be written .* Received: '.*'\n$", done.stderr)
     for arguments in (["nowhere"], [run, "--format", "litert", "--output", tmp_path / "bars"], [run, "--format", "h5"]):
         done = invoke("export", *arguments)
         assert done.exit_code == 2

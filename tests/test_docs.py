@@ -3,6 +3,7 @@
 import ast
 import contextlib
 import doctest
+import http.server
 import importlib
 import importlib.util
 import inspect
@@ -14,11 +15,14 @@ import shlex
 import subprocess
 import sys
 import textwrap
+import threading
 
+import click.testing
 import keras
 import keras_tuner as kt
 import numpy as np
 import pytest
+import tensorflow as tf
 
 import keras_pdecnn
 from keras_pdecnn import cli, recipes, tuning
@@ -60,7 +64,9 @@ def small(monkeypatch, tmp_path):
     monkeypatch.setitem(recipes.RECIPES, "digits", recipes.Recipe(epochs=1, learning_rates=0.1, widths=(4, 8)))
 
 
+SERVING = ROOT / "docs" / "serving.md"
 PAGES_WITH_CODE = [page for page in PAGES if any("--8<--" not in code for code in blocks(page, "python"))]
+PAGES_WITH_CODE.remove(SERVING)  # whose commands run too
 
 
 @pytest.mark.slow
@@ -73,9 +79,66 @@ def test_python_of_a_page_runs(page, small):
                 exec(compile(code, str(page), "exec"), namespace)
 
 
+@contextlib.contextmanager
+def rest_server(models):
+    """Answer as TensorFlow Serving does for the SavedModels in a dict of folders by name; yield host:port."""
+    spec = importlib.util.spec_from_file_location("export_and_serve", ROOT / "examples" / "export_and_serve.py")
+    example = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(example)
+
+    class Handler(http.server.BaseHTTPRequestHandler):
+        def do_POST(self):
+            name = self.path.removeprefix("/v1/models/").removesuffix(":predict")
+            version = max(models[name].iterdir(), key=lambda path: int(path.name))
+            body = self.rfile.read(int(self.headers["Content-Length"]))
+            content = example.answer(tf.saved_model.load(str(version)), body).encode()
+            self.send_response(200)
+            self.send_header("Content-Type", "application/json")
+            self.send_header("Content-Length", str(len(content)))
+            self.end_headers()
+            self.wfile.write(content)
+
+        def log_message(self, *_):
+            pass
+
+    with http.server.HTTPServer(("localhost", 0), Handler) as server:
+        thread = threading.Thread(target=server.serve_forever)
+        thread.start()
+        try:
+            yield f"localhost:{server.server_port}"
+        finally:
+            server.shutdown()
+            thread.join()
+
+
+@pytest.mark.slow
+def test_commands_and_clients_of_the_serving_page_run(small, capsys):
+    for needed in ("ai_edge_litert", "tf2onnx", "onnxruntime"):
+        pytest.importorskip(needed, reason="needs keras-pdecnn[litert,onnx]")
+    for arguments in commands_in(blocks(SERVING, "bash")):
+        done = click.testing.CliRunner().invoke(cli.main, arguments)
+        assert done.exit_code == 0, (arguments, done.output)
+    namespace = {"__name__": "page"}
+    with rest_server({"digits": pathlib.Path("runs/digits/savedmodel")}) as address:
+        for code in blocks(SERVING, "python"):
+            exec(compile(code.replace("localhost:8501", address), str(SERVING), "exec"), namespace)
+    # By every way the same.
+    lines = capsys.readouterr().out.splitlines()
+    classes, probabilities = (namespace["outputs"][name].numpy() for name in ("class", "probabilities"))
+    answers = [line.split() for line in lines if line.count(" ") == 2 and line[0].isdigit()]
+    assert [answer[:2] for answer in answers] == [[str(index)] * 2 for index in classes]
+    np.testing.assert_allclose([float(answer[2]) for answer in answers], probabilities.max(axis=1), atol=1e-6)
+    assert lines.count(str(classes)) == 2  # LiteRT and ONNX
+    np.testing.assert_allclose(namespace["probabilities"], probabilities, atol=1e-5)
+
+
 def commands(page):
     """Return the arguments of every `keras-pdecnn …` in the shell blocks of a page."""
-    for code in blocks(page, "bash", "console"):
+    return commands_in(blocks(page, "bash", "console"))
+
+
+def commands_in(codes):
+    for code in codes:
         for line in code.replace("\\\n", " ").splitlines():
             words = shlex.split(line, comments=True) if line.count("'") % 2 == 0 else line.split()
             for index, word in enumerate(words):

@@ -1,6 +1,7 @@
 """Every example runs at a small setting, and does what it says."""
 
 import importlib.util
+import json
 import pathlib
 
 import keras
@@ -69,6 +70,33 @@ def test_search_mirrored(tmp_path, capsys, two_devices):
     example = load("search_mirrored", FOLDER=str(tmp_path / "search"), TRIALS=1, EPOCHS=1, STEPS=1, WIDTHS=[2])
     example.main()
     assert capsys.readouterr().out.count(" %  {") == 1
+
+
+@pytest.mark.slow
+def test_robustness(tmp_path, capsys):
+    networks = {"residual": {"widths": (4,)}, "parabolic": {"widths": (4,), "head_width": 4, "provable": True}}
+    small = {"NETWORKS": networks, "STEPS": 1, "EPOCHS": 1, "BATCH": 256, "TEST_IMAGES": 40}
+    load("robustness", DISTANCES=(0, 2), IN_TABLE=(2,), ATTACK_STEPS=2, **small).main(str(tmp_path / "figure.png"))
+    rows = [line.strip("| ").split(" | ") for line in capsys.readouterr().out.splitlines()[-2:]]
+    for name, clean, noise, attack, certified in rows:
+        assert name in ("residual", "parabolic, provable")
+        assert float(certified) <= float(attack) <= float(clean)
+        assert float(noise) <= 100
+    assert (tmp_path / "figure.png").stat().st_size > 10_000
+
+
+@pytest.mark.slow
+def test_export_and_serve(tmp_path, capsys):
+    load("export_and_serve", WIDTHS=(4,), EPOCHS=1, IMAGES=2).main(tmp_path)
+    exported, *rest = capsys.readouterr().out.splitlines()
+    assert exported == f"Exported: {tmp_path / 'digits' / '1'}"
+    labels = {line.split(": ")[1].split(",")[0] for line in rest}
+    assert len(labels) == 1  # of raw pixels, encoded images, LiteRT and ONNX
+    answers = [json.loads((tmp_path / f"{name}_answer.json").read_text()) for name in ("pixels", "encoded")]
+    assert answers[0].keys() == {"predictions"}
+    assert [row.keys() for row in answers[0]["predictions"]] == [{"probabilities", "class", "label"}] * 2
+    for rows in zip(*(answer["predictions"] for answer in answers), strict=True):
+        np.testing.assert_allclose(rows[0]["probabilities"], rows[1]["probabilities"], atol=1e-6)
 
 
 @pytest.mark.slow

@@ -1,5 +1,6 @@
 """Reading examples from files, and predicting file by file."""
 
+import os
 import wave
 
 import numpy as np
@@ -84,6 +85,13 @@ def test_damaged_sound(tmp_path, change, message):
         read_sound(path, (None, 1))
 
 
+def test_resampling_does_not_fill_the_memory(tmp_path):
+    path = write_wav(tmp_path / "x.wav", np.zeros((1000, 1)), rate=1)
+    assert len(read_sound(path, (None, 1), 8000)) == 8_000_000
+    with pytest.raises(ValueError, match=r"1,000 samples at 1 per second .* at 384,000.*Received: '.*x\.wav'"):
+        read_sound(path, (None, 1), 384_000)
+
+
 # Arrays and images.
 
 
@@ -146,6 +154,13 @@ def test_an_example_must_not_be_huge(tmp_path, monkeypatch):
         inference.read_examples(tmp_path / "x.npz", (10, 1))
 
 
+def test_images_are_for_images(tmp_path):
+    Image.fromarray(np.zeros((3, 3), np.uint8)).save(tmp_path / "x.png")
+    for shape in ((9, 1), (3, 3, 3, 1), (3, 3, 2), (None, None, 2)):
+        with pytest.raises(ValueError, match=r"models of images.*Received: '.*x\.png'"):
+            inference.read_examples(tmp_path / "x.png", shape)
+
+
 def test_sound_is_for_signals(tmp_path):
     write_wav(tmp_path / "x.wav", np.zeros((9, 1)))
     with pytest.raises(ValueError, match=r"models of signals.*Received: '.*x\.wav'"):
@@ -153,6 +168,34 @@ def test_sound_is_for_signals(tmp_path):
 
 
 # File by file.
+
+
+def test_large_examples_are_predicted_a_few_at_a_time(tmp_path, monkeypatch):
+    monkeypatch.setattr(inference, "_LARGEST_EXAMPLE", 100)
+    for index in range(5):
+        Image.fromarray(np.full((8, 5), index % 3, np.uint8)).save(tmp_path / f"{index}.png")
+    seen = []
+    list(inference.predict(classifier((None, None, 1), seen), inference.find([tmp_path])))
+    assert [shape[0] for shape in seen] == [2, 2, 1]
+
+
+def test_a_folder_that_cannot_be_read_is_reported(tmp_path, monkeypatch):
+    Image.fromarray(np.zeros((2, 2), np.uint8)).save(tmp_path / "x.png")
+    (tmp_path / "closed").mkdir()
+    scandir = os.scandir
+
+    def refuse(path):
+        if os.fspath(path).endswith("closed"):
+            raise PermissionError(13, "Permission denied", os.fspath(path))
+        return scandir(path)
+
+    monkeypatch.setattr(os, "scandir", refuse)
+    found = list(inference.predict(classifier((2, 2, 1), []), inference.find([tmp_path])))
+    assert [(type(outcome), outcome.file) for outcome in found] == [
+        (Prediction, str(tmp_path / "x.png")),
+        (Unreadable, str(tmp_path / "closed")),
+    ]
+    assert "cannot be read" in found[1].reason
 
 
 def test_files_of_one_example_are_predicted_together_and_in_order(tmp_path):
@@ -163,6 +206,9 @@ def test_files_of_one_example_are_predicted_together_and_in_order(tmp_path):
     np.savez(tmp_path / "50a.npz", x=np.ones((2, 2, 2, 1)))
     (tmp_path / "60a.png").write_bytes(b"")
     (tmp_path / "notes.txt").write_text("not read")
+    (tmp_path / "._00.png").write_text("not read")
+    (tmp_path / ".cache").mkdir()
+    (tmp_path / ".cache" / "x.png").write_text("not read")
     seen = []
     files = list(inference.find([tmp_path]))
     assert files == sorted([*names, str(tmp_path / "50a.npz"), str(tmp_path / "60a.png")])

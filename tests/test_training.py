@@ -4,6 +4,7 @@ import csv
 import dataclasses
 import json
 import math
+import os
 
 import keras
 import numpy as np
@@ -195,6 +196,39 @@ def test_damaged_run_folders(tmp_path):
             folder.read_config()
     with pytest.raises(ValueError, match="Not a readable model"):
         folder.load_model()
+    folder.config.unlink()
+    os.mkfifo(folder.config)  # nobody writes into it
+    with pytest.raises(ValueError, match="no config"):
+        folder.read_config()
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        {"class_names": 2},
+        {"class_names": ["a"]},
+        {"classes": True},
+        {"input_shape": [6, "6", 1]},
+        {"sizes": {"test": 3}},
+    ],
+    ids=str,
+)
+def test_damaged_description_of_data(change, tmp_path):
+    sizes = {"train": 8, "validation": 1, "test": 3}
+    data = {
+        "name": "x",
+        "input_shape": [6, 6, 1],
+        "classes": 2,
+        "class_names": ["a", "b"],
+        "sizes": sizes,
+        "dtype": "u1",
+    }
+    folder = RunFolder(tmp_path)
+    folder.config.write_text(json.dumps({"recipe": {}, "data": data}))
+    assert folder.read_config()[1].class_names == ("a", "b")
+    folder.config.write_text(json.dumps({"recipe": {}, "data": {**data, **change}}))
+    with pytest.raises(ValueError, match=r"Not the configuration of a run .*Received: '.*config\.json'"):
+        folder.read_config()
 
 
 def test_data_of_another_kind_are_refused(recipe, tmp_path):

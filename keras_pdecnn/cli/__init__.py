@@ -28,7 +28,7 @@ from keras_pdecnn.version import __version__
 
 
 class Commands(click.Group):
-    """A group of commands that report a ValueError as wrong input, and a training that diverged as a failure.
+    """A group of commands that report a ValueError as wrong input, and what the system refused as a failure.
 
     Modules of the command line import nothing that needs TensorFlow, other than inside the commands. The object of the
     context is called when the options of a command have been read: it imports the package, see `keras_pdecnn_command`.
@@ -51,6 +51,10 @@ class Commands(click.Group):
             return super().invoke(ctx)
         except ValueError as error:
             raise WrongInput(one_line(error)) from error
+        except BrokenPipeError:
+            raise  # whoever reads the output has enough; click ends quietly
+        except OSError as error:
+            raise click.ClickException(one_line(error)) from error
 
 
 @click.group(cls=Commands, context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 110})

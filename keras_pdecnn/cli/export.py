@@ -6,7 +6,7 @@ import pathlib
 
 import click
 
-from keras_pdecnn.cli.settings import WrongInput
+from keras_pdecnn.cli.settings import WrongInput, one_line
 
 _DEFAULTS = {"savedmodel": "savedmodel", "litert": "model.tflite", "onnx": "model.onnx"}
 
@@ -34,6 +34,8 @@ def export(run, kind, output):
     written as the next version, NAME/1, NAME/2, …, has the signature serving_bytes for encoded images and also returns
     "label".
     """
+    import tensorflow as tf
+
     from keras_pdecnn.export import FORMATS
     from keras_pdecnn.runs import RunFolder
 
@@ -44,6 +46,7 @@ def export(run, kind, output):
     model = folder.load_model(compile=False)
     try:
         path = FORMATS[kind](model, output or folder.path / _DEFAULTS[kind], info.class_names)
-    except OSError as error:
-        raise WrongInput(f"The export cannot be written ({error}). Received: {str(output or run)!r}") from error
-    click.echo(f"Exported: {path}")
+    except (OSError, tf.errors.OpError) as error:
+        reason = one_line(error)
+        raise WrongInput(f"The export cannot be written ({reason}). Received: {str(output or run)!r}") from error
+    click.echo(f"Exported: {click.format_filename(path)}")

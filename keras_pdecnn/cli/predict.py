@@ -46,7 +46,7 @@ def predict(model, files, kind, sampling_rate):
     rows, unreadable = [], []
     for outcome in inference.predict(classifier, inference.find(files), sampling_rate):
         if isinstance(outcome, inference.Unreadable):
-            click.echo(f"{outcome.file}: {one_line(outcome.reason)}", err=True)
+            click.echo(one_line(f"{outcome.file}: {outcome.reason}"), err=True)
             unreadable.append(outcome)
         else:
             rows.append(outcome)
@@ -69,14 +69,15 @@ def _to_csv(rows, _, quantity: str) -> str:
     text = io.StringIO()
     writer = csv.DictWriter(text, ("file", "index", "class", "label", quantity), lineterminator="\n")
     writer.writeheader()
-    writer.writerows(_fields(row, quantity) for row in rows)
+    writer.writerows({**_fields(row, quantity), "file": click.format_filename(row.file)} for row in rows)
     return text.getvalue()
 
 
 def _to_table(rows, _, quantity: str) -> str:
     cells = [("file", "class", f"{quantity:>11}")]
     for row in rows:
-        name = row.file if row.index is None else f"{row.file}[{row.index}]"
+        name = click.format_filename(row.file)  # names need not be text
+        name = name if row.index is None else f"{name}[{row.index}]"
         cells.append((name, row.label, f"{row.output:11.4f}"))
     widths = [max(len(entry[i]) for entry in cells) for i in (0, 1)]
     return "".join(f"{name:<{widths[0]}}  {label:<{widths[1]}}  {value}\n" for name, label, value in cells)

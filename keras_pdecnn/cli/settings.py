@@ -10,6 +10,8 @@ import click
 
 from keras_pdecnn.recipes import RECIPES, Recipe, for_source
 
+_PART = 1000  # characters of a message; a damaged file can name things of any length
+
 
 class WrongInput(click.ClickException):
     """Wrong input: one line on stderr and exit code 2."""
@@ -18,8 +20,9 @@ class WrongInput(click.ClickException):
 
 
 def one_line(error) -> str:
-    """Return the message of an error as one line."""
-    return " ".join(str(error).split())
+    """Return the message of an error as one line; of a very long one the start and the end, with what was received."""
+    text = " ".join(str(error).split())
+    return text if len(text) <= 2 * _PART else f"{text[:_PART]} … {text[-_PART:]}"
 
 
 class Setting(click.ParamType):

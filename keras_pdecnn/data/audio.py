@@ -12,6 +12,7 @@ from keras_pdecnn import archives
 
 _MAX_RATE = 384_000  # samples per second; the filter that resamples grows with it
 _MAX_BYTES = 2**28
+_MAX_RESAMPLED = 2**26  # samples
 
 
 def read_sound(path: str | os.PathLike, shape: tuple[int | None, int], sampling_rate: int | None = None) -> np.ndarray:
@@ -31,7 +32,8 @@ def read_sound(path: str | os.PathLike, shape: tuple[int | None, int], sampling_
         A float32 array of that shape.
 
     Raises:
-        ValueError: if the file cannot be read, is damaged or longer than 256 MiB, has other channels or no samples.
+        ValueError: if the file cannot be read, is damaged, longer than 256 MiB or than 67 million resampled samples,
+            has other channels or no samples.
     """
     length, channels = shape
     try:
@@ -79,5 +81,9 @@ def _read(path):
 def _resample(x, rate, wanted):
     from scipy.signal import resample_poly
 
+    if x.size * wanted > _MAX_RESAMPLED * rate:
+        raise ValueError(
+            f"{x.size:,} samples at {rate:,} per second would be more than {_MAX_RESAMPLED:,} at {wanted:,} per second"
+        )
     common = math.gcd(rate, wanted)
     return resample_poly(x, wanted // common, rate // common, axis=0)

@@ -16,8 +16,9 @@ _GRAY = ("1", "L", "LA", "La", *_WIDE)
 def read_image(path: str | os.PathLike, shape: Sequence[int]) -> np.ndarray:
     """Reads an image file into the shape a model takes.
 
-    The first frame of an animation is read, transparency is ignored, and 16 bits are reduced to 8. An image
-    of another size is resized (bilinear, with antialiasing when it shrinks).
+    The first frame of an animation is read, transparency is ignored, and 16 bits are reduced to 8. Pixels are taken
+    as they are stored: a rotation that EXIF asks for is not done, as TensorFlow and Keras do not. An image of another
+    size is resized (bilinear, with antialiasing when it shrinks).
 
     Args:
         path: A PNG, JPEG, BMP, GIF or WebP file.
@@ -50,7 +51,7 @@ def measure_image(path: str | os.PathLike) -> tuple[int, int, int]:
 
 
 def _decode(path, function):
-    from PIL import Image
+    from PIL import Image, UnidentifiedImageError
 
     if not os.path.isfile(path):
         raise ValueError(f"There is no such image file. Received: {os.fspath(path)!r}")
@@ -63,6 +64,9 @@ def _decode(path, function):
                 image.verify()  # its checksums, which are not compared when pixels are read
         with Image.open(path, formats=FORMATS) as image:
             return function(image)
+    except UnidentifiedImageError as error:
+        reason = f"none of {', '.join(FORMATS)}"
+        raise ValueError(f"Not a readable image ({reason}). Received: {os.fspath(path)!r}") from error
     except Exception as error:  # Pillow's readers raise a dozen types on damaged files
         raise ValueError(f"Not a readable image ({error}). Received: {os.fspath(path)!r}") from error
 

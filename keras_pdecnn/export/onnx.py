@@ -5,6 +5,7 @@ from __future__ import annotations
 import importlib.util
 import json
 import pathlib
+import warnings
 
 import keras
 
@@ -43,7 +44,8 @@ def onnx(model: keras.Model, path, class_names=None) -> pathlib.Path:
         raise ValueError(f"ONNX needs keras-pdecnn[onnx]. Received: no module {', '.join(missing)}")
     import onnx as library
 
-    with network.new_file(model, path) as (named, part):
+    with network.new_file(model, path) as (named, part), warnings.catch_warnings():
+        warnings.simplefilter("ignore", FutureWarning)  # Keras asks NumPy for what tf2onnx needs of old versions
         spec = keras.InputSpec(shape=(None, *model.input_shape[1:]), dtype="float32", name=name)
         named.export(str(part), format="onnx", verbose=False, input_signature=[spec])
         graph = library.load(part)

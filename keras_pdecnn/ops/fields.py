@@ -114,9 +114,8 @@ class Field:
         normalization: "tv" (default), None, "scale" or "shrinkage", see `general_layer`.
         epsilon: Smoothing of "tv"; default 1e-3.
         padding: "same" (default) or "periodic".
-        symmetric: True (default) for F_sym with one kernel per field (eq. 7); False for the general layer (eq. 1) with
-            for field i
-            K1 = kernel[2 i] and K2 = kernel[2 i + 1]^T.
+        symmetric: True (default) for F_sym with one kernel per field (eq. 7); False for the general layer (eq. 1) with,
+            for field i, K1 = kernel[2 i] and K2 = kernel[2 i + 1]^T.
         compute_dtype: Type that F is evaluated in; default None, the type of the state.
         plain: Whether the gradient is left to TensorFlow, see `general_layer`; default False.
 
