@@ -27,7 +27,7 @@ def logits(model: keras.Model) -> keras.Model:
     """
     last = model.layers[-1] if isinstance(model, keras.Model) and model.layers else None
     if isinstance(last, keras.layers.Softmax):
-        return keras.Model(model.input, last.input)
+        return keras.Model(model.inputs[0], last.input)
     activation = getattr(last, "activation", None)
     if activation not in (keras.activations.softmax, keras.activations.linear):
         name = getattr(activation, "__name__", activation)
@@ -40,4 +40,4 @@ def logits(model: keras.Model) -> keras.Model:
     linear = type(last).from_config({**last.get_config(), "activation": "linear"})
     outputs = linear(last.input)
     linear.set_weights(last.get_weights())
-    return keras.Model(model.input, outputs)
+    return keras.Model(model.inputs[0], outputs)

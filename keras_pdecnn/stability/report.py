@@ -98,7 +98,7 @@ def report(model: keras.Model, x, perturbation: float = 1e-3, seed: int = 0, che
     if not blocks:
         raise ValueError(f"model must be a Keras model with blocks among its layers. Received: model={model!r}")
     x = check_examples(x, shape=model.input_shape)
-    features = keras.Model(model.input, [block.input for block in blocks])
+    features = keras.Model(model.inputs[0], [block.input for block in blocks])
     rows = []
     # Called, not predicted: a callback may do this on one of several workers.
     inputs = keras.tree.flatten(tf.function(features)(tf.constant(x), training=False))

@@ -7,6 +7,7 @@ import math
 import keras
 import numpy as np
 
+from keras_pdecnn.ops.integrators import forward_euler, leapfrog, verlet
 from keras_pdecnn.ops.limits import PROVABLE, effective_kernel, lipschitz
 from keras_pdecnn.stability.norms import operator_norm
 
@@ -40,7 +41,8 @@ def block_bounds(block, shape=None) -> tuple[float, float]:
         The two bounds.
 
     Raises:
-        ValueError: If the block is not built, or nothing is known about its activation.
+        ValueError: If the block is not built, or nothing is known about its activation or its integrator: an integrator
+            of one's own may add what enlarges distances.
 
     Example:
         >>> block = keras_pdecnn.layers.ParabolicBlock(2, step_size="auto", normalization=None)
@@ -50,6 +52,11 @@ def block_bounds(block, shape=None) -> tuple[float, float]:
     """
     if not block.built:
         raise ValueError(f"block must be built, for its kernel is needed. Received: block={block!r}")
+    if not any(block.integrator is known for known in (forward_euler, verlet, leapfrog)):
+        raise ValueError(
+            "nothing is known about integrators other than forward Euler, Verlet and leapfrog. "
+            f"Received: integrator={block.integrator.name!r}"
+        )
     gains, monotone = _gains(block, shape), _is_monotone(block)
     if not block.integrator.is_reversible:
         upper = np.maximum(1, gains - 1) if monotone else 1 + gains
