@@ -96,6 +96,52 @@ def margin(model, x, y):
     return f.max(axis=1) - own
 
 
+@pytest.fixture(scope="module")
+def linear():
+    """Return a linear classifier, examples, their classes, and the exact distances to the nearest other class."""
+    rng = np.random.default_rng(5)
+    kernel, bias = rng.normal(size=(64, 6)), rng.normal(size=6)
+    x = rng.uniform(60, 190, (60, 8, 8, 1)).astype(np.float32)
+    f = x.reshape(60, -1) @ kernel + bias
+    y = f.argmax(axis=1)
+    margins = f.max(axis=1, keepdims=True) - f
+    np.put_along_axis(margins, y[:, None], np.inf, axis=1)
+    distances = {
+        norm: np.min(margins / np.linalg.norm(kernel[:, y].T[..., None] - kernel, dual, axis=1), axis=1)
+        for norm, dual in (("l2", 2), ("linf", 1))
+    }
+
+    def model(scale):
+        model = keras.Sequential([keras.Input((8, 8, 1)), keras.layers.Flatten(), keras.layers.Dense(6, "softmax")])
+        model.set_weights([scale * kernel, scale * bias])
+        return model
+
+    return model, x, y, distances
+
+
+@pytest.mark.parametrize("norm", ["l2", "linf"])
+@pytest.mark.parametrize("scale", [1e-4, 10.0])
+def test_the_size_of_the_logits_does_not_matter(linear, norm, scale):
+    model, x, y, distances = linear
+    model = model(scale)
+    # Short of the nearest other class, just beyond it, and farther.
+    epsilon = np.concatenate([factor * distances[norm] for factor in (0.99, 1.05, 1.5)])
+    found = stability.attack(model, np.concatenate([x] * 3), np.concatenate([y] * 3), epsilon, norm)
+    none, most, all_but_one = (1 - accuracy(model, part, y) for part in np.split(found, 3))
+    assert none == 0
+    assert most > 0.75
+    assert all_but_one > 0.98
+
+
+@pytest.mark.parametrize("method", ["random", "fgsm", "pgd"])
+@pytest.mark.parametrize("norm", ["l2", "linf"])
+def test_rounding_leaves_no_ball(linear, norm, method):
+    model, x, y, _ = linear
+    epsilon = np.repeat([1e-6, 1e-3, 0.3], 20)
+    found = stability.attack(model(1.0), x, y, epsilon, norm, method, steps=3)
+    assert np.all(size(np.float64(found) - x, norm) <= epsilon * (1 + 1e-12))
+
+
 def test_radii_may_differ_between_examples(digits):
     model, x, y = digits
     radii = np.linspace(0, 4, 9)

@@ -5,7 +5,7 @@ import tensorflow as tf
 from sklearn.datasets import load_digits
 
 from keras_pdecnn import layers, models
-from keras_pdecnn.stability import certified_radius, layer_bounds, lipschitz_bound
+from keras_pdecnn.stability import certificates, certified_radius, layer_bounds, lipschitz_bound
 from keras_pdecnn.stability.certificates import radius_before_standardization
 
 SPACE = (8, 8)
@@ -161,3 +161,76 @@ def test_mixed_precision_takes_its_rounding_away(rng):
     mixed = models.ParabolicCNN((*SPACE, 1), classes=3, widths=(4,), provable=True)
     mixed.set_weights(model.get_weights())
     assert np.all(certified_radius(mixed, x) < certified_radius(model, x) + 1e-9)
+
+
+def linear(units, activation="softmax"):
+    return keras.Sequential([keras.Input((*SPACE, 1)), keras.layers.Flatten(), keras.layers.Dense(units, activation)])
+
+
+def test_radius_of_a_linear_classifier_is_the_distance_to_the_next_class(rng):
+    model = linear(7)
+    kernel, bias = rng.normal(size=(64, 7)), rng.normal(size=7)
+    model.set_weights([kernel, bias])
+    x = rng.normal(size=(50, *SPACE, 1))
+    logits = x.reshape(50, -1) @ kernel + bias
+    columns = np.linalg.norm(kernel[:, :, None] - kernel[:, None, :], axis=0) + np.eye(7)
+    best = logits.argmax(-1)
+    margins = logits.max(-1)[:, None] - logits
+    margins[np.arange(50), best] = np.inf
+    true = np.min(margins / columns[best], axis=-1)
+    found = certified_radius(model, x)
+    assert np.all(found <= true)
+    assert np.all(found >= 0.999 * true - 1e-3)
+
+
+def test_a_single_output_tells_two_classes_apart(rng):
+    kernel, bias = rng.normal(size=(64, 1)), np.array([0.3])
+    x = rng.normal(size=(20, *SPACE, 1))
+    true = np.abs(x.reshape(20, -1) @ kernel + bias)[:, 0] / np.linalg.norm(kernel)
+    for activation in ("sigmoid", None):
+        model = linear(1, activation)
+        model.set_weights([kernel, bias])
+        found = certified_radius(model, x)
+        assert np.all(found <= true)
+        assert np.all(found >= 0.999 * true - 1e-3)
+    # The softmax of one number is 1.
+    assert np.array_equal(certified_radius(linear(1), x), np.full(20, np.inf))
+
+
+def test_classifiers_without_one_predicted_class_are_refused(rng):
+    x = rng.normal(size=(2, *SPACE, 1))
+    maps = keras.Sequential([keras.Input((*SPACE, 1)), keras.layers.Dense(3)])
+    for model, message in [
+        (linear(3, "sigmoid"), "Received: model=.*, activation=sigmoid"),
+        (linear(1, "relu"), "Received: model=.*, activation=relu"),
+        (maps, "must end with a dense classifier. Received: model="),
+    ]:
+        with pytest.raises(ValueError, match=message):
+            certified_radius(model, x)
+    quantized = linear(3)
+    quantized.layers[-1].quantize("int8")
+    with pytest.raises(ValueError, match="has no Lipschitz bound: nothing is known about quantized layers"):
+        certified_radius(quantized, x)
+
+
+def test_products_on_tensor_cores_leave_smaller_radii(rng, monkeypatch):
+    model, x = linear(3), rng.normal(size=(20, *SPACE, 1))
+    exact = certified_radius(model, x)
+    monkeypatch.setattr(certificates, "unit_roundoff", lambda dtype, products=True: 2.0**-10)
+    # 32 times 2^-10, times the length 8 of the features, if not more.
+    assert np.all(certified_radius(model, x) <= np.maximum(exact - 0.18, 0))
+
+
+def test_what_rounding_hides_is_not_certified(rng):
+    """Where float32 predicts another class than exact arithmetic, or may do so nearby, there is no radius."""
+    model = models.ParabolicCNN((*SPACE, 1), classes=5, widths=(2,), steps=1, provable=True)
+    x = rng.normal(size=(100, *SPACE, 1))
+    assert np.all(certified_radius(model, x) > 0)
+    # Digits that all entries share are lost by standardisation, and large ones overflow.
+    for moved in (x + 1e7, 1e25 * x):
+        assert not certified_radius(model, moved).any()
+    # Logits that differ by less than their rounding.
+    model.layers[-1].bias.assign(np.full(5, 1e8))
+    assert not certified_radius(model, x).any()
+    with pytest.raises(ValueError, match=r"x must be finite. Received: x with 2 entries"):
+        certified_radius(model, np.where(np.arange(64).reshape(1, *SPACE, 1) < 2, np.nan, x[:1]))

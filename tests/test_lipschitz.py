@@ -3,7 +3,7 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from keras_pdecnn import layers, models
+from keras_pdecnn import layers, models, ops
 from keras_pdecnn.stability import block_bounds, layer_bounds, lipschitz_bound
 
 PROVABLE = {name: build for name, build in models.ARCHITECTURES.items() if name != "residual"}
@@ -212,7 +212,24 @@ def test_sizes_known_at_run_time(randomize):
     assert lipschitz_bound(free) > lipschitz_bound(fixed)
 
 
-@pytest.mark.parametrize("how", ["unknown", "branches", "nested", "activation"])
+class Backwards(layers.PDEBlock):
+    """The heat equation backwards: it enlarges distances."""
+
+    integrator = ops.Integrator(
+        name="backward Euler steps",
+        fields=1,
+        updates=(ops.Update(target=0, source=0, field=0, factor=lambda h: -h),),
+        start=lambda y: (y,),
+        finish=lambda state: state[0],
+    )
+
+
+class Louder(keras.layers.Flatten):
+    def call(self, y):
+        return 10 * super().call(y)
+
+
+@pytest.mark.parametrize("how", ["unknown", "branches", "nested", "activation", "integrator", "derived", "last"])
 def test_where_there_is_no_bound(how):
     inputs = keras.Input((8, 8, 3))
     block = layers.ParabolicBlock(1, normalization=None, step_size=0.01, name="block")
@@ -228,6 +245,14 @@ def test_where_there_is_no_bound(how):
     elif how == "nested":
         inner = models.ParabolicCNN((8, 8, 3), classes=2, widths=(4,))
         model, name, reason = keras.Model(inputs, inner(inputs), name="model"), "model", "not a chain"
+    elif how == "integrator":
+        model = keras.Sequential([inputs, Backwards(1, normalization=None, step_size=0.01, name="block")])
+        name, reason = "block", "class Backwards"
+    elif how == "derived":
+        model, name, reason = keras.Sequential([inputs, Louder(name="louder")]), "louder", "class Louder"
+    elif how == "last":
+        model = keras.Sequential([inputs, keras.layers.Dense(2, activation="exponential", name="dense")])
+        name, reason = "dense", "activation=exponential"
     else:
         block = layers.ParabolicBlock(1, activation="gelu", name="block")
         model, name, reason = keras.Sequential([inputs, block]), "block", "activation=gelu"
@@ -241,6 +266,40 @@ def test_models_of_ones_own():
     block = layers.ParabolicBlock(2, normalization=None, step_size="auto")
     model = keras.Sequential([keras.Input((8, 8, 3)), block, keras.layers.Flatten()])
     assert abs(lipschitz_bound(model) - 1) < 1e-8
+
+
+def test_averages_with_the_channels_first():
+    model = keras.Sequential(
+        [keras.Input((8, 8, 3)), keras.layers.GlobalAveragePooling2D(data_format="channels_first")]
+    )
+    # The first axis are channels, so the average is over 8 x 3 entries.
+    assert np.isclose(lipschitz_bound(model), 24**-0.5)
+
+
+def test_the_last_activation_counts_unless_it_makes_probabilities():
+    inputs = keras.Input((4,))
+    for activation, factor in [(None, 1.0), ("softmax", 1.0), ("sigmoid", 1.0), ("selu", 1.7581)]:
+        model = keras.Sequential([inputs, keras.layers.Dense(3, activation=activation)])
+        assert np.isclose(lipschitz_bound(model), factor * np.linalg.norm(model.layers[-1].kernel, 2))
+
+
+def test_kernels_are_multiplied_by_the_batch_normalization_in_float64(rng, randomize):
+    connector = layers.Connector(4)
+    connector(keras.Input((6, 6, 3)))
+    randomize(connector).normalization.gamma.assign([1e-3, 3.0, -2.0, 0.7])
+    kernel, gamma, variance = (
+        np.float64(weight)
+        for weight in (connector.kernel, connector.normalization.gamma, connector.normalization.moving_variance)
+    )
+    expected = kernel * gamma / np.sqrt(variance + connector.normalization.epsilon)
+    np.testing.assert_allclose(connector.inference_kernel(), expected, rtol=1e-14)
+
+
+def test_integrators_of_ones_own_are_refused():
+    block = Backwards(2, normalization=None)
+    block.build((None, 8, 8, 2))
+    with pytest.raises(ValueError, match="Received: integrator='backward Euler steps'"):
+        block_bounds(block)
 
 
 def test_what_is_no_model_is_refused():

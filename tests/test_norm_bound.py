@@ -1,9 +1,11 @@
 import keras
+import ml_dtypes
 import numpy as np
 import pytest
 import tensorflow as tf
 
 from keras_pdecnn.ops import norm_bound
+from keras_pdecnn.ops.norms import unit_roundoff
 from keras_pdecnn.stability import operator_norm
 
 # What the grid of the tensor may add, and that of the number, which is at most 2 % too large.
@@ -108,3 +110,16 @@ def test_half_precision_is_widened(rng):
     kernel = tf.cast(rng.normal(size=(3, 3, 4, 4)), "bfloat16")
     assert norm_bound(kernel).dtype == tf.float32
     assert float(norm_bound(kernel)) == pytest.approx(float(norm_bound(tf.cast(kernel, "float32"))))
+
+
+def test_unit_roundoff_is_half_the_distance_from_1_to_the_next_number():
+    for dtype in ("bfloat16", "float16", "float32", "float64"):
+        assert unit_roundoff(dtype) == float(ml_dtypes.finfo(dtype).eps) / 2
+
+
+def test_tensor_cores_round_the_factors_of_products(monkeypatch):
+    monkeypatch.setattr(tf.config, "list_physical_devices", lambda kind=None: [kind])
+    monkeypatch.setattr(tf.config.experimental, "tensor_float_32_execution_enabled", lambda: True)
+    assert unit_roundoff("float32") == 2**-10
+    assert unit_roundoff("float32", products=False) == 2**-24
+    assert unit_roundoff("float64") == 2**-53

@@ -194,3 +194,8 @@ def test_wrong_arguments_are_refused(shape, settings, message):
 def test_what_is_no_array_is_refused():
     with pytest.raises(ValueError, match="Received: kernel='kernel'"):
         operator_norm("kernel")
+
+
+def test_complex_kernels_are_refused():
+    with pytest.raises(ValueError, match="must be an array of numbers"):
+        operator_norm(1j * np.ones((3, 3, 2, 2)))

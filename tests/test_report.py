@@ -57,6 +57,11 @@ def test_spectral_radius_is_that_of_the_dense_jacobian(architecture, randomize, 
     assert rows[0].spectral_radius == pytest.approx(dense, rel=2e-3)
 
 
+def test_sequential_models_have_a_report(rng):
+    model = keras.Sequential([keras.Input(SHAPE), layers.ParabolicBlock(2), keras.layers.Flatten()])
+    assert [row.step for row in report(model, rng.normal(size=(1, *SHAPE)), cheap=True)] == [1, 2]
+
+
 @every_architecture
 def test_rows_are_the_norms_limits_and_trajectories(architecture, randomize, rng):
     model = network(architecture, randomize, widths=(4, 8), steps=(2, 3), normalization=None)

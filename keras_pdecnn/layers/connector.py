@@ -120,13 +120,14 @@ class Connector(Exportable, keras.layers.Layer):
     def inference_kernel(self):
         """Return the kernel that acts on features in inference, the factors of the normalisation included.
 
-        Shape (*kernel_size, c, filters); what else the layer does adds a constant or does not move features apart.
+        Shape (*kernel_size, c, filters), with a batch normalisation in float64; what else the layer does adds a
+        constant or does not move features apart.
         """
         bn = self.normalization
         if bn is None:
             return self._normalized_kernel()
-        factors = bn.gamma * ops.rsqrt(bn.moving_variance + bn.epsilon)
-        return ops.convert_to_tensor(self.kernel) * ops.convert_to_tensor(factors)
+        kernel, gamma, variance = (ops.cast(w, "float64") for w in (self.kernel, bn.gamma, bn.moving_variance))
+        return kernel * (gamma * ops.rsqrt(variance + bn.epsilon))
 
     def _normalized_kernel(self):
         """Return K / b(K), in the type of the weights."""

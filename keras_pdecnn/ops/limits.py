@@ -57,9 +57,7 @@ def lipschitz(activation: Callable, normalization: str | None = None) -> float:
             return 1.0 if normalization == "shrinkage" else constant
     known = ", ".join(function.__name__ for function in LIPSCHITZ)
     name = getattr(activation, "__name__", repr(activation))
-    raise ValueError(
-        f"the activation of the block must be one of the non-decreasing functions {known}. Received: activation={name}"
-    )
+    raise ValueError(f"the activation must be one of the non-decreasing functions {known}. Received: activation={name}")
 
 
 def effective_kernel(theta: dict, normalization: str | None = None) -> tf.Tensor:

@@ -17,6 +17,8 @@ from keras_pdecnn.stability.perturbations import check_bounds, check_within
 NORMS = ("l2", "linf")
 METHODS = ("pgd", "fgsm", "random")
 TINY = np.finfo(np.float32).tiny
+EXTENT = 16.0
+"""To what the logits are enlarged, largest less smallest, for the gradient."""
 
 
 def attack(
@@ -35,10 +37,11 @@ def attack(
 ) -> np.ndarray:
     """Return inputs close to x that a classifier is more likely to get wrong.
 
-    maximise m(x') = log sum_{j != y} exp f_j(x') - f_y(x')   over   ||x' - x|| <= epsilon,   low <= x' <= high
+    maximise m(x') = log sum_{j != y} exp s f_j(x') - s f_y(x')   over   ||x' - x|| <= epsilon,   low <= x' <= high
 
-    f are the logits. The cross-entropy is log(1 + exp m), so its gradient has the direction of that of m, which does
-    not round to zero in float32 where the network is sure.
+    f are the logits. For s = 1 the cross-entropy is log(1 + exp m), so its gradient has the direction of that of m,
+    which does not round to zero in float32 where the network is sure. Where logits are close together, it would pursue
+    all other classes at once and reach none: s >= 1 enlarges them until the largest exceeds the smallest by 16.
 
     "fgsm" is one step, x + epsilon d with d the unit vector (sign, for "linf") along the gradient, cut to the bounds.
     "pgd" starts at a random point of the ball and takes `steps` of `step_size` along d, each projected onto ball and
@@ -84,17 +87,17 @@ def attack(
     x = check_within(check_examples(x, "x", classifier.input_shape[1:], np.float32), (low, high))
     labels = _check_labels(y, len(x), classifier.output_shape[-1])
     radii = _check_radii(epsilon, len(x)).reshape(-1, *[1] * (x.ndim - 1))
-    h = 5 * radii / steps if step_size is None else np.float32(arguments.check_positive("step_size", step_size))
+    h = 5 * radii / steps if step_size is None else arguments.check_positive("step_size", step_size)
     rng = np.random.default_rng(seed)
 
     def project(points: np.ndarray) -> np.ndarray:
         # First to the bounds: what is then scaled towards x, which lies within them, stays there and fills the ball.
-        difference = np.clip(points, low, high) - x
+        difference = np.clip(points, low, high) - np.float64(x)
         if norm == "linf":
             difference = np.clip(difference, -radii, radii)
         else:
             difference *= np.minimum(1, radii / np.maximum(_norm(difference), TINY))
-        return np.clip(x + difference, low, high)  # rounding may leave them
+        return _move(x, difference)
 
     if method == "random":
         return project(x + radii * _unit(rng.standard_normal(x.shape, np.float32), norm))
@@ -125,7 +128,9 @@ def _margin_and_gradient(classifier: keras.Model) -> Callable:
             right = tf.one_hot(y, f.shape[-1], on_value=True, off_value=False, dtype=tf.bool)
             others = tf.where(right, -np.inf, f)
             own = tf.gather(f, y, batch_dims=1)
-            m = tf.reduce_logsumexp(others, axis=-1) - own
+            extent = tf.reduce_max(f, axis=-1) - tf.reduce_min(f, axis=-1)
+            s = tf.stop_gradient(tf.maximum(1.0, EXTENT / tf.maximum(extent, 1e-30)))
+            m = tf.reduce_logsumexp(others * s[:, None], axis=-1) - own * s
         return tf.reduce_max(others, axis=-1) - own, tape.gradient(m, x)
 
     return evaluate
@@ -142,6 +147,13 @@ def _batched(function: Callable, y: np.ndarray, batch_size: int) -> Callable[[np
         return [np.concatenate(values) for values in zip(*parts, strict=True)]
 
     return evaluate
+
+
+def _move(x: np.ndarray, difference: np.ndarray) -> np.ndarray:
+    """Return x + difference in float32, no entry farther from x than it should be: rounding leaves no ball."""
+    moved = np.float32(x + difference)
+    too_far = np.abs(np.float64(moved) - x) > np.abs(difference)
+    return np.where(too_far, np.nextafter(moved, x), moved)
 
 
 def _unit(direction: np.ndarray, norm: str) -> np.ndarray:
@@ -180,7 +192,7 @@ def _check_labels(y: ArrayLike, count: int, classes: int) -> np.ndarray:
 
 def _check_radii(epsilon: ArrayLike, count: int) -> np.ndarray:
     try:
-        radii = np.broadcast_to(np.asarray(epsilon, np.float32), (count,))
+        radii = np.broadcast_to(np.asarray(epsilon, np.float64), (count,))
     except (TypeError, ValueError):
         radii = np.array([np.nan])
     if not (np.isfinite(radii).all() and (radii >= 0).all()):

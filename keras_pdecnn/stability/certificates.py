@@ -6,9 +6,11 @@ import math
 
 import keras
 import numpy as np
+import tensorflow as tf
 from numpy.typing import ArrayLike
 
 from keras_pdecnn.layers import NormalizedDense, Standardization
+from keras_pdecnn.ops.norms import unit_roundoff
 from keras_pdecnn.stability.lipschitz import ROUNDING, classifier_kernel, layer_bounds
 
 
@@ -22,20 +24,26 @@ def certified_radius(model: keras.Model, x: ArrayLike, batch_size: int = 256) ->
     of the input, raw pixels: divide by 255 for pixels in [0, 1].
 
     Whether the prediction is right is not asked. A radius of 0 certifies nothing. The bounds are those of exact
-    arithmetic; of each margin, an allowance for the rounding of the features is taken away,
-    32 u ||w_i - w_j|| ||features||, u the unit roundoff of the compute type of the model, and the margin itself is
-    computed in float64. It is an allowance, several times what is seen, and no proof.
+    arithmetic, and the margin is computed in float64. Of it, allowances for rounding are taken away, with u the unit
+    roundoff of the type that computes what follows: 32 u ||w_i - w_j|| ||features|| for the features,
+    32 u (||features|| (||w_i|| + ||w_j||) + |b_i| + |b_j|) + 4 u for logits and probabilities, b the bias; and
+    32 u sqrt(n) ||x|| / ||x - mean|| of the radius after standardisation, which loses the digits that all n entries of
+    x share. They are several times what is seen, and no proof.
+
+    A classifier with one output that is no softmax has two classes, told apart by the sign of its logit.
 
     Args:
-        model: A network of `models` with its classifier, any that `lipschitz_bound` has a bound for.
+        model: A network of `models` with its classifier, any that `lipschitz_bound` has a bound for; the classifier has
+            a softmax or no activation, with one output also a sigmoid.
         x: Examples, shape (batch, *space, channels), in the units of the model's input.
         batch_size: Number of examples that are evaluated at once; default 256.
 
     Returns:
-        float64 array of shape (batch,); infinity where no other class exists or can be reached.
+        float64 array of shape (batch,); infinity where no other class exists or can be reached, 0 where features
+        overflow.
 
     Raises:
-        ValueError: If a layer has no Lipschitz bound, or the last layer is no dense classifier.
+        ValueError: If a layer has no Lipschitz bound, the last layer is no dense classifier, or x is not finite.
 
     Example:
         >>> model = keras_pdecnn.models.ParabolicCNN((8, 8, 1), classes=3, provable=True)
@@ -48,19 +56,20 @@ def certified_radius(model: keras.Model, x: ArrayLike, batch_size: int = 256) ->
             raise ValueError(f"{bound.layer} has no Lipschitz bound: {bound.reason}. Received: model={model.name}")
         factors.append(bound.upper)
     classifier = model.layers[-1]
-    if not isinstance(classifier, keras.layers.Dense | NormalizedDense):
-        raise ValueError(f"model must end with a dense classifier. Received: model={model.name}")
+    kernel, bias = _logits(classifier, model.name)
     before = math.prod(factors[:-1]) * ROUNDING
     inputs = np.asarray(keras.ops.convert_to_numpy(x))
     if len(inputs) == 0:
         return np.zeros(0)
+    if bad := np.sum(~np.isfinite(inputs)):
+        raise ValueError(f"x must be finite. Received: x with {bad} entries that are not")
     features = keras.Model(model.inputs, classifier.input).predict(inputs, batch_size=batch_size, verbose=0)
-    roundoff = max(_roundoff(layer.compute_dtype) for layer in model.layers)
-    kernel, bias = classifier_kernel(classifier), classifier.bias
-    bias = 0.0 if bias is None else np.asarray(keras.ops.convert_to_numpy(bias), np.float64)
-    radius = _radius(features.astype(np.float64), kernel, bias, roundoff) / before
-    if any(isinstance(layer, Standardization) for layer in model.layers):
-        radius = radius_before_standardization(inputs, radius)
+    roundoffs = max(map(_roundoff, model.layers)), _roundoff(classifier)
+    radius = _radius(features.astype(np.float64), kernel, bias, *roundoffs) / before
+    for layer in model.layers:
+        if isinstance(layer, Standardization):
+            kept = radius - np.where(radius < np.inf, _lost_digits(inputs, layer.variable_dtype), 0.0)
+            radius = radius_before_standardization(inputs, np.maximum(kept, 0.0))
     return radius
 
 
@@ -96,21 +105,54 @@ def radius_before_standardization(x: np.ndarray, radius: np.ndarray) -> np.ndarr
     return np.where(np.asarray(radius) > 2 * root, np.inf, found)
 
 
-def _radius(features: np.ndarray, kernel: np.ndarray, bias: np.ndarray | float, roundoff: float) -> np.ndarray:
+def _logits(classifier: keras.layers.Layer, name: str) -> tuple[np.ndarray, np.ndarray]:
+    """Return kernel and bias of the logits, one per class; of a single output, those of its two signs."""
+    if not isinstance(classifier, keras.layers.Dense | NormalizedDense) or len(classifier.input.shape) != 2:
+        raise ValueError(f"model must end with a dense classifier. Received: model={name}")
+    kernel, bias = classifier_kernel(classifier), classifier.bias
+    bias = np.zeros(kernel.shape[1]) if bias is None else np.asarray(keras.ops.convert_to_numpy(bias), np.float64)
+    if classifier.activation in (keras.activations.softmax, keras.activations.log_softmax):
+        return kernel, bias
+    if classifier.units == 1 and classifier.activation in (keras.activations.linear, keras.activations.sigmoid):
+        return np.pad(kernel, [(0, 0), (1, 0)]), np.pad(bias, [(1, 0)])
+    if classifier.activation is keras.activations.linear:
+        return kernel, bias
+    activation = getattr(classifier.activation, "__name__", classifier.activation)
+    raise ValueError(
+        "the classifier must have a softmax or no activation, or one output and a sigmoid. "
+        f"Received: model={name}, activation={activation}"
+    )
+
+
+def _lost_digits(x: np.ndarray, dtype: str) -> np.ndarray:
+    """Return the allowance for the rounding of standardisation in a type; infinity where it overflows."""
+    x = np.asarray(x, np.float64).reshape(len(x), -1)
+    size = np.linalg.norm(x, axis=1)
+    r = np.linalg.norm(x - x.mean(axis=1, keepdims=True), axis=1)
+    allowance = 32 * unit_roundoff(dtype, products=False) * math.sqrt(x.shape[1]) * size / np.maximum(r, 1)
+    return np.where(size**2 < tf.as_dtype(dtype).max, allowance, np.inf)
+
+
+def _roundoff(layer: keras.layers.Layer) -> float:
+    return unit_roundoff(layer.compute_dtype)
+
+
+def _radius(
+    features: np.ndarray, kernel: np.ndarray, bias: np.ndarray, roundoff: float, roundoff_of_logits: float
+) -> np.ndarray:
     """Return the smallest margin over the distance of columns, per example."""
     logits = features @ kernel + bias
     predicted = logits.argmax(axis=-1)
     rows = np.arange(len(features))
     distances = np.linalg.norm(kernel[:, :, None] - kernel[:, None, :], axis=0)[predicted]
     margins = logits[rows, predicted][:, None] - logits
-    margins -= 32 * roundoff * distances * np.linalg.norm(features, axis=-1, keepdims=True)
+    lengths = np.linalg.norm(features, axis=-1, keepdims=True)
+    margins -= 32 * roundoff * distances * lengths
+    sizes = lengths * np.linalg.norm(kernel, axis=0) + np.abs(bias)
+    margins -= roundoff_of_logits * (32 * (sizes + sizes[rows, predicted][:, None]) + 4)
     # Classes with the same column keep their order everywhere.
     with np.errstate(divide="ignore", invalid="ignore"):
         ratios = np.where(distances > 0, margins / distances, np.where(margins > 0, np.inf, 0.0))
     ratios[rows, predicted] = np.inf
-    return np.maximum(ratios.min(axis=-1, initial=np.inf), 0.0)
-
-
-def _roundoff(dtype: str) -> float:
-    """Return half the distance from 1 to the next number."""
-    return {"bfloat16": 2.0**-9, "float16": 2.0**-11, "float32": 2.0**-24, "float64": 2.0**-53}[dtype]
+    smallest = ratios.min(axis=-1, initial=np.inf)
+    return np.where(smallest > 0, smallest, 0.0)  # 0 for what is no number, too

@@ -13,7 +13,15 @@ from dataclasses import dataclass
 import keras
 import numpy as np
 
-from keras_pdecnn.layers import Connector, NormalizedDense, PDEBlock, Standardization
+from keras_pdecnn.layers import (
+    Connector,
+    HamiltonianBlock,
+    NormalizedDense,
+    ParabolicBlock,
+    ResidualBlock,
+    SecondOrderBlock,
+    Standardization,
+)
 from keras_pdecnn.ops.limits import lipschitz
 from keras_pdecnn.stability.norms import operator_norm
 from keras_pdecnn.stability.shears import block_bounds
@@ -42,9 +50,9 @@ def lipschitz_bound(model: keras.Model) -> float | None:
 
     ||f(x) - f(x')|| <= bound ||x - x'||
 
-    f are the logits, before the softmax, or the features of a model without classifier. Where the model standardises
-    its input, x is the standardised one: from raw pixels, standardisation has the constant sqrt(n), n the number of
-    entries, which helps nobody; `certified_radius` knows better.
+    f are the logits, before the softmax (or sigmoid) of a dense layer at the end, or the features of other models.
+    Where the model standardises its input, x is the standardised one: from raw pixels, standardisation has the constant
+    sqrt(n), n the number of entries, which helps nobody; `certified_radius` knows better.
 
     It is the product of the bounds of the layers, see `layer_bounds`. It is close to 1 (times what the classifier
     scales by) for networks built with `provable=True`, true but useless for those of the paper: every step with
@@ -123,33 +131,46 @@ def _bound(layer: keras.layers.Layer, first: bool, last: bool) -> LayerBound:
 
 def _upper(layer: keras.layers.Layer, first: bool, last: bool) -> float:
     """Return the bound of a layer; raise ValueError with the reason if there is none."""
-    if isinstance(layer, PDEBlock):
+    # The class itself, as one that is derived from it may do anything.
+    kind = type(layer)
+    if kind in _BLOCKS:
         return block_bounds(layer, _space(layer))[1]
-    if isinstance(layer, Connector):
+    if kind is Connector:
         return _connector(layer)
-    if isinstance(layer, keras.layers.Dense | NormalizedDense):
+    if kind in (keras.layers.Dense, NormalizedDense):
         # The softmax of the last layer is no part of the logits.
-        factor = 1.0 if last else lipschitz(layer.activation)
+        factor = 1.0 if last and layer.activation in TO_PROBABILITIES else lipschitz(layer.activation)
         return factor * float(np.linalg.norm(classifier_kernel(layer), 2))
-    if isinstance(layer, _AVERAGES):
-        return 1 / math.sqrt(math.prod(n or 1 for n in _space(layer)))
-    if isinstance(layer, _HARMLESS) or (isinstance(layer, Standardization) and first):
+    if kind in _AVERAGES:
+        space = layer.input.shape[2:] if layer.data_format == "channels_first" else _space(layer)
+        return 1 / math.sqrt(math.prod(n or 1 for n in space))
+    if kind in _HARMLESS or (kind is Standardization and first):
         return 1.0
-    if isinstance(layer, Standardization):
+    if kind is Standardization:
         raise ValueError("standardisation is only understood as the first layer")
-    raise ValueError(f"nothing is known about layers of the class {type(layer).__name__}")
+    raise ValueError(f"nothing is known about layers of the class {kind.__name__}")
 
 
+TO_PROBABILITIES = (keras.activations.softmax, keras.activations.log_softmax, keras.activations.sigmoid)
+"""Activations at the end of a classifier, whose arguments are its logits."""
+
+_BLOCKS = (HamiltonianBlock, ParabolicBlock, ResidualBlock, SecondOrderBlock)
 _AVERAGES = tuple(getattr(keras.layers, f"GlobalAveragePooling{rank}D") for rank in (1, 2, 3))
 _HARMLESS = (
-    *(getattr(keras.layers, f"GlobalMaxPooling{rank}D") for rank in (1, 2, 3)),
+    *(getattr(keras.layers, f"{name}{rank}D") for name in ("GlobalMaxPooling", "SpatialDropout") for rank in (1, 2, 3)),
     keras.layers.Dropout,
     keras.layers.Flatten,
 )
 
 
 def classifier_kernel(layer: keras.layers.Dense | NormalizedDense) -> np.ndarray:
-    """Return the matrix (features, classes) that a dense layer multiplies by, float64."""
+    """Return the matrix (features, classes) that a dense layer multiplies by, float64.
+
+    Raises:
+        ValueError: If the layer is quantized: it rounds its input as well, which no constant bounds.
+    """
+    if mode := getattr(layer, "quantization_mode", None):
+        raise ValueError(f"nothing is known about quantized layers. Received: quantization_mode={mode!r}")
     kernel = layer.normalized_kernel() if isinstance(layer, NormalizedDense) else layer.kernel
     return np.asarray(keras.ops.convert_to_numpy(kernel), np.float64)
 

@@ -188,7 +188,10 @@ def _scale(kernel: np.ndarray) -> tuple[np.ndarray, int]:
 def _read(kernel, axes: int | None) -> tuple[np.ndarray, int]:
     """Return the kernel as a float64 array, and its number of space axes."""
     try:
-        array = np.asarray(kernel, np.float64)
+        array = np.asarray(kernel)
+        if np.iscomplexobj(array):
+            raise TypeError("it is complex")
+        array = array.astype(np.float64)
     except (TypeError, ValueError) as error:
         raise ValueError(f"kernel must be an array of numbers. Received: kernel={kernel!r}") from error
     received = f"Received: kernel of shape {array.shape}"
