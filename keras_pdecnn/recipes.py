@@ -94,8 +94,9 @@ class Recipe:
         flip, pad, rotate, zoom: See `data.Augmentation`.
         seed: Determines the initial weights, the order of the examples and their augmentation.
         architecture: "hamiltonian", "parabolic", "second_order" or "residual".
-        widths, head_width, steps, step_size, max_step_size, time_smoothness, weight_decay, box, synchronized,
-            lipschitz: See `models`.
+        widths, head_width, steps, step_size, max_step_size, time_smoothness, weight_decay, box, synchronized: See
+            `models`.
+        lipschitz: See `models`.
         provable: See `models`; it needs one of the provable normalisations.
         time_basis, basis_size, kernel_size, activation, normalization, padding, backprop: See `layers.PDEBlock`.
         dtype: Policy of Keras: "float32", "mixed_bfloat16" or "mixed_float16".

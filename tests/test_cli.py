@@ -114,6 +114,8 @@ def test_every_field_is_an_option(chosen):
         weight_decay=0.2,
         box=0.5,
         synchronized=True,
+        provable=True,
+        lipschitz=1.5,
         dtype="mixed_bfloat16",
         loss="regression",
         learning_rates=(0.3, 0.2),

@@ -135,7 +135,7 @@ def test_own_pde_has_a_step_limit(rng):
         assert (row.limit, row.claim, row.is_passed) == (limit, "linearisation", factor > 1)
         assert (row.spectral_radius > 1) == (factor > 1)
     assert pde.stability.lipschitz_bound(model) is None  # the block has no bound, and says so
-    assert "excitable Euler" in pde.stability.layer_bounds(model)[0].reason
+    assert "ExcitableBlock" in pde.stability.layer_bounds(model)[0].reason
 
 
 @pytest.mark.slow

@@ -119,7 +119,7 @@ def test_arrays_without_an_axis_for_the_only_channel(tmp_path):
         np.savez(tmp_path / "x.npz", x=x)
         np.testing.assert_array_equal(inference.read_examples(tmp_path / "x.npz", shape), x.reshape(read))
     np.savez(tmp_path / "x.npz", x=np.zeros((5, 9, 9)))
-    with pytest.raises(ValueError, match=r"of the shape \(9, 9, 3\). Received: shape=\(1, 5, 9, 9\)"):
+    with pytest.raises(ValueError, match=r"the shape \(9, 9, 3\)\. Received: .*x\.npz.*shape \(5, 9, 9\)"):
         inference.read_examples(tmp_path / "x.npz", (9, 9, 3))
 
 

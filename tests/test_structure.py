@@ -9,8 +9,11 @@ import pytest
 ROOT = pathlib.Path(__file__).parent.parent / "keras_pdecnn"
 # Parts of one level know nothing of each other.
 LEVELS = [
-    ["archives", "arguments", "files", "losses", "plotting", "tables", "tuning_options", "version"],
-    ["checkpoints", "constraints", "data", "distribute", "initializers", "operators", "ops", "recipes", "regularizers"],
+    ["archives", "arguments", "files", "plotting", "tables", "tuning_options", "version"],
+    [
+        *("checkpoints", "constraints", "data", "distribute", "initializers", "losses", "operators", "ops", "recipes"),
+        "regularizers",
+    ],
     ["layers", "replicated"],
     ["export", "model", "stability"],
     ["callbacks", "explain", "models"],
