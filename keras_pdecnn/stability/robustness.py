@@ -97,7 +97,8 @@ def accuracies(
     def accuracy(changed) -> float:
         return float(np.mean(right(changed)))
 
-    rows = [Accuracy("none", 0.0, "", None, accuracy(x))]
+    known = right(x)
+    rows = [Accuracy("none", 0.0, "", None, float(np.mean(known)))]
     for part in NOISE:
         changed = gaussian_noise(x, part * span, bounds, seed)
         rows.append(Accuracy("Gaussian noise", part * span, "raw", part, accuracy(changed)))
@@ -111,7 +112,6 @@ def accuracies(
         for epsilon, changed in zip(epsilons, found[method], strict=True):
             rows.append(Accuracy(f"{name}, {norm}", epsilon, "raw", epsilon / span, accuracy(changed)))
     if norm == "l2" and (radius := _radii(model, x)) is not None:
-        known = right(x)
         for epsilon in epsilons:
             certain = float(np.mean(known & (radius > epsilon)))
             rows.append(Accuracy("any, l2", epsilon, "raw", epsilon / span, certain))
