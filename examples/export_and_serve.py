@@ -20,7 +20,7 @@ import tensorflow as tf
 from PIL import Image
 
 import keras_pdecnn as pde
-from keras_pdecnn.loading import load_model
+from keras_pdecnn.models.loading import load_model
 
 WIDTHS = (8, 16)
 EPOCHS = 8

@@ -5,7 +5,7 @@ from __future__ import annotations
 import keras
 from keras import ops
 
-from keras_pdecnn import arguments
+from keras_pdecnn.utils import arguments
 
 __all__ = ["ConstantInTime"]
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import keras
 from keras import ops
 
-from keras_pdecnn import arguments
+from keras_pdecnn.utils import arguments
 
 
 @keras.saving.register_keras_serializable(package="keras_pdecnn")

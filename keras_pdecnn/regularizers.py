@@ -5,7 +5,7 @@ from __future__ import annotations
 import keras
 from keras import ops
 
-from keras_pdecnn.arguments import check_non_negative, check_positive
+from keras_pdecnn.utils.arguments import check_non_negative, check_positive
 
 
 @keras.saving.register_keras_serializable(package="keras_pdecnn")

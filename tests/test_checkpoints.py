@@ -11,8 +11,8 @@ import keras
 import numpy as np
 import pytest
 
-from keras_pdecnn import files
-from keras_pdecnn.checkpoints import Checkpoint, CheckpointError, CheckpointFolder, CheckpointWriter
+from keras_pdecnn.runs.checkpoints import Checkpoint, CheckpointError, CheckpointFolder, CheckpointWriter
+from keras_pdecnn.utils import files
 
 
 @pytest.fixture

@@ -7,7 +7,8 @@ import sys
 
 import pytest
 
-from keras_pdecnn import cli, tuning, tuning_options
+from keras_pdecnn import cli, tuning
+from keras_pdecnn.recipes import searches
 
 ANSWERS = """
 import contextlib, io, json, sys
@@ -75,7 +76,7 @@ def test_module_is_the_command_and_as_quick(switches, options, code):
 
 
 def test_names_of_the_command_line_are_those_of_the_search():
-    assert tuple(tuning.METHODS) == tuning_options.METHODS
+    assert tuple(tuning.METHODS) == searches.METHODS
 
 
 @pytest.mark.slow

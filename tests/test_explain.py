@@ -328,7 +328,7 @@ def test_a_page_that_cannot_be_written_is_a_failure(run, tmp_path, monkeypatch):
     def fail(path, content):
         raise OSError("disk full")
 
-    monkeypatch.setattr("keras_pdecnn.files.replace", fail)
+    monkeypatch.setattr("keras_pdecnn.utils.files.replace", fail)
     monkeypatch.setattr("keras_pdecnn.explain.sections.page", lambda *given: "page")
     np.savez(tmp_path / "x.npz", x=np.ones((1, *SHAPE)))
     done = invoke(run, tmp_path / "x.npz", "--output", tmp_path / "page.html")

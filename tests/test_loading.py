@@ -12,7 +12,8 @@ import keras
 import numpy as np
 import pytest
 
-from keras_pdecnn import inference, layers, loading, models
+from keras_pdecnn import inference, layers, models
+from keras_pdecnn.models import loading
 
 
 @pytest.fixture(scope="module")

@@ -10,9 +10,9 @@ import numpy as np
 import pytest
 
 from keras_pdecnn import training
-from keras_pdecnn.checkpoints import CheckpointFolder
 from keras_pdecnn.recipes import Recipe
 from keras_pdecnn.runs import RunFolder
+from keras_pdecnn.runs.checkpoints import CheckpointFolder
 
 
 class Interrupted(Exception):

@@ -23,12 +23,12 @@ import pytest
 
 from keras_pdecnn import cli, data, models, training, tuning
 from keras_pdecnn.recipes import RECIPES, Recipe
+from keras_pdecnn.recipes.searches import NAMES
 from keras_pdecnn.runs import RunFolder
 from keras_pdecnn.tuning import report, roles
 from keras_pdecnn.tuning.oracles import REASON, reason
 from keras_pdecnn.tuning.search import OBJECTIVE
 from keras_pdecnn.tuning.space import Space
-from keras_pdecnn.tuning_options import NAMES
 
 SHAPES = {
     "digits": ((8, 8, 1), 10),

@@ -11,7 +11,7 @@ from collections.abc import Callable
 from matplotlib.figure import Figure
 
 from keras_pdecnn.plotting.style import clear_frame
-from keras_pdecnn.tables import markdown
+from keras_pdecnn.utils.tables import markdown
 
 _COLORS = {"stored": "#e07b00", "checkpointed": "#5a8f29", "reversible": "#3465a4"}
 

@@ -8,9 +8,9 @@ import warnings
 import keras
 import tensorflow as tf
 
-from keras_pdecnn import arguments
 from keras_pdecnn.callbacks.weights import are_finite
 from keras_pdecnn.stability.report import passed_limits, report
+from keras_pdecnn.utils import arguments
 
 
 class StabilityMonitor(keras.callbacks.Callback):

@@ -37,8 +37,9 @@ def explain(run, images, output, overwrite):
 
     import numpy as np
 
-    from keras_pdecnn import files, inference, training
+    from keras_pdecnn import inference, training
     from keras_pdecnn.explain.sections import page
+    from keras_pdecnn.utils import files
 
     model = folder.load_model()
     if images:

@@ -9,7 +9,7 @@ import pathlib
 import click
 
 from keras_pdecnn.cli.settings import WrongInput
-from keras_pdecnn.tables import markdown
+from keras_pdecnn.utils.tables import markdown
 
 _PATH = click.Path(path_type=pathlib.Path)
 _CLAIMS = {

@@ -16,7 +16,7 @@ from keras_pdecnn.cli.settings import (
     strategy_option,
 )
 from keras_pdecnn.recipes import RECIPES
-from keras_pdecnn.tuning_options import DEFAULT, METHODS, NAMES
+from keras_pdecnn.recipes.searches import DEFAULT, METHODS, NAMES
 
 _PATH = click.Path(path_type=pathlib.Path)
 

@@ -8,7 +8,7 @@ import wave
 
 import numpy as np
 
-from keras_pdecnn import archives
+from keras_pdecnn.utils import archives
 
 _MAX_RATE = 384_000  # samples per second; the filter that resamples grows with it
 _MAX_BYTES = 2**28

@@ -5,7 +5,7 @@ import math
 
 import tensorflow as tf
 
-from keras_pdecnn import arguments
+from keras_pdecnn.utils import arguments
 
 
 @dataclasses.dataclass(frozen=True)

@@ -6,8 +6,8 @@ import dataclasses
 
 import tensorflow as tf
 
-from keras_pdecnn import arguments
 from keras_pdecnn.data.pipeline import Training
+from keras_pdecnn.utils import arguments
 
 
 @dataclasses.dataclass(frozen=True)

@@ -9,7 +9,6 @@ from collections.abc import Sequence
 import numpy as np
 import tensorflow as tf
 
-from keras_pdecnn import arguments
 from keras_pdecnn.data import checks
 from keras_pdecnn.data.augmentation import Augmentation
 from keras_pdecnn.data.dataset import Data, Info
@@ -17,6 +16,7 @@ from keras_pdecnn.data.memory import check_memory
 from keras_pdecnn.data.pipeline import Examples, Training
 from keras_pdecnn.data.sources import read
 from keras_pdecnn.data.splits import stratified_split
+from keras_pdecnn.utils import arguments
 
 
 def load(

@@ -13,11 +13,12 @@ import tensorflow as tf
 from keras import ops
 from numpy.typing import ArrayLike
 
-from keras_pdecnn import arguments, layers
+from keras_pdecnn import layers
 from keras_pdecnn.data.checks import check_examples
 from keras_pdecnn.layers.plain import plain_operations
-from keras_pdecnn.model import PDEModel
+from keras_pdecnn.models.model import PDEModel
 from keras_pdecnn.stability.logits import logits
+from keras_pdecnn.utils import arguments
 
 
 def saliency(model: keras.Model, x: ArrayLike, classes: ArrayLike) -> np.ndarray:

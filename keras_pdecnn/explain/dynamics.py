@@ -9,11 +9,12 @@ import numpy as np
 from keras import ops
 from numpy.typing import ArrayLike
 
-from keras_pdecnn import arguments, layers
+from keras_pdecnn import layers
 from keras_pdecnn.data.checks import check_examples
-from keras_pdecnn.model import PDEModel
+from keras_pdecnn.models.model import PDEModel
 from keras_pdecnn.ops.integrators import leapfrog, verlet
 from keras_pdecnn.stability import leapfrog_energy, verlet_energy
+from keras_pdecnn.utils import arguments
 
 
 @dataclasses.dataclass(frozen=True)

@@ -14,7 +14,7 @@ from keras_pdecnn.data.checks import check_examples
 from keras_pdecnn.explain.attribution import class_activation, pooled_by, pooled_head, saliency, smooth_grad
 from keras_pdecnn.explain.dynamics import BlockDynamics, follow
 from keras_pdecnn.explain.html import Item, Picture, Section, Table, render
-from keras_pdecnn.model import PDEModel
+from keras_pdecnn.models.model import PDEModel
 from keras_pdecnn.plotting.style import some_steps
 
 MOST_EXAMPLES = 16

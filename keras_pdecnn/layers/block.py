@@ -8,7 +8,6 @@ from collections.abc import Callable, Iterator
 import tensorflow as tf
 from keras import ops
 
-from keras_pdecnn import arguments
 from keras_pdecnn.initializers import ConstantInTime
 from keras_pdecnn.layers.field import FieldLayer
 from keras_pdecnn.layers.in_basis import InBasis
@@ -19,6 +18,7 @@ from keras_pdecnn.ops.limits import automatic_step, known_limit, lipschitz
 from keras_pdecnn.ops.propagation import BACKPROPS, advance, propagate, trajectory, undo
 from keras_pdecnn.ops.time_basis import TIME_BASES
 from keras_pdecnn.regularizers import TimeSmoothness
+from keras_pdecnn.utils import arguments
 
 # Undoing the few steps of the paper's networks costs a quarter of the time; two that are stored leave a tenth.
 STORED_STEPS = 2

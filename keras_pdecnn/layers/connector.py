@@ -7,12 +7,12 @@ import functools
 import keras
 from keras import ops
 
-from keras_pdecnn import arguments
 from keras_pdecnn.initializers import draw
 from keras_pdecnn.layers.batch_normalization import BatchNormalization
 from keras_pdecnn.layers.plain import Exportable
 from keras_pdecnn.ops import convolution, gradients
 from keras_pdecnn.ops.norms import norm_bound
+from keras_pdecnn.utils import arguments
 
 TOLERANCE, SQUARINGS = 0.02, 4  # kernels are few and small here, so that a tight bound is cheap
 

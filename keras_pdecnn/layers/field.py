@@ -9,10 +9,10 @@ import keras
 import tensorflow as tf
 from keras import ops
 
-from keras_pdecnn import arguments
 from keras_pdecnn.initializers import draw
 from keras_pdecnn.ops.convolution import PADDINGS
 from keras_pdecnn.ops.fields import NORMALIZATIONS, SCALED, SHRINKABLE, Field
+from keras_pdecnn.utils import arguments
 
 
 class FieldLayer(keras.layers.Layer):

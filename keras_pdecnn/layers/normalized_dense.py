@@ -7,9 +7,9 @@ import functools
 import keras
 from keras import ops
 
-from keras_pdecnn import arguments
 from keras_pdecnn.initializers import draw
 from keras_pdecnn.ops.norms import norm_bound
+from keras_pdecnn.utils import arguments
 
 SQUARINGS = 4  # the matrix is small, so that a tight bound is cheap
 

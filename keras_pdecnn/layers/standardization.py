@@ -7,7 +7,7 @@ import math
 import keras
 from keras import ops
 
-from keras_pdecnn import arguments
+from keras_pdecnn.utils import arguments
 
 
 @keras.saving.register_keras_serializable(package="keras_pdecnn")

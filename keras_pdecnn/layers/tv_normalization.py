@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import keras
 
-from keras_pdecnn import arguments
 from keras_pdecnn.ops.normalization import tv_normalize
+from keras_pdecnn.utils import arguments
 
 
 @keras.saving.register_keras_serializable(package="keras_pdecnn")

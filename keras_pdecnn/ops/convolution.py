@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from keras import ops
 
-from keras_pdecnn import arguments
+from keras_pdecnn.utils import arguments
 
 PADDINGS = ("same", "periodic")
 

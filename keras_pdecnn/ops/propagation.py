@@ -8,11 +8,11 @@ from typing import Any
 
 import keras
 
-from keras_pdecnn import arguments
 from keras_pdecnn.ops.backprop import checkpointed, reversible, stored
 from keras_pdecnn.ops.backprop.loops import arrays, at, repeat, row, write
 from keras_pdecnn.ops.fields import Field
 from keras_pdecnn.ops.integrators import Integrator
+from keras_pdecnn.utils import arguments
 
 BACKPROPS = ("reversible", "checkpointed", "stored")
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 from keras import ops
 
-from keras_pdecnn import arguments
+from keras_pdecnn.utils import arguments
 
 TIME_BASES = ("constant", "linear", "cosine")
 

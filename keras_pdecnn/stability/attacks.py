@@ -9,10 +9,10 @@ import numpy as np
 import tensorflow as tf
 from numpy.typing import ArrayLike
 
-from keras_pdecnn import arguments
 from keras_pdecnn.data.checks import check_examples
 from keras_pdecnn.stability.logits import logits
 from keras_pdecnn.stability.perturbations import check_bounds, check_within
+from keras_pdecnn.utils import arguments
 
 NORMS = ("l2", "linf")
 METHODS = ("pgd", "fgsm", "random")

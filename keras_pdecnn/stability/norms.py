@@ -20,9 +20,9 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from keras_pdecnn import arguments
 from keras_pdecnn.ops import norms as grids
 from keras_pdecnn.ops.convolution import PADDINGS
+from keras_pdecnn.utils import arguments
 
 TOLERANCE = 0.02
 """What the grid may add to the bound for every size of image, relative to the norm."""

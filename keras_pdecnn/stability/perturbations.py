@@ -8,8 +8,8 @@ import numpy as np
 from numpy.typing import ArrayLike
 from scipy import ndimage
 
-from keras_pdecnn import arguments
 from keras_pdecnn.data.checks import check_examples
+from keras_pdecnn.utils import arguments
 
 
 def gaussian_noise(

@@ -11,7 +11,6 @@ import numpy as np
 import tensorflow as tf
 from numpy.typing import ArrayLike
 
-from keras_pdecnn import arguments
 from keras_pdecnn.data.checks import check_examples
 from keras_pdecnn.layers import PDEBlock
 from keras_pdecnn.ops.backprop.loops import at
@@ -21,6 +20,7 @@ from keras_pdecnn.ops.propagation import trajectory
 from keras_pdecnn.stability.jacobian import spectral_radius
 from keras_pdecnn.stability.limits import effective_norms, limits_of_norms
 from keras_pdecnn.stability.norms import operator_norm
+from keras_pdecnn.utils import arguments
 
 
 @dataclasses.dataclass(frozen=True)

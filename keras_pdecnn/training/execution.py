@@ -9,11 +9,12 @@ import keras
 import numpy as np
 import tensorflow as tf
 
-from keras_pdecnn import data, distribute, plotting, replicated
+from keras_pdecnn import data, distribute, plotting
 from keras_pdecnn.callbacks import DivergenceGuard, StabilityMonitor
-from keras_pdecnn.checkpoints import Checkpoint, CheckpointFolder, CheckpointWriter
+from keras_pdecnn.distribute import replicated
 from keras_pdecnn.recipes import Recipe
 from keras_pdecnn.runs import RunFolder, default_path
+from keras_pdecnn.runs.checkpoints import Checkpoint, CheckpointFolder, CheckpointWriter
 from keras_pdecnn.training.failures import DivergedError, report_files, report_lost_worker
 from keras_pdecnn.training.inputs import load_data, spread
 from keras_pdecnn.training.network import build, compile, evaluate, fit

@@ -8,7 +8,7 @@ import tensorflow as tf
 
 from keras_pdecnn import distribute
 from keras_pdecnn.callbacks import Divergence
-from keras_pdecnn.checkpoints import CheckpointError
+from keras_pdecnn.runs.checkpoints import CheckpointError
 from keras_pdecnn.training.result import Result
 
 

@@ -6,11 +6,12 @@ import dataclasses
 
 import keras_tuner as kt
 
-from keras_pdecnn import arguments, data, training
+from keras_pdecnn import data, training
 from keras_pdecnn.callbacks import DivergenceGuard
 from keras_pdecnn.recipes import Recipe, for_source
 from keras_pdecnn.tuning.sizes import count_weights, training_memory
 from keras_pdecnn.tuning.space import Space
+from keras_pdecnn.utils import arguments
 
 
 class PDEHyperModel(kt.HyperModel):

@@ -15,7 +15,7 @@ import keras_tuner as kt
 from keras_tuner.engine.hyperparameters import Choice
 from keras_tuner.engine.trial import Trial, TrialStatus
 
-from keras_pdecnn import files
+from keras_pdecnn.utils import files
 
 _ENDED = (TrialStatus.COMPLETED, TrialStatus.FAILED)
 REASON = "failure.txt"

@@ -11,12 +11,13 @@ from collections.abc import Iterable
 
 import tensorflow as tf
 
-from keras_pdecnn import plotting, tables, training
+from keras_pdecnn import plotting, training
 from keras_pdecnn.recipes import Recipe
 from keras_pdecnn.runs import RunFolder
 from keras_pdecnn.tuning.oracles import reason
 from keras_pdecnn.tuning.search import Search
 from keras_pdecnn.tuning.space import mean_step_size
+from keras_pdecnn.utils import tables
 
 _COLUMNS = ("architecture", "blocks", "width", "growth", "steps", "step_size")  # shown always; others where searched
 

@@ -11,10 +11,10 @@ import time
 import keras_tuner as kt
 from keras_tuner.engine.trial import TrialStatus
 
-from keras_pdecnn import arguments, files
 from keras_pdecnn.tuning.hypermodel import PDEHyperModel
 from keras_pdecnn.tuning.oracles import METHODS, REASON, SearchOracle, reason
 from keras_pdecnn.tuning.roles import is_chief, is_worker, pulse, serve, tuner_id, work
+from keras_pdecnn.utils import arguments, files
 
 OBJECTIVE = kt.Objective("val_accuracy", "max")
 

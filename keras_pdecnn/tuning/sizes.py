@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import math
 
-from keras_pdecnn import arguments
 from keras_pdecnn.layers.block import STORED_STEPS
 from keras_pdecnn.ops.fields import SCALED
 from keras_pdecnn.recipes import Recipe
+from keras_pdecnn.utils import arguments
 
 _FLOAT = 4  # bytes; under a mixed policy the estimate is an upper one
 _KEPT = 3  # features that the gradient of one step needs: its input, K y and the activation

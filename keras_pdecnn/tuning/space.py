@@ -8,8 +8,8 @@ import statistics
 
 import keras_tuner as kt
 
-from keras_pdecnn import arguments
 from keras_pdecnn.recipes import ARCHITECTURES, Recipe
+from keras_pdecnn.utils import arguments
 
 _WHOLE = ("blocks", "width", "steps", "batch_size")
 _LINEAR = (*_WHOLE, "growth")  # the others are searched on a logarithmic scale
@@ -26,7 +26,7 @@ class Space:
     Args:
         recipe: The recipe to start from.
         input_shape: (*space, channels) of an example.
-        settings: For each of `tuning_options.NAMES`: True, the default range; False, the recipe's value; a tuple (low,
+        settings: For each of `searches.NAMES`: True, the default range; False, the recipe's value; a tuple (low,
             high); a list of choices; or any other value, which is then fixed.
         final_time: T = steps * step_size of every block, held fixed; None, step_size is its own setting.
 

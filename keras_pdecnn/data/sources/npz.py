@@ -5,9 +5,9 @@ import os
 
 import numpy as np
 
-from keras_pdecnn import archives
 from keras_pdecnn.data.memory import check_memory
 from keras_pdecnn.data.sources.raw import Raw
+from keras_pdecnn.utils import archives
 
 _KEYS = ("x_train", "y_train", "x_test", "y_test")
 _LAYOUTS = {"signals": 1, "images": 2, "volumes": 3}  # number of space axes

@@ -19,7 +19,7 @@ import keras
 import tensorflow as tf
 
 import keras_pdecnn.models  # noqa: F401  registers what the files refer to
-from keras_pdecnn import archives
+from keras_pdecnn.utils import archives
 
 _CONFIG, _METADATA, _WEIGHTS = "config.json", "metadata.json", "model.weights.h5"
 _LARGEST = {_METADATA: 2**20, _CONFIG: 2**24, _WEIGHTS: 2**33}

@@ -12,8 +12,8 @@ import pathlib
 import platform
 import re
 
-from keras_pdecnn import files
 from keras_pdecnn.recipes import Recipe
+from keras_pdecnn.utils import files
 
 _LARGEST_JSON = 2**24  # bytes; the names of the classes are the longest part
 
@@ -132,7 +132,7 @@ class RunFolder:
         Raises:
             ValueError: If there is none that can be read.
         """
-        from keras_pdecnn.loading import load_model
+        from keras_pdecnn.models.loading import load_model
 
         if not self.model.is_file():
             raise ValueError(f"The run has no model.keras. Received: {str(self.path)!r}")

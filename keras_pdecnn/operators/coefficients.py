@@ -20,7 +20,7 @@ import numbers
 
 import numpy as np
 
-from keras_pdecnn import arguments
+from keras_pdecnn.utils import arguments
 
 NAMES = {
     1: ("1", "d/dx", "d2/dx2"),

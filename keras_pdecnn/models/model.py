@@ -7,8 +7,10 @@ import inspect
 import keras
 import tensorflow as tf
 
-from keras_pdecnn import arguments, distribute, layers, replicated
+from keras_pdecnn import distribute, layers
+from keras_pdecnn.distribute import replicated
 from keras_pdecnn.layers.plain import plain_operations
+from keras_pdecnn.utils import arguments
 
 
 @keras.saving.register_keras_serializable(package="keras_pdecnn")

@@ -10,7 +10,7 @@ import pickle
 import numpy as np
 import tensorflow as tf
 
-from keras_pdecnn import arguments
+from keras_pdecnn.utils import arguments
 
 STRATEGIES = ("none", "mirrored", "multiworker", "auto")
 

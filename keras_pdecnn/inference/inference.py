@@ -10,11 +10,12 @@ from collections.abc import Callable, Iterable, Iterator
 
 import numpy as np
 
-from keras_pdecnn import archives, data
+from keras_pdecnn import data
 from keras_pdecnn.callbacks.weights import are_finite
 from keras_pdecnn.data.audio import read_sound
 from keras_pdecnn.data.checks import check_examples
 from keras_pdecnn.data.images import SUFFIXES, measure_image
+from keras_pdecnn.utils import archives
 
 _KEYS = ("x", "x_test")
 _BATCH = 64
@@ -101,7 +102,7 @@ def load(path) -> Classifier:
         quantity = "score" if recipe.loss == "regression" else "probability"
         classifier = dataclasses.replace(classifier, class_names=info.class_names, quantity=quantity)
     elif path.suffix == ".keras":
-        from keras_pdecnn.loading import load_model
+        from keras_pdecnn.models.loading import load_model
 
         classifier = _of_model(load_model(path, compile=False), path)
     else:

@@ -7,7 +7,7 @@ import numbers
 import os
 import re
 
-from keras_pdecnn import arguments
+from keras_pdecnn.utils import arguments
 
 ARCHITECTURES = ("hamiltonian", "parabolic", "second_order", "residual")
 LOSSES = ("classification", "regression")

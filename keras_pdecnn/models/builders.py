@@ -8,10 +8,11 @@ from collections.abc import Callable
 
 import keras
 
-from keras_pdecnn import arguments, layers
+from keras_pdecnn import layers
 from keras_pdecnn.constraints import Box
-from keras_pdecnn.model import PDEModel
+from keras_pdecnn.models.model import PDEModel
 from keras_pdecnn.regularizers import TimeSmoothness
+from keras_pdecnn.utils import arguments
 
 __all__ = ["ARCHITECTURES", "HamiltonianCNN", "PDEModel", "ParabolicCNN", "ResidualCNN", "SecondOrderCNN"]
 

@@ -13,7 +13,7 @@ import time
 import keras
 import numpy as np
 
-from keras_pdecnn import files
+from keras_pdecnn.utils import files
 
 _HEAD = b"keras_pdecnn checkpoint sha256 "
 _LOG = logging.getLogger(__name__)

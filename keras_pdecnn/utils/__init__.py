@@ -1,0 +1,1 @@
+"""What is no part of the subject: checks of arguments, files, archives, tables."""
