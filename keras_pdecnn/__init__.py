@@ -14,14 +14,6 @@ _os.environ.setdefault("TF_ENABLE_ONEDNN_OPTS", "1")
 # `python -m keras_pdecnn` imports the package to find its __main__, while argv[0] is "-m". That needs nothing of it:
 # __main__ imports the package again, when all options have been read and a command is to start.
 if _sys.argv[:1] != ["-m"] or _sys.orig_argv[-len(_sys.argv)] != "keras_pdecnn":
-    import keras as _keras
-
-    if _keras.backend.backend() != "tensorflow":
-        raise ImportError(
-            "keras_pdecnn needs the TensorFlow backend of Keras: set KERAS_BACKEND=tensorflow. "
-            f"Received: {_keras.backend.backend()}"
-        )
-
     from keras_pdecnn import (
         callbacks,
         constraints,

@@ -53,7 +53,7 @@ class ConstantInTime(keras.initializers.Initializer):
     def __call__(self, shape, dtype=None):
         steps, fields, *kernel_shape = shape
         kernels = [draw(self._of_field(i), tuple(kernel_shape), dtype) for i in range(fields)]
-        return ops.repeat(ops.stack(kernels)[None], steps, axis=0)
+        return ops.stack([ops.stack(kernels)] * steps)
 
     def _of_field(self, index: int):
         # A Keras initializer with an integer seed, or none, draws the same numbers at every call.

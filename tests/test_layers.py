@@ -7,11 +7,12 @@ import tensorflow as tf
 
 from keras_pdecnn import constraints, initializers, layers, ops, regularizers
 from keras_pdecnn.layers.batch_normalization import BatchNormalization
+from keras_pdecnn.ops.backprop import BACKPROPS
 
 BLOCKS = [layers.ParabolicBlock, layers.HamiltonianBlock, layers.SecondOrderBlock, layers.ResidualBlock]
 REVERSIBLE = [layers.HamiltonianBlock, layers.SecondOrderBlock]
 SPACES = [(7,), (5, 6), (3, 4, 5)]
-MODES = [(block, mode) for block in BLOCKS for mode in layers.block.BACKPROPS if mode != "reversible"]
+MODES = [(block, mode) for block in BLOCKS for mode in BACKPROPS if mode != "reversible"]
 MODES += [(block, "reversible") for block in REVERSIBLE]
 
 every_block = pytest.mark.parametrize("block", BLOCKS, ids=lambda b: b.__name__)

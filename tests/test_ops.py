@@ -4,8 +4,8 @@ import pytest
 import tensorflow as tf
 
 from keras_pdecnn import ops
-from keras_pdecnn.ops import gradients
-from keras_pdecnn.ops.fields import NORMALIZATIONS
+from keras_pdecnn.ops.backend import primitives
+from keras_pdecnn.ops.normalization import NORMALIZATIONS
 
 # Space axes and kernel sizes; in the last two the periodic stencil is longer than an axis.
 GRIDS = [
@@ -105,7 +105,7 @@ def test_gradient_of_the_convolution(operands, padding, dtype, tolerance):
             out = convolve(*inputs, padding)
         return tape.gradient(out, inputs, output_gradients=tf.cast(x, dtype))
 
-    for found, expected in zip(gradient(gradients.convolve, dtype), gradient(ops.convolve, "float64"), strict=True):
+    for found, expected in zip(gradient(primitives.convolve, dtype), gradient(ops.convolve, "float64"), strict=True):
         assert found.dtype == dtype
         assert relative_error(tf.cast(found, "float64"), expected) < tolerance
 

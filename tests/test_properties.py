@@ -14,8 +14,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from keras_pdecnn import constraints, initializers, layers, losses, models, regularizers
-from keras_pdecnn.ops.fields import SHRINKABLE
 from keras_pdecnn.ops.limits import LIPSCHITZ
+from keras_pdecnn.ops.normalization import Shrinkage
 
 # The base of the blocks is no block: it has no integrator.
 LAYERS = tuple(getattr(layers, name) for name in layers.__all__ if name != "PDEBlock")
@@ -160,7 +160,7 @@ def agreeing(make, settings):
     settings = dict(settings)
     block = BUILDERS.get(make, make)
     activation = keras.activations.get(settings.get("activation", "relu"))
-    if settings.get("normalization") == "shrinkage" and activation not in SHRINKABLE:
+    if settings.get("normalization") == "shrinkage" and activation not in Shrinkage.activations:
         settings["activation"] = "relu"
     if block is layers.ResidualBlock:
         settings.pop("provable", None)

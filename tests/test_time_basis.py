@@ -9,11 +9,12 @@ import tensorflow as tf
 
 from keras_pdecnn import layers, models, stability
 from keras_pdecnn.constraints import Box
+from keras_pdecnn.ops.backprop import BACKPROPS
 from keras_pdecnn.ops.time_basis import TIME_BASES, combine, matrix, unit
 from keras_pdecnn.regularizers import TimeSmoothness
 
 BLOCKS = [layers.ParabolicBlock, layers.HamiltonianBlock, layers.SecondOrderBlock, layers.ResidualBlock]
-MODES = [(block, mode) for block in BLOCKS for mode in layers.block.BACKPROPS if mode != "reversible"]
+MODES = [(block, mode) for block in BLOCKS for mode in BACKPROPS if mode != "reversible"]
 MODES += [(block, "reversible") for block in (layers.HamiltonianBlock, layers.SecondOrderBlock)]
 
 every_basis = pytest.mark.parametrize("basis", TIME_BASES)

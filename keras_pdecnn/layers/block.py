@@ -4,18 +4,21 @@ from __future__ import annotations
 
 import contextlib
 from collections.abc import Callable, Iterator
+from typing import Any
 
-import tensorflow as tf
 from keras import ops
 
 from keras_pdecnn.initializers import ConstantInTime
 from keras_pdecnn.layers.field import FieldLayer
 from keras_pdecnn.layers.in_basis import InBasis
 from keras_pdecnn.layers.plain import Exportable
+from keras_pdecnn.ops.backprop import Backprop
+from keras_pdecnn.ops.backprop import backprop as find_backprop
 from keras_pdecnn.ops.fields import Field
 from keras_pdecnn.ops.integrators import Integrator
-from keras_pdecnn.ops.limits import automatic_step, known_limit, lipschitz
-from keras_pdecnn.ops.propagation import BACKPROPS, advance, propagate, trajectory, undo
+from keras_pdecnn.ops.limits import automatic_step, check_gain, known_limit, lipschitz
+from keras_pdecnn.ops.propagation import advance_plain, propagate, trajectory, undo
+from keras_pdecnn.ops.theta import Theta
 from keras_pdecnn.ops.time_basis import TIME_BASES
 from keras_pdecnn.regularizers import TimeSmoothness
 from keras_pdecnn.utils import arguments
@@ -64,6 +67,8 @@ class PDEBlock(Exportable, FieldLayer):
         max_gain: Upper bound of h L ||K||^2 (second-order: h^2 L ||K||^2) for every kernel, which an automatic step
             size keeps as well; default None. It bounds the Lipschitz constant of the block, see
             `stability.block_bounds`.
+        data_format: "channels_last", or "channels_first" for features (batch, channels, *space); default None,
+            `keras.config.image_data_format()`.
         **layer_kwargs: name, dtype, trainable of `keras.layers.Layer`.
 
     Raises:
@@ -104,6 +109,7 @@ class PDEBlock(Exportable, FieldLayer):
         kernel_constraint: str | Callable | None = None,
         max_step_size: float = 1.0,
         max_gain: float | None = None,
+        data_format: str | None = None,
         **layer_kwargs,
     ):
         super().__init__(
@@ -119,6 +125,7 @@ class PDEBlock(Exportable, FieldLayer):
             scale_regularizer=scale_regularizer,
             bias_regularizer=bias_regularizer,
             kernel_constraint=kernel_constraint,
+            data_format=data_format,
             **layer_kwargs,
         )
         self._constant_step_size: float | None = None
@@ -126,6 +133,8 @@ class PDEBlock(Exportable, FieldLayer):
         self.step_size = self._check_step_size(step_size)
         self.max_step_size = arguments.check_positive("max_step_size", max_step_size)
         self.max_gain = None if max_gain is None else arguments.check_positive("max_gain", max_gain)
+        if self.step_size == "auto" and self.max_gain is not None:
+            check_gain(self.integrator, self.steps, self.max_gain)
         self.backprop = self._check_backprop(backprop)
         self.checkpoint_every = (
             None if checkpoint_every is None else arguments.check_positive_integer("checkpoint_every", checkpoint_every)
@@ -161,10 +170,16 @@ class PDEBlock(Exportable, FieldLayer):
             return "reversible" if reversible else "stored"
         if backprop == "reversible" and not reversible:
             raise ValueError(
-                f"{type(self).__name__} cannot be run backwards ({self.integrator.name} is no composition of shears): "
-                f"backprop must be 'stored' or 'checkpointed'. Received: backprop={backprop!r}"
+                f"{type(self).__name__} cannot be run backwards: {self.integrator.name} has an update that cannot be "
+                f"undone. backprop must be 'stored' or 'checkpointed'. Received: backprop={backprop!r}"
             )
-        return arguments.check_choice("backprop", backprop, BACKPROPS)
+        find_backprop(backprop)  # reports a name that there is none of
+        return backprop
+
+    @property
+    def _gradient(self) -> Backprop:
+        """The way to take the gradient, with its settings."""
+        return find_backprop(self.backprop, self.checkpoint_every, self.stored_steps)
 
     def _check_basis_size(self, size: int | None) -> int | None:
         if self.time_basis is None:
@@ -193,13 +208,13 @@ class PDEBlock(Exportable, FieldLayer):
             constraint = constraint and self._basis.constraint(constraint)
         return super()._add_theta(initializer=initializer, regularizer=regularizer, constraint=constraint, **settings)
 
-    def theta(self) -> dict:
+    def theta(self) -> Theta:
         """Return the weights that exist at all steps, as tensors by name, with time, of length `steps`, on axis 0."""
         theta = super().theta()
         if self._basis is None:
             return theta
         constraints = {"kernel": self.kernel_constraint}
-        return {name: self._basis.values(weight, constraints.get(name)) for name, weight in theta.items()}
+        return Theta((name, self._basis.values(weight, constraints.get(name))) for name, weight in theta.items())
 
     def with_steps(self, steps: int) -> PDEBlock:
         """Return a block of so many steps over the same time T = N h, not built, which the weights of this one fit.
@@ -230,12 +245,12 @@ class PDEBlock(Exportable, FieldLayer):
                 setattr(block, name, type(regularizer).from_config(config))
         return block
 
-    def call(self, y) -> tf.Tensor:
+    def call(self, y):
         """Return the features at time N h, of the shape of y."""
-        y = ops.cast(y, self.variable_dtype)
-        if not self._plain:
-            return self.integrator.finish(self._propagate(y))
-        return self.integrator.finish(advance(*self._equation(), self.integrator.start(y)))
+        y = self._channels_last(ops.cast(y, self.variable_dtype))
+        state = self.integrator.start(y)
+        state = advance_plain(*self._equation(), state) if self._plain else self._propagate(state)
+        return self._as_given(self.integrator.finish(state))
 
     @contextlib.contextmanager
     def plain_operations(self) -> Iterator[None]:
@@ -247,7 +262,7 @@ class PDEBlock(Exportable, FieldLayer):
         finally:
             self._constant_step_size = None
 
-    def current_step_size(self, theta: dict | None = None) -> float | tf.Tensor:
+    def current_step_size(self, theta: Theta | None = None):
         """Return h of the next call: `step_size`, or with "auto" a scalar tensor, computed from the current weights.
 
         Args:
@@ -260,13 +275,13 @@ class PDEBlock(Exportable, FieldLayer):
         theta = self.theta() if theta is None else theta
         return automatic_step(self.integrator, self.field, theta, self.max_step_size, self.max_gain)
 
-    def _equation(self) -> tuple[Integrator, Field, dict, float | tf.Tensor]:
+    def _equation(self) -> tuple[Integrator, Field, Theta, Any]:
         """Return what defines the map from features at time 0 to those at time N h: integrator, field, theta, h."""
         theta = self.theta()
         return self.integrator, self.field, theta, self.current_step_size(theta)
 
-    def trajectory(self, y) -> tf.Tensor:
-        """Return the features at all times t_0 … t_N, stacked: shape (steps + 1, batch, *space, channels).
+    def trajectory(self, y):
+        """Return the features at all times t_0 … t_N, stacked: the shape of y, with an axis of steps + 1 times before.
 
         The layer is built on y if it has not been.
 
@@ -276,35 +291,33 @@ class PDEBlock(Exportable, FieldLayer):
         Raises:
             ValueError: If y does not have the number of axes or channels that the layer was built for.
         """
-        y = self._features(y)
-        return trajectory(*self._equation(), self.integrator.start(y), self.integrator.finish)
+        state = self.integrator.start(self._features(y))
+        return self._as_given(trajectory(*self._equation(), state, self.integrator.finish), axes_before=1)
 
-    def _propagate(self, y) -> tuple:
-        """Return the state at time N h, from features at time 0."""
-        return propagate(
-            *self._equation(),
-            self.integrator.start(y),
-            self.backprop,
-            self.checkpoint_every,
-            self.stored_steps,
-        )
+    def _propagate(self, state: tuple) -> tuple:
+        """Return the state at time N h, from the state at time 0."""
+        return propagate(*self._equation(), state, self._gradient)
 
-    def _undo(self, state: tuple) -> tf.Tensor:
+    def _undo(self, state: tuple):
         """Return the features at time 0, from the state at time N h."""
-        return self.integrator.finish(undo(*self._equation(), state))
+        return self._as_given(self.integrator.finish(undo(*self._equation(), state)))
 
-    def _features(self, y) -> tf.Tensor:
-        """Do outside `call` what `__call__` does before it: convert to the type of the state, build, check."""
+    def _features(self, y):
+        """Do outside `call` what `__call__` does before it: convert to the type of the state, build, check.
+
+        Returns:
+            The features with their channels on the last axis.
+        """
         y = ops.convert_to_tensor(y, dtype=self.variable_dtype)
         if not self.built:
             self.build(tuple(y.shape))
-        rank, channels = self.input_spec.ndim, self.input_spec.axes[-1]
-        if len(y.shape) != rank or y.shape[-1] not in (None, channels):
+        rank, channels = self.input_spec.ndim, self.input_spec.axes[self._channel_axis]
+        if len(y.shape) != rank or y.shape[self._channel_axis] not in (None, channels):
             raise ValueError(
                 f"{self.name} was built for features with {rank} axes and {channels} channels. "
                 f"Received: shape {tuple(y.shape)}"
             )
-        return y
+        return self._channels_last(y)
 
     def get_config(self) -> dict:
         return {

@@ -10,7 +10,8 @@ from keras import ops
 from keras_pdecnn.initializers import draw
 from keras_pdecnn.layers.batch_normalization import BatchNormalization
 from keras_pdecnn.layers.plain import Exportable
-from keras_pdecnn.ops import convolution, gradients
+from keras_pdecnn.ops import convolution
+from keras_pdecnn.ops.backend import primitives
 from keras_pdecnn.ops.norms import norm_bound
 from keras_pdecnn.utils import arguments
 
@@ -110,7 +111,7 @@ class Connector(Exportable, keras.layers.Layer):
         self.input_spec = keras.layers.InputSpec(ndim=rank + 2, axes={-1: input_shape[-1]})
 
     def call(self, y, training=None):
-        convolve = convolution.convolve if self._plain else gradients.convolve
+        convolve = convolution.convolve if self._plain else primitives.convolve
         if self.normalization is None:
             y = space_to_depth(y, self.pool_size)
             return ops.relu(convolve(y, ops.cast(self._normalized_kernel(), self.compute_dtype)) + self.bias)

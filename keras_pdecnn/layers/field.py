@@ -6,12 +6,14 @@ import functools
 from collections.abc import Callable
 
 import keras
-import tensorflow as tf
+import numpy as np
 from keras import ops
 
 from keras_pdecnn.initializers import draw
 from keras_pdecnn.ops.convolution import PADDINGS
-from keras_pdecnn.ops.fields import NORMALIZATIONS, SCALED, SHRINKABLE, Field
+from keras_pdecnn.ops.fields import Field
+from keras_pdecnn.ops.normalization import normalization as find_normalization
+from keras_pdecnn.ops.theta import Theta
 from keras_pdecnn.utils import arguments
 
 
@@ -34,6 +36,8 @@ class FieldLayer(keras.layers.Layer):
         scale_regularizer: Regulariser of the scale; default None.
         bias_regularizer: Regulariser of the bias; default None.
         kernel_constraint: Constraint of the kernel; default None.
+        data_format: "channels_last", features (batch, *space, channels), or "channels_first", features (batch,
+            channels, *space); default None, `keras.config.image_data_format()`.
         **layer_kwargs: name, dtype, trainable of `keras.layers.Layer`.
 
     Raises:
@@ -57,6 +61,7 @@ class FieldLayer(keras.layers.Layer):
         scale_regularizer: str | Callable | None = None,
         bias_regularizer: str | Callable | None = None,
         kernel_constraint: str | Callable | None = None,
+        data_format: str | None = None,
         **layer_kwargs,
     ):
         # Casting is left to the field: the state keeps its digits, only F runs in the compute type.
@@ -64,13 +69,15 @@ class FieldLayer(keras.layers.Layer):
         self.kernel_size = arguments.check_odd_sizes("kernel_size", kernel_size)
         self.filters = None if filters is None else arguments.check_positive_integer("filters", filters)
         self.activation = arguments.look_up("activation", keras.activations.get, activation)
-        self.normalization = arguments.check_choice("normalization", normalization, NORMALIZATIONS)
-        if normalization == "shrinkage" and not any(self.activation is function for function in SHRINKABLE):
+        self.epsilon = arguments.check_positive("epsilon", epsilon)
+        accepted = find_normalization(normalization, self.epsilon).activations
+        if accepted is not None and not any(self.activation is function for function in accepted):
+            names = " or ".join(repr(function.__name__) for function in accepted)
             raise ValueError(
-                "normalization='shrinkage' needs the activation 'relu' or 'linear': with others it is not monotone. "
+                f"normalization={normalization!r} needs the activation {names}: with others it is not monotone. "
                 f"Received: activation={activation!r}"
             )
-        self.epsilon = arguments.check_positive("epsilon", epsilon)
+        self.normalization = normalization
         self.use_bias = arguments.check_flag("use_bias", use_bias)
         self.padding = arguments.check_choice("padding", padding, PADDINGS)
         regularizer, constraint = keras.regularizers.get, keras.constraints.get
@@ -81,24 +88,38 @@ class FieldLayer(keras.layers.Layer):
         self.scale_regularizer = arguments.look_up("scale_regularizer", regularizer, scale_regularizer)
         self.bias_regularizer = arguments.look_up("bias_regularizer", regularizer, bias_regularizer)
         self.kernel_constraint = arguments.look_up("kernel_constraint", constraint, kernel_constraint)
+        self.data_format = keras.config.image_data_format() if data_format is None else data_format
+        arguments.check_choice("data_format", self.data_format, ("channels_last", "channels_first"))
+
+    @property
+    def _channel_axis(self) -> int:
+        return -1 if self.data_format == "channels_last" else 1
+
+    def _channels_last(self, y):
+        """Return features with their channels on the last axis, as everything inside has them."""
+        return y if self._channel_axis == -1 else ops.moveaxis(y, 1, -1)
+
+    def _as_given(self, y, axes_before: int = 0):
+        """Return features with their channels where the user has them; further axes may stand before the batch."""
+        return y if self._channel_axis == -1 else ops.moveaxis(y, -1, 1 + axes_before)
 
     def _add_field_weights(self, input_shape, parts=1, kernel_axes=(), vector_axes=(), initializer=None):
         """Create kernel, scale and bias, the given axes in front of what one F has."""
-        rank, channels = len(input_shape) - 2, input_shape[-1]
+        rank, channels = len(input_shape) - 2, input_shape[self._channel_axis] if len(input_shape) > 1 else None
         if not 1 <= rank <= 3 or not channels:
             raise ValueError(
-                f"{type(self).__name__} needs features of shape (batch, *space, channels) with one to three space "
+                f"{type(self).__name__} needs features of shape {self._features_shape} with one to three space "
                 f"axes and a known number of channels. Received: input_shape={tuple(input_shape)}"
             )
         if channels % parts:
             raise ValueError(
-                f"{type(self).__name__} divides the channels into {parts} equal parts. "
-                f"Received: input_shape={tuple(input_shape)}"
+                f"{type(self).__name__} divides the channels into {parts} equal parts, so their number must be a "
+                f"multiple of {parts}. Received: {channels} channels, input_shape={tuple(input_shape)}"
             )
         size = arguments.per_entry("kernel_size", self.kernel_size, rank, "space axis")
         width = channels // parts
         filters = self.filters or width
-        self._check_activation((*input_shape[:-1], filters))
+        self._check_activation(rank, filters)
         self.kernel = self._add_theta(
             name="kernel",
             shape=(*kernel_axes, *size, width, filters),
@@ -108,14 +129,14 @@ class FieldLayer(keras.layers.Layer):
             autocast=False,
         )
         self.scale = self.bias = None
-        if self.normalization in SCALED:
+        sigma_of_n = self.field.sigma_of_n
+        if sigma_of_n.has_scale:
             self.scale = self._add_theta(
                 name="scale",
                 shape=(*vector_axes, filters),
                 initializer="ones",
                 regularizer=self.scale_regularizer,
-                # Smaller ones act as 0, and would have no gradient to come back by.
-                constraint=keras.constraints.NonNeg() if self.normalization == "scale" else None,
+                constraint=sigma_of_n.scale_constraint,
                 autocast=False,
             )
         if self.use_bias:
@@ -127,25 +148,41 @@ class FieldLayer(keras.layers.Layer):
                 autocast=False,
             )
         # The spatial size is free, so it is no part of the specification.
-        self.input_spec = keras.layers.InputSpec(ndim=rank + 2, axes={-1: channels})
+        self.input_spec = keras.layers.InputSpec(ndim=rank + 2, axes={self._channel_axis: channels})
 
     def _add_theta(self, *, initializer, regularizer=None, constraint=None, **settings):
         """Create a part of theta, by what `add_weight` takes."""
         return self.add_weight(initializer=initializer, regularizer=regularizer, constraint=constraint, **settings)
 
-    def _check_activation(self, input_shape):
-        """Refuse a layer with weights, no part of theta and without gradient, and what changes the shape (glu)."""
+    @property
+    def _features_shape(self) -> str:
+        return "(batch, *space, channels)" if self._channel_axis == -1 else "(batch, channels, *space)"
+
+    def _check_activation(self, rank: int, filters: int):
+        """Refuse an activation that has weights, changes the shape (glu), or draws random numbers.
+
+        Weights are no part of theta and would have no gradient. Random numbers would be drawn again where a gradient
+        computes activations again, and belong to another layer.
+        """
         layer = self.activation if isinstance(self.activation, keras.layers.Layer) else None
+        shape = (1,) * (rank + 1) + (filters,)
         if layer is not None and not layer.built:
-            layer.build(input_shape)
-        one = (1,) * (len(input_shape) - 1) + (input_shape[-1],)
+            layer.build(shape)
+        probe = ops.convert_to_tensor(np.linspace(-2, 2, 1024 * filters).reshape((1024, *shape[1:])), "float32")
         try:
-            pointwise = tuple(self.activation(ops.zeros(one)).shape) == one
-        except (ValueError, TypeError, tf.errors.InvalidArgumentError):
+            values = [self.activation(probe) for _ in range(2)]
+            pointwise = all(tuple(value.shape) == tuple(probe.shape) for value in values)
+        except (ValueError, TypeError, RuntimeError, *_backend_errors()):
             pointwise = False
+        # The variables of a layer include the states of its random numbers.
         if not pointwise or (layer is not None and layer.weights):
             raise ValueError(
                 f"activation must be a pointwise function without weights of its own. Received: {self.activation!r}"
+            )
+        if (layer is not None and layer.variables) or not _agree(*values):
+            raise ValueError(
+                "activation must not draw random numbers: where a gradient computes activations again, they would be "
+                f"others. Use a dropout layer between blocks instead. Received: {self.activation!r}"
             )
 
     @property
@@ -160,10 +197,10 @@ class FieldLayer(keras.layers.Layer):
             compute_dtype=self.compute_dtype,
         )
 
-    def theta(self) -> dict:
+    def theta(self) -> Theta:
         """Return the weights that exist, as tensors by name."""
         named = {"kernel": self.kernel, "scale": self.scale, "bias": self.bias}
-        return {name: ops.convert_to_tensor(weight) for name, weight in named.items() if weight is not None}
+        return Theta((name, ops.convert_to_tensor(weight)) for name, weight in named.items() if weight is not None)
 
     def compute_output_shape(self, input_shape) -> tuple:
         return tuple(input_shape)
@@ -186,4 +223,27 @@ class FieldLayer(keras.layers.Layer):
             "scale_regularizer": keras.regularizers.serialize(self.scale_regularizer),
             "bias_regularizer": keras.regularizers.serialize(self.bias_regularizer),
             "kernel_constraint": keras.constraints.serialize(self.kernel_constraint),
+            "data_format": self.data_format,
         }
+
+    @classmethod
+    def from_config(cls, config: dict):
+        # Files written before there was a data format have the channels last.
+        return super().from_config({"data_format": "channels_last", **config})
+
+
+def _agree(first, second) -> bool:
+    """Return whether two evaluations are equal; where they are symbolic, nothing can be said against it."""
+    try:
+        return bool(np.array_equal(ops.convert_to_numpy(first), ops.convert_to_numpy(second), equal_nan=True))
+    except (NotImplementedError, TypeError, ValueError, AttributeError):
+        return True
+
+
+def _backend_errors() -> tuple[type[Exception], ...]:
+    """Return the errors of TensorFlow's operations, where TensorFlow is the backend."""
+    if keras.backend.backend() != "tensorflow":
+        return ()
+    import tensorflow as tf
+
+    return (tf.errors.InvalidArgumentError,)

@@ -28,4 +28,5 @@ class SymmetricConv(FieldLayer):
 
     def call(self, y):
         theta = {name: weight[None] for name, weight in self.theta().items()}
-        return self.field(theta, 0, ops.cast(y, self.variable_dtype))
+        y = self._channels_last(ops.cast(y, self.variable_dtype))
+        return self._as_given(self.field(theta, 0, y))

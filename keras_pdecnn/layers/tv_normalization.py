@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import keras
 
-from keras_pdecnn.ops.normalization import tv_normalize
+from keras_pdecnn.ops.tv import tv_normalize
 from keras_pdecnn.utils import arguments
 
 

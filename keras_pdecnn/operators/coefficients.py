@@ -201,11 +201,13 @@ def _default_axes(name: str, array: np.ndarray) -> tuple:
     """Return the space axes of (*space), (*space, c, filters) or (steps, fields, *space, c, filters)."""
     count = 2 - array.ndim % 2
     first = {0: 0, 2: 0, 4: 2}.get(array.ndim - count)
-    # A block has one or two fields. More are the kernel of three space axes, whose number of axes is that of a block.
-    if first is None or (first == 2 and array.shape[1] > 2):
+    # Five axes may also be a kernel of three space axes, whose sizes are odd; a block has one or two fields.
+    is_kernel_of_three = array.ndim == 5 and array.shape[0] % 2 == 1 and array.shape[1] % 2 == 1
+    if first is None or (first == 2 and array.shape[1] > 2) or is_kernel_of_three:
         raise ValueError(
             f"{name} must be a stencil (*space), a kernel (*space, c, filters) or the kernel of a block (steps, "
-            f"fields, *space, c, filters) with one or two space axes; for other arrays, give axes. "
+            "fields, *space, c, filters) with one or two space axes. For other arrays, and where five axes may also be "
+            "a kernel of three space axes, give axes. "
             f"Received: {name} of shape {array.shape}"
         )
     return tuple(range(first, first + count))
@@ -215,7 +217,7 @@ def _check_axes(axes, rank: int) -> tuple:
     """Return axes as a tuple of one or two different axes, counted from the front."""
     entries = tuple(axes) if isinstance(axes, tuple | list) else (axes,)
     valid = all(isinstance(axis, numbers.Integral) and -rank <= int(axis) < rank for axis in entries)
-    found = tuple(int(axis) % rank for axis in entries) if valid else ()
-    if not 1 <= len(found) <= 2 or len(set(found)) < len(found):
+    positions = tuple(int(axis) % rank for axis in entries) if valid else ()
+    if not 1 <= len(positions) <= 2 or len(set(positions)) < len(positions):
         raise ValueError(f"axes must be one or two different axes of an array with {rank}. Received: axes={axes!r}")
-    return found
+    return positions

@@ -1,16 +1,24 @@
 """Pure functions of tensors: convolutions and their adjoints, right-hand sides, integrators, propagation."""
 
 from keras_pdecnn.ops import time_basis
+from keras_pdecnn.ops.backprop import Checkpointed, Reversible, Stored
 from keras_pdecnn.ops.convolution import adjoint_convolve, adjoint_kernel, convolve
 from keras_pdecnn.ops.fields import Field, general_layer, symmetric_layer
-from keras_pdecnn.ops.integrators import Integrator, Update, forward_euler, leapfrog, verlet
-from keras_pdecnn.ops.normalization import tv_normalize
+from keras_pdecnn.ops.integrators import Bounds, Factor, Integrator, Update, forward_euler, leapfrog, verlet
 from keras_pdecnn.ops.norms import norm_bound
 from keras_pdecnn.ops.propagation import propagate, trajectory, undo
+from keras_pdecnn.ops.theta import Theta
+from keras_pdecnn.ops.tv import tv_normalize
 
 __all__ = [
+    "Bounds",
+    "Checkpointed",
+    "Factor",
     "Field",
     "Integrator",
+    "Reversible",
+    "Stored",
+    "Theta",
     "Update",
     "adjoint_convolve",
     "adjoint_kernel",

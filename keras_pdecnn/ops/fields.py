@@ -5,21 +5,13 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass
 
-import keras
 from keras import backend, ops
 
-from keras_pdecnn.ops import convolution, gradients
+from keras_pdecnn.ops import convolution
+from keras_pdecnn.ops.backend import primitives
 from keras_pdecnn.ops.convolution import adjoint_kernel
-from keras_pdecnn.ops.normalization import tv_normalize
-
-NORMALIZATIONS = ("tv", None, "scale", "shrinkage")
-"""N by name: the paper's, the identity, s u with s >= 0, and the shrinkage of activations."""
-
-SCALED = ("tv", "scale")
-"""Those with a scale among their weights."""
-
-SHRINKABLE = (keras.activations.relu, keras.activations.linear)
-"""The activations that "shrinkage" is defined for."""
+from keras_pdecnn.ops.normalization import Normalization
+from keras_pdecnn.ops.normalization import normalization as find_normalization
 
 
 def general_layer(
@@ -42,9 +34,6 @@ def general_layer(
                   sigma(max(s, 0) u + b)                            "scale"
                   p / sqrt(1 + sum_c p_c^2), p = sigma(u + b)       "shrinkage"
 
-    The last is the paper's with N and sigma exchanged and epsilon = 1. For ReLU and the identity it is the gradient of
-    the convex function sqrt(1 + |sigma(u + b)|^2), so monotone, and its Lipschitz constant is 1.
-
     Args:
         y: Tensor of shape (batch, *space, c).
         inner: Kernel of K1, shape (*kernel_size, c, filters).
@@ -55,7 +44,7 @@ def general_layer(
         normalization: "tv" (default), None, "scale" or "shrinkage", as above.
         epsilon: Smoothing of "tv"; default 1e-3.
         padding: "same" (zeros, default) or "periodic".
-        plain: Whether the gradient is left to TensorFlow, which can export it; it is slower and takes more memory.
+        plain: Whether the gradient is left to the backend, which can export it; it is slower and takes more memory.
             Default False.
 
     Returns:
@@ -66,18 +55,9 @@ def general_layer(
         >>> general_layer(y, inner, outer, activation=keras.activations.relu).shape
         TensorShape([1, 8, 8, 4])
     """
-    convolve = convolution.convolve if plain else gradients.convolve
-    u = convolve(y, inner, padding)
-    if normalization == "tv" and not plain:
-        u = gradients.tv_normalize(u, scale, bias, epsilon)
-    else:
-        u = tv_normalize(u, epsilon) if normalization == "tv" else u
-        scale = ops.maximum(scale, 0) if normalization == "scale" else scale
-        u = u if scale is None else u * scale
-        u = u if bias is None else u + bias
-    a = activation(u)
-    if normalization == "shrinkage":
-        a = tv_normalize(a, 1.0) if plain else gradients.tv_normalize(a, epsilon=1.0)
+    convolve = convolution.convolve if plain else primitives.convolve
+    sigma_of_n = find_normalization(normalization, epsilon)
+    a = sigma_of_n.value(convolve(y, inner, padding), scale, bias, activation, plain)
     return convolve(a, outer, padding)
 
 
@@ -117,7 +97,7 @@ class Field:
         symmetric: True (default) for F_sym with one kernel per field (eq. 7); False for the general layer (eq. 1) with,
             for field i, K1 = kernel[2 i] and K2 = kernel[2 i + 1]^T.
         compute_dtype: Type that F is evaluated in; default None, the type of the state.
-        plain: Whether the gradient is left to TensorFlow, see `general_layer`; default False.
+        plain: Whether the gradient is left to the backend, see `general_layer`; default False.
 
     Example:
         >>> theta = {"kernel": keras.ops.ones((1, 3, 3, 4, 8))}
@@ -133,6 +113,16 @@ class Field:
     compute_dtype: str | None = None
     plain: bool = False
 
+    @property
+    def sigma_of_n(self) -> Normalization:
+        """The normalisation, as the object that owns its mathematics."""
+        return find_normalization(self.normalization, self.epsilon)
+
+    @property
+    def is_monotone(self) -> bool:
+        """Whether F is minus the gradient of a convex function, for a non-decreasing activation."""
+        return self.symmetric and self.sigma_of_n.is_provable
+
     def kernel_indices(self, index: int) -> tuple[int, int]:
         """Return which kernels are K1 and K2^T of the field with this index."""
         return (index, index) if self.symmetric else (2 * index, 2 * index + 1)
@@ -142,30 +132,93 @@ class Field:
         """Sign of K2 in F: -1 for F_sym = -K^T sigma(N(K y))."""
         return -1 if self.symmetric else 1
 
-    def bind(self, theta: dict) -> Callable:
-        """Return F(index, y, factor=1.0), which is factor * F(theta_index, y), for the weights of one time."""
-        theta = {name: ops.unstack(weight) for name, weight in theta.items()}
-        return lambda index, y, factor=1.0: self(theta, index, y, factor)
+    def bind(self, theta: dict) -> BoundField:
+        """Return F with the weights of one time: a function (index, y, factor=1.0) -> factor * F(theta_index, y)."""
+        return BoundField(self, {name: ops.unstack(weight) for name, weight in theta.items()})
 
     def __call__(self, theta, index: int, y, factor=1.0):
         """Return factor * F(theta, y) in the type of y, for the field with this index."""
-        state_dtype = backend.standardize_dtype(y.dtype)
-        dtype = self.compute_dtype or state_dtype
-        inner, outer = (theta["kernel"][i] for i in self.kernel_indices(index))
-        outer = self.sign * adjoint_kernel(outer)
-        if dtype == state_dtype:
-            # Scaling the small kernel saves a pass over the features.
-            outer, factor = outer * factor, None
-        increment = general_layer(
-            ops.cast(y, dtype),
-            ops.cast(inner, dtype),
-            ops.cast(outer, dtype),
-            *(ops.cast(theta[name][index], dtype) if name in theta else None for name in ("scale", "bias")),
-            activation=self.activation,
-            normalization=self.normalization,
-            epsilon=self.epsilon,
-            padding=self.padding,
-            plain=self.plain,
-        )
-        increment = ops.cast(increment, state_dtype)
-        return increment if factor is None else increment * factor
+        return BoundField(self, theta)(index, y, factor)
+
+
+@dataclass(frozen=True)
+class BoundField:
+    """A right-hand side with the weights of one time.
+
+    Let F(x) = s K2 a with a = sigma(N(u)), u = K1 x and s a sign; the symmetric layer (eq. 7) has K1 = K2^T = K and
+    s = -1. For a cotangent w let v = K2^T w and d = (sigma o N)'(u)^T v. Then the gradient of <F(x), w> is s K1^T d
+    with respect to x, and with respect to K1 and K2^T it is s times the correlation of x with d and of w with a. That
+    makes six convolutions, and each of the pointwise quantities is computed once.
+
+    Attributes:
+        field: The right-hand side.
+        theta: Weights of one time: for each name a sequence over the fields.
+    """
+
+    field: Field
+    theta: dict
+
+    def __call__(self, index: int, y, factor=1.0):
+        """Return factor * F(theta_index, y) in the type of y."""
+        field, dtype = self.field, self._dtype(y)
+        k1, k2, scale, bias = self._weights(index, dtype)
+        u = self._convolve(ops.cast(y, dtype), k1)
+        a = field.sigma_of_n.value(u, scale, bias, field.activation, field.plain)
+        return self._transpose(k2, factor, y)(a)
+
+    def value_and_pull_back(self, index: int, x, w, factor=1.0):
+        """Evaluate factor * F and pull a cotangent back through it.
+
+        Args:
+            index: Index of the field.
+            x: Features, shape (batch, *space, c).
+            w: Cotangent of factor * F(x), of the shape of x.
+            factor: Number or scalar tensor, which no gradient is taken of.
+
+        Returns:
+            factor * F(x); the gradient of <factor * F(x), w> with respect to x; and those with respect to the weights,
+            by (name, index).
+        """
+        field, dtype = self.field, self._dtype(x)
+        k1, k2, scale, bias = self._weights(index, dtype)
+        first, second = field.kernel_indices(index)
+        apply_k2, apply_k1_transposed = self._transpose(k2, factor, x), self._transpose(k1, factor, x)
+        x, w = ops.cast(x, dtype), ops.cast(w, dtype)
+        u, v = self._convolve(x, k1), self._convolve(w, k2)
+        a, d, of_scale, of_bias = field.sigma_of_n.value_and_pull_back(u, v, scale, bias, field.activation)
+        of_k1 = primitives.kernel_gradient(x, d, k1.shape, field.padding)
+        of_k2 = primitives.kernel_gradient(w, a, k2.shape, field.padding)
+        kernels = {first: of_k1 + of_k2} if first == second else {first: of_k1, second: of_k2}
+        gradients = {("kernel", i): value for i, value in kernels.items()}
+        vectors = {"scale": of_scale, "bias": of_bias}
+        gradients |= {(name, index): value for name, value in vectors.items() if value is not None}
+        weight_dtype, signed = self.theta["kernel"][0].dtype, field.sign * factor
+        gradients = {key: signed * ops.cast(value, weight_dtype) for key, value in gradients.items()}
+        return apply_k2(a), apply_k1_transposed(d), gradients
+
+    def _dtype(self, y) -> str:
+        return self.field.compute_dtype or backend.standardize_dtype(y.dtype)
+
+    def _weights(self, index: int, dtype: str) -> tuple:
+        """Return K1, K2^T, scale and bias of a field in the compute type; None for a vector that is not there."""
+        kernels = [self.theta["kernel"][i] for i in self.field.kernel_indices(index)]
+        vectors = [self.theta[name][index] if name in self.theta else None for name in ("scale", "bias")]
+        return tuple(None if weight is None else ops.cast(weight, dtype) for weight in (*kernels, *vectors))
+
+    def _convolve(self, y, kernel):
+        convolve = convolution.convolve if self.field.plain else primitives.convolve
+        return convolve(y, kernel, self.field.padding)
+
+    def _transpose(self, kernel, factor, like) -> Callable:
+        """Return the function a -> sign * factor * K^T a, in the type of the state; here alone the factor comes in."""
+        state_dtype = backend.standardize_dtype(like.dtype)
+        outer, after = self.field.sign * adjoint_kernel(kernel), factor
+        if backend.standardize_dtype(kernel.dtype) == state_dtype:
+            # Scaling the small kernel saves a pass over the features; in half precision it would lose digits.
+            outer, after = outer * factor, None
+
+        def apply(a):
+            increment = ops.cast(self._convolve(a, outer), state_dtype)
+            return increment if after is None else increment * after
+
+        return apply

@@ -3,18 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import TypeVar
 
 import keras
-import numpy as np
-import tensorflow as tf
 from keras import ops
 
 from keras_pdecnn.ops.fields import Field
 from keras_pdecnn.ops.integrators import Integrator
 from keras_pdecnn.ops.norms import norm_bound
-
-Norms = TypeVar("Norms", np.ndarray, tf.Tensor)
+from keras_pdecnn.ops.theta import Theta
 
 LIPSCHITZ: dict[Callable, float] = {
     keras.activations.linear: 1.0,
@@ -35,18 +31,12 @@ LIPSCHITZ: dict[Callable, float] = {
 }
 """Lipschitz constants L of non-decreasing activations with their default arguments, the only ones the theory covers."""
 
-PROVABLE = (None, "scale", "shrinkage")
-"""The normalisations with which u -> sigma(N(u)) is the gradient of a convex function, so that there is a theorem."""
-
 SAFETY = 0.9
 """The part of the limit that an automatic step takes."""
 
 
-def lipschitz(activation: Callable, normalization: str | None = None) -> float:
-    """Return the Lipschitz constant L of u -> sigma(N(u)), for a kernel as `effective_kernel` returns it.
-
-    "shrinkage" has 1, whatever its activation may be; the others have that of the activation. "tv" is taken for None:
-    the number is not its Lipschitz constant.
+def lipschitz(activation: Callable) -> float:
+    """Return the Lipschitz constant L of an activation.
 
     Raises:
         ValueError: If the activation is not in `LIPSCHITZ`.
@@ -54,32 +44,19 @@ def lipschitz(activation: Callable, normalization: str | None = None) -> float:
     # Layers and partial functions are objects that cannot be told apart by identity.
     for function, constant in LIPSCHITZ.items():
         if activation is function:
-            return 1.0 if normalization == "shrinkage" else constant
+            return constant
     known = ", ".join(function.__name__ for function in LIPSCHITZ)
     name = getattr(activation, "__name__", repr(activation))
     raise ValueError(f"the activation must be one of the non-decreasing functions {known}. Received: activation={name}")
 
 
-def effective_kernel(theta: dict, normalization: str | None = None) -> tf.Tensor:
-    """Return the kernel of S^(1/2) K for "scale" with S = max(scale, 0), otherwise that of K.
+def field_lipschitz(field: Field) -> float:
+    """Return L of u -> sigma(N(u)), for the kernels of `effective_kernel`; for "tv" that without normalisation.
 
-    With it, K^T sigma(S K y + b) is bounded as without a scale: for a non-decreasing, L-Lipschitz sigma, the symmetric
-    matrix K^T D S K, 0 <= D <= L, is at most L ||S^(1/2) K||^2.
-
-    Args:
-        theta: Weights stacked in time, `kernel` (steps, fields, *kernel_size, c, filters), `scale` (steps, fields,
-            filters).
-        normalization: That of the field.
-
-    Returns:
-        Tensor of the shape of the kernel.
+    Raises:
+        ValueError: If the activation is not in `LIPSCHITZ`.
     """
-    kernel = theta["kernel"]
-    if normalization != "scale":
-        return kernel
-    # Rounded up where it is 0, so that the root has a finite derivative.
-    root = ops.sqrt(ops.maximum(theta["scale"], 1e-12))
-    return kernel * ops.reshape(root, (*root.shape[:2], *[1] * (len(kernel.shape) - 3), root.shape[-1]))
+    return field.sigma_of_n.lipschitz(lipschitz(field.activation))
 
 
 def known_limit(integrator: Integrator, field: Field) -> Callable | None:
@@ -87,13 +64,14 @@ def known_limit(integrator: Integrator, field: Field) -> Callable | None:
     return integrator.limit if field.symmetric else None
 
 
-def limits(integrator: Integrator, field: Field, norms: Norms) -> Norms:
+def limits(integrator: Integrator, field: Field, norms):
     """Return the largest step sizes by the theory of a method, of shape (steps,).
 
     Args:
         integrator: The one-step method.
         field: The right-hand side.
-        norms: Bounds of the norms of the kernels that `effective_kernel` returns, array or tensor (steps, fields).
+        norms: Bounds of the norms of the kernels that the `effective_kernel` of the normalisation returns, an array or
+            a tensor (steps, fields).
 
     Raises:
         ValueError: If no limit is known for them, or the activation is not in `LIPSCHITZ`.
@@ -102,12 +80,10 @@ def limits(integrator: Integrator, field: Field, norms: Norms) -> Norms:
     if limit is None:
         layer = "symmetric" if field.symmetric else "general"
         raise ValueError(f"no step limit is known for {integrator.name} with the {layer} layer")
-    return limit(lipschitz(field.activation, field.normalization), norms)
+    return limit(field_lipschitz(field), norms)
 
 
-def automatic_step(
-    integrator: Integrator, field: Field, theta: dict, maximum: float, max_gain: float | None = None
-) -> tf.Tensor:
+def automatic_step(integrator: Integrator, field: Field, theta: Theta, maximum: float, max_gain: float | None = None):
     """Return h = min(maximum, 0.9 min_j limit_j), a scalar tensor that no gradient goes through.
 
     The limits are those of `limits` with `norm_bound`: no larger than those of `stability.step_limit`, up to its
@@ -118,12 +94,26 @@ def automatic_step(
         field: The right-hand side.
         theta: Weights stacked in time.
         maximum: Upper bound of h.
-        max_gain: Upper bound of h^p L ||K||^2 for every kernel, p the power of h in the method; default None.
+        max_gain: Upper bound of the gain |f| L ||K||^2 of every update that evaluates F, with f = c h^p its factor;
+            default None.
     """
-    kernel = ops.stop_gradient(effective_kernel(theta, field.normalization))
+    kernel = ops.stop_gradient(field.sigma_of_n.effective_kernel(theta))
     norms = norm_bound(kernel, axes=len(kernel.shape) - 4)
     h = ops.minimum(SAFETY * ops.min(limits(integrator, field, norms)), maximum)
     if max_gain is not None:
-        constant = lipschitz(field.activation, field.normalization)
-        h = ops.minimum(h, (max_gain / (constant * ops.max(norms) ** 2)) ** (1 / integrator.power))
+        for update in integrator.updates:
+            if update.field is not None:
+                coefficients = ops.cast(update.factor.coefficients(theta.steps), norms.dtype)
+                gains = field_lipschitz(field) * norms[:, update.field] ** 2 * coefficients
+                h = ops.minimum(h, (max_gain / ops.max(gains)) ** (1 / update.factor.power))
     return ops.cast(h, kernel.dtype)
+
+
+def check_gain(integrator: Integrator, steps: int, max_gain: float):
+    """Raise ValueError if no step size keeps the gains of the updates below `max_gain`, or none can be computed."""
+    for update in integrator.updates:
+        if update.field is not None and not (update.factor.power and update.factor.coefficients(steps) is not None):
+            raise ValueError(
+                "max_gain needs factors c h^p with p >= 1, for example Factor(0.5, 2), wherever an update evaluates F. "
+                f"Received: max_gain={max_gain!r} for {integrator.name}, whose factor {update.factor!r} is none"
+            )

@@ -1,33 +1,190 @@
-"""Total-variation normalisation (eq. 9): every pixel is divided by the length of its feature vector."""
+"""Normalisations N and what is known of sigma(N(u)): value, pull-back, Lipschitz constant, weights.
+
+    sigma(N(u)) = sigma(s u / sqrt(sum_c u_c^2 + epsilon) + b)      "tv" (eq. 9)
+                  sigma(u + b)                                      None
+                  sigma(max(s, 0) u + b)                            "scale"
+                  p / sqrt(1 + sum_c p_c^2), p = sigma(u + b)       "shrinkage"
+
+The last is the paper's with N and sigma exchanged and epsilon = 1. For ReLU and the identity it is the gradient of the
+convex function sqrt(1 + |sigma(u + b)|^2), so it is monotone, and its Lipschitz constant is 1.
+"""
 
 from __future__ import annotations
 
+import math
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import keras
+import numpy as np
 from keras import backend, ops
 
+from keras_pdecnn.ops.backend import primitives
+from keras_pdecnn.ops.tv import inverse_length, tv_normalize, tv_pull_back
+from keras_pdecnn.utils import arguments
 
-def tv_normalize(u, epsilon: float = 1e-3):
-    """Normalise over the channels of each pixel, N_tv(u) = u / sqrt(sum_c u_c^2 + epsilon) (eq. 9).
 
-    There are no batch statistics: an example is treated alike in training and in inference, in any batch.
+@dataclass(frozen=True)
+class Normalization:
+    """No normalisation, sigma(u + b), and the base of the others."""
+
+    has_scale = False
+    is_provable = True  # u -> sigma(N(u)) is the gradient of a convex function, so that there is a theorem
+    activations = None  # every activation will do
+    scale_constraint = None
+
+    def value(self, u, scale, bias, activation: Callable, plain: bool = False):
+        """Return sigma(N(u)).
+
+        Args:
+            u: Tensor of shape (batch, *space, filters).
+            scale: Tensor of shape (filters,), or None.
+            bias: Tensor of shape (filters,), or None.
+            activation: Pointwise function sigma.
+            plain: Whether the gradient is left to the backend; default False.
+        """
+        return activation(_affine(u, scale, bias))
+
+    def value_and_pull_back(self, u, v, scale, bias, activation: Callable):
+        """Return a = sigma(N(u)), the pull-back of v to u, and the gradients of <a, v> by scale and bias, or None."""
+        a, pull_back = primitives.vjp(activation, _affine(u, scale, bias))
+        g = pull_back(v)
+        of_scale = None if scale is None else _sum(g * u)
+        return a, g if scale is None else g * scale, of_scale, None if bias is None else _sum(g)
+
+    def lipschitz(self, constant: float) -> float:
+        """Return the Lipschitz constant of the monotone part, for a kernel as `effective_kernel` returns it.
+
+        Args:
+            constant: That of the activation.
+        """
+        return constant
+
+    def slope(self, theta) -> float | np.ndarray:
+        """Return the factor by which N enlarges the Lipschitz constant of sigma: a number or one per step and field."""
+        return 1.0
+
+    def effective_kernel(self, theta):
+        """Return the kernel whose norm bounds F as that of K does without a normalisation."""
+        return theta["kernel"]
+
+
+@dataclass(frozen=True)
+class TV(Normalization):
+    """The paper's normalisation over the channels of each pixel (eq. 9), then a scale and a bias.
 
     Args:
-        u: Tensor of shape (batch, *space, channels).
-        epsilon: Positive number that keeps the quotient smooth at u = 0; default 1e-3.
-
-    Returns:
-        Tensor of the shape and type of u; the vector of each pixel is shorter than 1.
-
-    Example:
-        >>> tv_normalize(keras.ops.array([[3.0, 4.0]], "float64"), epsilon=1e-12).numpy().round(3).tolist()
-        [[0.6, 0.8]]
+        epsilon: Smoothing, positive; default 1e-3.
     """
-    return u * inverse_length(u, epsilon)
+
+    epsilon: float = 1e-3
+    has_scale = True
+    is_provable = False
+
+    def value(self, u, scale, bias, activation: Callable, plain: bool = False):
+        if plain:
+            return activation(_affine(tv_normalize(u, self.epsilon), scale, bias))
+        return activation(primitives.tv_normalize(u, scale, bias, self.epsilon))
+
+    def value_and_pull_back(self, u, v, scale, bias, activation: Callable):
+        r = inverse_length(_widen(u), self.epsilon)
+        p = _affine(u * ops.cast(r, u.dtype), scale, bias)
+        a, pull_back = primitives.vjp(activation, p)
+        d, of_scale, of_bias = tv_pull_back(u, pull_back(v), r, scale, bias)
+        return a, ops.cast(d, u.dtype), of_scale, of_bias
+
+    def slope(self, theta) -> float | np.ndarray:
+        return np.abs(ops.convert_to_numpy(theta["scale"]).astype(np.float64)).max(axis=-1) / math.sqrt(self.epsilon)
 
 
-def inverse_length(u, epsilon: float):
-    """Return 1 / sqrt(sum_c u_c^2 + epsilon), of shape (batch, *space, 1) and the type of u."""
-    dtype = backend.standardize_dtype(u.dtype)
-    # Squares of half-precision features overflow beyond 255, so their sum is taken in float32.
-    wide = ops.cast(u, "float32") if dtype in ("float16", "bfloat16") else u
-    length = ops.sum(ops.square(wide), axis=-1, keepdims=True)
-    return ops.cast(ops.rsqrt(length + epsilon), dtype)
+@dataclass(frozen=True)
+class Scale(Normalization):
+    """One non-negative factor per filter: sigma(max(s, 0) u + b)."""
+
+    has_scale = True
+    # Smaller ones act as 0, and would have no gradient to come back by.
+    scale_constraint = keras.constraints.NonNeg()
+
+    def value(self, u, scale, bias, activation: Callable, plain: bool = False):
+        return super().value(u, _positive_part(scale), bias, activation)
+
+    def value_and_pull_back(self, u, v, scale, bias, activation: Callable):
+        a, d, of_scale, of_bias = super().value_and_pull_back(u, v, _positive_part(scale), bias, activation)
+        if scale is not None:
+            of_scale = ops.cast(scale >= 0, scale.dtype) * of_scale
+        return a, d, of_scale, of_bias
+
+    def effective_kernel(self, theta):
+        """Return the kernel of S^(1/2) K, with S = max(scale, 0).
+
+        With it, K^T sigma(S K y + b) is bounded as without a scale: for a non-decreasing, L-Lipschitz sigma, the
+        symmetric matrix K^T D S K, 0 <= D <= L, is at most L ||S^(1/2) K||^2. Where a right-hand side has two kernels,
+        K1 and K2, both get the factor.
+        """
+        kernel, scale = theta["kernel"], theta["scale"]
+        # Rounded up where it is 0, so that the root has a finite derivative.
+        root = ops.sqrt(ops.maximum(scale, 1e-12))
+        if kernel.shape[1] != root.shape[1]:
+            root = ops.repeat(root, kernel.shape[1] // root.shape[1], axis=1)
+        return kernel * ops.reshape(root, (*root.shape[:2], *[1] * (len(kernel.shape) - 3), root.shape[-1]))
+
+
+@dataclass(frozen=True)
+class Shrinkage(Normalization):
+    """Activations divided by the length of their vector: p / sqrt(1 + sum_c p_c^2), p = sigma(u + b)."""
+
+    activations = (keras.activations.relu, keras.activations.linear)
+
+    def value(self, u, scale, bias, activation: Callable, plain: bool = False):
+        p = activation(_affine(u, scale, bias))
+        return tv_normalize(p, 1.0) if plain else primitives.tv_normalize(p, None, None, 1.0)
+
+    def value_and_pull_back(self, u, v, scale, bias, activation: Callable):
+        p, pull_back = primitives.vjp(activation, _affine(u, scale, bias))
+        r = inverse_length(_widen(p), 1.0)
+        g, _, _ = tv_pull_back(p, v, r)
+        d = pull_back(ops.cast(g, p.dtype))
+        return p * ops.cast(r, p.dtype), d, None, None if bias is None else _sum(d)
+
+    def lipschitz(self, constant: float) -> float:
+        """Return 1, for each of the two activations."""
+        return 1.0
+
+
+NORMALIZATIONS = ("tv", None, "scale", "shrinkage")
+"""The names that users type."""
+
+
+def normalization(name: str | None, epsilon: float = 1e-3) -> Normalization:
+    """Return the normalisation that has this name.
+
+    Args:
+        name: "tv", None, "scale" or "shrinkage".
+        epsilon: Smoothing of "tv"; default 1e-3.
+
+    Raises:
+        ValueError: If the name is none of these.
+    """
+    arguments.check_choice("normalization", name, NORMALIZATIONS)
+    if name == "tv":
+        return TV(epsilon)
+    return {None: Normalization, "scale": Scale, "shrinkage": Shrinkage}[name]()
+
+
+def _affine(u, scale, bias):
+    u = u if scale is None else u * scale
+    return u if bias is None else u + bias
+
+
+def _positive_part(scale):
+    return None if scale is None else ops.maximum(scale, 0)
+
+
+def _sum(x):
+    """Return the sum over all axes but the last."""
+    return ops.sum(x, axis=tuple(range(len(x.shape) - 1)))
+
+
+def _widen(u):
+    """Return u in float32 where it is in half precision, whose squares overflow."""
+    return ops.cast(u, "float32") if backend.standardize_dtype(u.dtype) in ("float16", "bfloat16") else u

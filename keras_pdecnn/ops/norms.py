@@ -19,8 +19,9 @@ from __future__ import annotations
 import math
 
 import numpy as np
-import tensorflow as tf
 from keras import backend, ops
+
+from keras_pdecnn.ops.backend import primitives
 
 TOLERANCE = 0.14
 """What the grid may add to the bound, relative to the norm: 9 points per axis for 3x3 kernels."""
@@ -31,11 +32,11 @@ SQUARINGS = 2
 _WRITTEN_OUT = 4  # kernels: more are bounded one after the other, so that memory does not grow with depth
 
 
-def norm_bound(kernel, axes: int | None = None, tolerance: float = TOLERANCE, squarings: int = SQUARINGS) -> tf.Tensor:
+def norm_bound(kernel, axes: int | None = None, tolerance: float = TOLERANCE, squarings: int = SQUARINGS):
     """Return an upper bound of the l2 norm of a convolution, for either padding and every size of image.
 
     It holds with all rounding accounted for, and can be differentiated; it works in a graph and under XLA. Entries
-    below the smallest normal number (1e-38 in float32) count as 0, as in all that TensorFlow computes. It is not as
+    below the smallest normal number (1e-38 in float32) count as 0, as in all that the backend computes. It is not as
     tight as `stability.operator_norm`: for random kernels of 100 channels about 15 % above the norm, for others up to
     tolerance + n^(1 / 2^(squarings + 2)) - 1, n the smaller number of channels.
 
@@ -105,7 +106,7 @@ def waves(sizes: tuple[int, ...], points: tuple[int, ...], frequencies: np.ndarr
     return factors
 
 
-def _largest(kernels: tf.Tensor, wave: np.ndarray, squarings: int) -> tf.Tensor:
+def _largest(kernels, wave: np.ndarray, squarings: int):
     """Return bounds of the largest ||S|| over the frequencies, for kernels (count, entries, c, filters): (count,)."""
     count, entries, c, filters = kernels.shape
     n, inner = min(c, filters), max(c, filters)
@@ -134,7 +135,7 @@ def _largest(kernels: tf.Tensor, wave: np.ndarray, squarings: int) -> tf.Tensor:
     return size * (1 + 64 * unit) * largest
 
 
-def _norm(matrix: tf.Tensor, squarings: int, error: float) -> tf.Tensor:
+def _norm(matrix, squarings: int, error: float):
     """Return bounds of the norms of Hermitian matrices held as A + B, (…, n, n): (…,).
 
     `error` bounds the rounding errors of the square of a matrix of Frobenius norm 1.
@@ -156,7 +157,7 @@ def _norm(matrix: tf.Tensor, squarings: int, error: float) -> tf.Tensor:
     return length * ops.sqrt(_norm(square, squarings - 1, error) + error)
 
 
-def _interleave(first: np.ndarray, second: np.ndarray, dtype: str) -> tf.Tensor:
+def _interleave(first: np.ndarray, second: np.ndarray, dtype: str):
     """Return the rows of two matrices in turns."""
     return ops.convert_to_tensor(np.stack([first, second], axis=1).reshape(-1, first.shape[1]), dtype)
 
@@ -168,9 +169,8 @@ def unit_roundoff(dtype: str, products: bool = True) -> float:
         dtype: Name of the type.
         products: Whether convolutions and products of matrices are meant, and not operations entry by entry.
     """
-    if products and dtype == "float32" and tf.config.list_physical_devices("GPU"):
-        # Tensor cores round the factors to 11 bits, unless told otherwise.
-        return 2.0**-10 if tf.config.experimental.tensor_float_32_execution_enabled() else 2.0**-24
+    if products and dtype == "float32":
+        return primitives.float32_product_roundoff()
     return {"bfloat16": 2.0**-8, "float16": 2.0**-11, "float32": 2.0**-24, "float64": 2.0**-53}[dtype]
 
 

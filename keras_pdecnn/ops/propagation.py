@@ -2,28 +2,24 @@
 
 from __future__ import annotations
 
-import dataclasses
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import Any
 
-import keras
-
-from keras_pdecnn.ops.backprop import checkpointed, reversible, stored
-from keras_pdecnn.ops.backprop.loops import arrays, at, repeat, row, write
+from keras_pdecnn.ops.backend import propagation
+from keras_pdecnn.ops.backprop import Backprop
+from keras_pdecnn.ops.backprop import backprop as find_backprop
 from keras_pdecnn.ops.fields import Field
 from keras_pdecnn.ops.integrators import Integrator
-from keras_pdecnn.utils import arguments
-
-BACKPROPS = ("reversible", "checkpointed", "stored")
+from keras_pdecnn.ops.theta import Theta
 
 
 def propagate(
     integrator: Integrator,
     field: Field,
-    theta: dict,
+    theta: Mapping,
     h,
     state: tuple,
-    backprop: str = "stored",
+    backprop: str | Backprop = "stored",
     checkpoint_every: int | None = None,
     stored_steps: int = 0,
 ) -> tuple:
@@ -32,15 +28,15 @@ def propagate(
     Args:
         integrator: The one-step method.
         field: The right-hand side.
-        theta: Weights stacked in time: `kernel` (N, fields, *kernel_size, c, filters), `scale` and `bias`
-            (N, fields, filters) where they exist.
+        theta: Weights stacked in time, a `Theta` or a dict: `kernel` (N, fields, *kernel_size, c, filters), `scale` and
+            `bias` (N, fields, filters) where they exist.
         h: Step size, a number or a scalar tensor; no gradient is taken with respect to it.
         state: Tuple of tensors, the state at time 0.
-        backprop: How the gradient is taken. "stored" (default) keeps the activations of every step; "checkpointed"
-            keeps a state every so many steps and computes the others again; "reversible" keeps the last state and
-            undoes the steps, for integrators that consist of shears.
-        checkpoint_every: Steps between two kept states; by default ceil(sqrt(N)) for "checkpointed", and none but the
-            last for "reversible".
+        backprop: Name of the way to take the gradient, or an object that owns its settings. "stored" (default) keeps
+            the activations of every step; "checkpointed" keeps a state every so many steps and computes the others
+            again; "reversible" keeps the last state and undoes the steps, for integrators that can be undone.
+        checkpoint_every: Number of steps between two kept states. By default it is ceil(sqrt(N)) for "checkpointed",
+            and "reversible" keeps the last state alone.
         stored_steps: Number of last steps whose activations are kept in every mode; default 0.
 
     Returns:
@@ -56,24 +52,19 @@ def propagate(
         >>> len(propagate(keras_pdecnn.ops.leapfrog, field, theta, 0.1, state, backprop="reversible"))
         2
     """
-    arguments.check_choice("backprop", backprop, BACKPROPS)
-    if backprop == "reversible":
-        _check_reversible(integrator)
-    steps = theta["kernel"].shape[0]
-    if backprop == "stored" or steps <= stored_steps:
-        return stored.propagate(integrator, field, theta, h, state)
-    mode = {"checkpointed": checkpointed, "reversible": reversible}[backprop]
-    return mode.propagate(integrator, field, theta, h, state, checkpoint_every, stored_steps)
+    if isinstance(backprop, str):
+        backprop = find_backprop(backprop, checkpoint_every, stored_steps)
+    backprop.check(integrator)
+    integrator.check_state(state)
+    return propagation.propagate(integrator, field, Theta(theta), h, tuple(state), backprop)
 
 
-def advance(integrator: Integrator, field: Field, theta: dict, h, state: tuple) -> tuple:
-    """Advance a state by all steps in plain operations, whose gradient TensorFlow can take and export."""
-    field = dataclasses.replace(field, plain=True)
-    steps = theta["kernel"].shape[0]
-    return repeat(steps, lambda j, state: integrator.step(field.bind(row(theta, j)), h, state), tuple(state))
+def advance_plain(integrator: Integrator, field: Field, theta: Mapping, h, state: tuple) -> tuple:
+    """Advance a state by all steps in plain operations, whose gradient the backend can take and export."""
+    return propagation.advance_plain(integrator, field, Theta(theta), h, tuple(state))
 
 
-def undo(integrator: Integrator, field: Field, theta: dict, h, state: tuple) -> tuple:
+def undo(integrator: Integrator, field: Field, theta: Mapping, h, state: tuple) -> tuple:
     """Go back from the state at time N h to the state at time 0, up to rounding.
 
     Args:
@@ -98,13 +89,13 @@ def undo(integrator: Integrator, field: Field, theta: dict, h, state: tuple) -> 
         >>> bool(keras.ops.all(abs(back - 1) < 1e-4))
         True
     """
-    _check_reversible(integrator)
-    steps = theta["kernel"].shape[0]
-    return repeat(steps, lambda i, state: integrator.undo(field.bind(at(theta, steps - 1 - i)), h, state), tuple(state))
+    integrator.check_reversible()
+    integrator.check_state(state)
+    return propagation.undo(integrator, field, Theta(theta), h, tuple(state))
 
 
 def trajectory(
-    integrator: Integrator, field: Field, theta: dict, h, state: tuple, read: Callable[[tuple], Any] = tuple
+    integrator: Integrator, field: Field, theta: Mapping, h, state: tuple, read: Callable[[tuple], Any] = tuple
 ):
     """Return what is read of the states at the times 0, h, …, N h, stacked: time on axis 0.
 
@@ -127,21 +118,5 @@ def trajectory(
         >>> trajectory(integrator, field, theta, 0.1, state, integrator.finish).shape
         TensorShape([6, 1, 8, 8, 4])
     """
-    steps = theta["kernel"].shape[0]
-
-    def values(state):
-        return dict(enumerate(keras.tree.flatten(read(state))))
-
-    def advance(j, carry):
-        state, kept = carry
-        state = integrator.step(field.bind(at(theta, j)), h, state)
-        return state, write(kept, j + 1, values(state))
-
-    start = tuple(state)
-    _, kept = repeat(steps, advance, (start, write(arrays(steps + 1, values(start)), 0, values(start))))
-    return keras.tree.pack_sequence_as(read(start), [array.stack() for array in kept.values()])
-
-
-def _check_reversible(integrator: Integrator):
-    if not integrator.is_reversible:
-        raise ValueError(f"Only an integrator of shears can be run backwards. Received: integrator={integrator.name!r}")
+    integrator.check_state(state)
+    return propagation.trajectory(integrator, field, Theta(theta), h, tuple(state), read)

@@ -5,6 +5,7 @@ and accuracy under them.
 """
 
 from keras_pdecnn.stability.attacks import attack
+from keras_pdecnn.stability.blocks import block_bounds
 from keras_pdecnn.stability.certificates import certified_radius
 from keras_pdecnn.stability.energies import leapfrog_energy, verlet_energy
 from keras_pdecnn.stability.limits import step_limit
@@ -14,7 +15,6 @@ from keras_pdecnn.stability.norms import operator_norm
 from keras_pdecnn.stability.perturbations import blur, gaussian_noise, salt_and_pepper
 from keras_pdecnn.stability.report import report
 from keras_pdecnn.stability.robustness import accuracies
-from keras_pdecnn.stability.shears import block_bounds
 
 __all__ = [
     "accuracies",

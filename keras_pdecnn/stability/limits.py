@@ -6,7 +6,7 @@ import keras
 import numpy as np
 
 from keras_pdecnn.layers import PDEBlock
-from keras_pdecnn.ops.limits import LIPSCHITZ, effective_kernel, known_limit, limits
+from keras_pdecnn.ops.limits import LIPSCHITZ, known_limit, limits
 from keras_pdecnn.stability.norms import operator_norm
 
 __all__ = ["LIPSCHITZ", "effective_norms", "limits_of_norms", "step_limit"]
@@ -75,5 +75,5 @@ def effective_norms(block: PDEBlock, shape: tuple | None = None) -> np.ndarray:
     if not block.built:
         raise ValueError(f"block must be built, for its kernel is needed. Received: block={block!r}")
     theta = {name: keras.ops.cast(weight, "float64") for name, weight in block.theta().items()}
-    kernel = effective_kernel(theta, block.normalization)
+    kernel = block.field.sigma_of_n.effective_kernel(theta)
     return np.asarray(operator_norm(kernel, block.padding, shape=shape, axes=len(kernel.shape) - 4))

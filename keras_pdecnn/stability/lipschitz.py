@@ -23,8 +23,8 @@ from keras_pdecnn.layers import (
     Standardization,
 )
 from keras_pdecnn.ops.limits import lipschitz
+from keras_pdecnn.stability.blocks import block_bounds
 from keras_pdecnn.stability.norms import operator_norm
-from keras_pdecnn.stability.shears import block_bounds
 
 ROUNDING = 1 + 1e-9
 """Covers the rounding in float64 of what is not covered by `operator_norm`: products and norms of matrices."""

@@ -13,10 +13,10 @@ from numpy.typing import ArrayLike
 
 from keras_pdecnn.data.checks import check_examples
 from keras_pdecnn.layers import PDEBlock
-from keras_pdecnn.ops.backprop.loops import at
 from keras_pdecnn.ops.fields import Field
 from keras_pdecnn.ops.integrators import Integrator
 from keras_pdecnn.ops.propagation import trajectory
+from keras_pdecnn.ops.theta import Theta
 from keras_pdecnn.stability.jacobian import spectral_radius
 from keras_pdecnn.stability.limits import effective_norms, limits_of_norms
 from keras_pdecnn.stability.norms import operator_norm
@@ -182,10 +182,10 @@ def _limits(block: PDEBlock, norms: np.ndarray) -> np.ndarray | None:
         return None
 
 
-def _in_float64(block: PDEBlock, h: float) -> tuple[Integrator, Field, dict, float]:
+def _in_float64(block: PDEBlock, h: float) -> tuple[Integrator, Field, Theta, float]:
     """Return integrator, field, theta and h of a block in plain operations, evaluated in float64."""
     field = dataclasses.replace(block.field, compute_dtype=None, plain=True)
-    theta = {name: tf.cast(weight, tf.float64) for name, weight in block.theta().items()}
+    theta = Theta((name, tf.cast(weight, tf.float64)) for name, weight in block.theta().items())
     return block.integrator, field, theta, h
 
 
@@ -194,9 +194,9 @@ def _at_each_time(states: tuple) -> list[tuple]:
     return list(zip(*(tf.unstack(part) for part in states), strict=True))
 
 
-def _step(integrator: Integrator, field: Field, theta: dict, h: float, j: int) -> Callable[[tuple], tuple]:
+def _step(integrator: Integrator, field: Field, theta: Theta, h: float, j: int) -> Callable[[tuple], tuple]:
     """Return step j as a function of the state."""
-    return lambda state: integrator.step(field.bind(at(theta, j)), h, state)
+    return lambda state: integrator.step(field.bind(theta.at(j)), h, state, j)
 
 
 def _disturb(y: tf.Tensor, size: float, seed: int) -> tf.Tensor:
@@ -216,7 +216,7 @@ def _round_trip(block: PDEBlock, h: float, y: tf.Tensor) -> list[float]:
     states = _at_each_time(trajectory(block.integrator, field, theta, h, start))
     errors, state = [], states[-1]
     for j in reversed(range(block.steps)):
-        state = block.integrator.undo(field.bind(at(theta, j)), h, state)
+        state = block.integrator.undo(field.bind(theta.at(j)), h, state, j)
         there, back = (np.float64(block.integrator.finish(s)) for s in (states[j], state))
         size = np.linalg.norm(there)
         errors.append(float(np.linalg.norm(back - there) / size) if size else 0.0)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 
 from keras_pdecnn.layers.block import STORED_STEPS
-from keras_pdecnn.ops.fields import SCALED
+from keras_pdecnn.ops.normalization import normalization
 from keras_pdecnn.recipes import Recipe
 from keras_pdecnn.utils import arguments
 
@@ -35,7 +35,7 @@ def count_weights(recipe: Recipe, input_shape, classes: int) -> int:
     rank, channels = len(input_shape) - 1, input_shape[-1]
     size = recipe.kernel_size
     kernel = math.prod(size) if isinstance(size, tuple) else size**rank
-    vectors = 1 + (recipe.normalization in SCALED)  # a bias and, with some normalisations, a scale
+    vectors = 1 + normalization(recipe.normalization).has_scale  # a bias and, with some normalisations, a scale
 
     def step(c):
         if recipe.architecture == "hamiltonian":

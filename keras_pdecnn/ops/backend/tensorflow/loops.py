@@ -5,7 +5,7 @@ from __future__ import annotations
 import tensorflow as tf
 
 # Few steps are written out: a loop costs more time than it saves memory.
-_UNROLLED = 4
+UNROLLED = 4
 
 
 def repeat(count: int, body, carry, until=None):
@@ -20,7 +20,7 @@ def repeat(count: int, body, carry, until=None):
     Returns:
         A structure like carry.
     """
-    if until is None and count <= _UNROLLED:
+    if until is None and count <= UNROLLED:
         for j in range(count):
             carry = body(j, carry)
         return carry
@@ -34,42 +34,6 @@ def repeat(count: int, body, carry, until=None):
         maximum_iterations=count,
     )
     return carry
-
-
-def at(theta: dict, j) -> dict:
-    """Return the weights at time t_j."""
-    return {name: weight[j] for name, weight in theta.items()}
-
-
-def row(theta: dict, j) -> dict:
-    """Return the weights at time t_j by operations that LiteRT has; in a training they would take memory.
-
-    LiteRT slices at most five axes, and kernels in three dimensions have seven: they are rows of a matrix here.
-    """
-    rows = {name: tf.reshape(weight, [weight.shape[0], -1])[j] for name, weight in theta.items()}
-    return {name: tf.reshape(row, theta[name].shape[1:]) for name, row in rows.items()}
-
-
-def series(theta: dict):
-    """Return a function j -> weights at time t_j, for use in `repeat`, whose gradient touches that entry alone.
-
-    The gradient of a slice is as long as theta.
-    """
-    count = theta["kernel"].shape[0]
-    if count <= _UNROLLED:
-        entries = {name: tf.unstack(weight) for name, weight in theta.items()}
-        return lambda j: {name: times[j] for name, times in entries.items()}
-    entries = {
-        name: tf.TensorArray(weight.dtype, count, element_shape=weight.shape[1:]).unstack(weight)
-        for name, weight in theta.items()
-    }
-    return lambda j: {name: array.read(j) for name, array in entries.items()}
-
-
-def window(theta: dict, first, steps: int) -> dict:
-    """Return the weights at the times t_first … t_{first+steps-1}; their static shape is known."""
-    begin = {name: [first] + [0] * (weight.shape.rank - 1) for name, weight in theta.items()}
-    return {name: tf.slice(weight, begin[name], [steps, *weight.shape[1:]]) for name, weight in theta.items()}
 
 
 def arrays(count: int, likes: dict) -> dict:

@@ -7,8 +7,9 @@ from dataclasses import dataclass
 
 import tensorflow as tf
 
-from keras_pdecnn.ops.backprop import stored
-from keras_pdecnn.ops.backprop.loops import arrays, at, place, repeat, unset, window, write
+from keras_pdecnn.ops.backend.tensorflow import stored
+from keras_pdecnn.ops.backend.tensorflow.loops import arrays, place, repeat, unset, write
+from keras_pdecnn.ops.theta import Theta
 
 
 @dataclass(frozen=True)
@@ -17,10 +18,10 @@ class SegmentGradient:
 
     Attributes:
         keeps: Which state of the segment is kept: its "first" or its "last".
-        pull_back: Function (integrator, field, theta, h, state, cotangent) -> (cotangent, pieces) of the weights of
-            the segment, the kept state and the cotangent of its last state; it returns the cotangent of its first
-            state and the gradients of the weights, as a list of (first step, gradients from there on) that has all
-            steps of the segment, in any order.
+        pull_back: Function (integrator, field, theta, h, state, cotangent, first) -> (cotangent, pieces) of the
+            weights of the segment, the kept state, the cotangent of its last state and the index of its first step. It
+            returns the cotangent of its first state and the gradients of the weights, as a list of (step counted from
+            the first, gradients from there on) that has all steps of the segment, in any order.
     """
 
     keeps: str
@@ -28,7 +29,7 @@ class SegmentGradient:
 
 
 def propagate(
-    integrator, field, theta: dict, h, state: tuple, length: int, rule: SegmentGradient, stored_steps: int
+    integrator, field, theta: Theta, h, state: tuple, length: int, rule: SegmentGradient, stored_steps: int
 ) -> tuple:
     """Advance the state over all N steps of theta; the gradient needs the memory of N / length states.
 
@@ -48,18 +49,22 @@ def propagate(
     Returns:
         The state at time N h.
     """
-    steps = theta["kernel"].shape[0] - stored_steps
+    steps = theta.steps - stored_steps
     length = min(length, steps)
     count, rest = divmod(steps, length)
     names, parts = list(theta), len(state)
 
     def advance(theta, first, steps, state):
-        return repeat(steps, lambda j, state: integrator.step(field.bind(at(theta, first + j)), h, state), state)
+        def step(i, state):
+            j = first + i
+            return integrator.step(field.bind(theta.at(j)), h, state, j)
+
+        return repeat(steps, step, state)
 
     @tf.custom_gradient
     def run(*tensors):
         # Weights arrive as explicit tensors: a variable read in here would have no gradient.
-        state, theta = tensors[:parts], dict(zip(names, tensors[parts:], strict=True))
+        state, theta = tensors[:parts], Theta(zip(names, tensors[parts:], strict=True))
 
         def keep(first, after):
             return dict(enumerate(first if rule.keeps == "first" else after))
@@ -78,42 +83,43 @@ def propagate(
             kept = {part: array.stack() for part, array in kept.items()}
         after = advance(theta, count * length, rest, between) if rest else between
         with tf.GradientTape(persistent=True) as tape:
-            final = window(theta, steps, stored_steps)
+            final = dict(theta.window(steps, stored_steps))
             tape.watch((after, final))
-            last = stored.propagate(integrator, field, final, h, after)
+            last = stored.propagate(integrator, field, Theta(final), h, after, steps)
 
         def pull_back(first, steps, kept, cotangent):
-            return rule.pull_back(integrator, field, window(theta, first, steps), h, tuple(kept.values()), cotangent)
+            part = theta.window(first, steps)
+            return rule.pull_back(integrator, field, part, h, tuple(kept.values()), cotangent, first)
 
         def gradient(*cotangent):
             # All gradients are written into one array: joined at the end, they would be in memory twice.
             gradients = unset(theta)
             if stored_steps:
-                cotangent, found = tape.gradient(
+                cotangent, of_final = tape.gradient(
                     last, (after, final), output_gradients=cotangent, unconnected_gradients="zero"
                 )
-                gradients = place(gradients, steps, found)
+                gradients = place(gradients, steps, of_final)
             if rest:
                 cotangent, pieces = pull_back(count * length, rest, keep(between, after), cotangent)
                 gradients = _place_all(gradients, pieces, count * length)
 
             def backward(i, carry):
-                cotangent, found = carry
+                cotangent, of_segments = carry
                 k = count - 1 - i
                 # A segment waits for the one after it: recomputed ahead, all would be in memory at the same time.
                 with tf.control_dependencies(cotangent):
                     states = {part: tf.identity(stack[k]) for part, stack in kept.items()}
                 cotangent, pieces = pull_back(k * length, length, states, cotangent)
-                return cotangent, write(found, k, _place_all(unset(window(theta, 0, length)), pieces))
+                return cotangent, write(of_segments, k, _place_all(unset(theta.window(0, length)), pieces))
 
             if count == 1:
                 cotangent, pieces = pull_back(0, length, keep(state, between), cotangent)
                 gradients = _place_all(gradients, pieces)
             else:
-                cotangent, found = repeat(count, backward, (cotangent, arrays(count, window(theta, 0, length))))
+                cotangent, of_segments = repeat(count, backward, (cotangent, arrays(count, theta.window(0, length))))
                 joined = {
                     name: tf.ensure_shape(array.concat(), (count * length, *theta[name].shape[1:]))
-                    for name, array in found.items()
+                    for name, array in of_segments.items()
                 }
                 gradients = place(gradients, 0, joined)
             return *cotangent, *(gradients[name] for name in names)
@@ -124,6 +130,6 @@ def propagate(
 
 
 def _place_all(gradients: dict, pieces: list, offset: int = 0) -> dict:
-    for first, found in pieces:
-        gradients = place(gradients, offset + first, found)
+    for first, of_steps in pieces:
+        gradients = place(gradients, offset + first, of_steps)
     return gradients

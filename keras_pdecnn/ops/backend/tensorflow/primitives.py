@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 import tensorflow as tf
 
-from keras_pdecnn.ops import convolution, normalization
+from keras_pdecnn.ops import convolution, tv
 
 
 def convolve(y, kernel, padding: str = "same"):
@@ -43,30 +45,26 @@ def kernel_gradient(y, g, kernel_shape, padding: str = "same"):
         # On three axes, TensorFlow's operation ends the process with a division by zero.
         return tf.zeros(shape, dtype)
     rank, mode = len(shape) - 2, "SAME"
-    if rank == 3:
-        # On axes shorter than the kernel, oneDNN's operation for bfloat16 returns what it finds in memory.
-        y, g = tf.cast(y, _wide(dtype)), tf.cast(g, _wide(dtype))
+    if rank == 3 and dtype.size == 2:
+        # On axes shorter than the kernel, oneDNN's operation for bfloat16 returns uninitialised memory.
+        y, g = tf.cast(y, tf.float32), tf.cast(g, tf.float32)
     if padding == "periodic":
         y, mode = convolution.wrap(y, shape[:-2]), "VALID"
     if rank == 3:
-        found = tf.raw_ops.Conv3DBackpropFilterV2(
+        gradient = tf.raw_ops.Conv3DBackpropFilterV2(
             input=y, filter_sizes=shape, out_backprop=g, strides=[1] * 5, padding=mode
         )
-        return tf.cast(found, dtype)
+        return tf.cast(gradient, dtype)
     if rank == 1:
         y, g = y[:, None], g[:, None]
-    found = tf.raw_ops.Conv2DBackpropFilter(
+    gradient = tf.raw_ops.Conv2DBackpropFilter(
         input=y, filter_sizes=[1] * (2 - rank) + shape, out_backprop=g, strides=[1] * 4, padding=mode
     )
-    return tf.reshape(found, shape)
+    return tf.reshape(gradient, shape)
 
 
 def tv_normalize(u, scale=None, bias=None, epsilon: float = 1e-3):
-    """Normalise as `ops.normalization.tv_normalize` does, then scale and shift; of the forward pass only u is kept.
-
-    With r = 1 / sqrt(sum_c u_c^2 + epsilon), the gradient of scale * r u + bias is, with respect to u,
-    r (scale g - u r^2 sum_c scale_c g_c u_c). The product g u is read twice as a matrix, (pixels, channels): times
-    scale it is that sum, and times r the gradient with respect to scale.
+    """Normalise as `ops.tv_normalize` does, then scale and shift; of the forward pass only u is kept.
 
     Args:
         u: Tensor of shape (batch, *space, channels).
@@ -85,10 +83,12 @@ def tv_normalize(u, scale=None, bias=None, epsilon: float = 1e-3):
         scale, bias = (next(remaining) if present else None for present in given)
 
         def gradient(g):
-            found = tv_pull_back(u, g, inverse_length(u, epsilon), scale, bias)
-            return [tf.cast(t, u.dtype) for t in found if t is not None]
+            # The length is computed again, in float32 for half precision, whose squares overflow.
+            r = tv.inverse_length(tf.cast(u, tf.float32) if u.dtype.size == 2 else u, epsilon)
+            gradients = tv.tv_pull_back(u, g, r, scale, bias)
+            return [tf.cast(value, u.dtype) for value in gradients if value is not None]
 
-        p = normalization.tv_normalize(u, epsilon)
+        p = tv.tv_normalize(u, epsilon)
         if scale is not None:
             p = p * scale
         if bias is not None:
@@ -98,39 +98,29 @@ def tv_normalize(u, scale=None, bias=None, epsilon: float = 1e-3):
     return run(u, *(weight for weight in (scale, bias) if weight is not None))
 
 
-def inverse_length(u, epsilon: float):
-    """Return r = 1 / sqrt(sum_c u_c^2 + epsilon), of shape (batch, *space, 1), in float32 where u is half precision."""
-    return normalization.inverse_length(tf.cast(u, _wide(u.dtype)), epsilon)
+def vjp(function: Callable, x) -> tuple[tf.Tensor, Callable]:
+    """Return function(x), and the function that pulls a cotangent of it back to x, to be called once."""
+    with tf.GradientTape() as tape:
+        tape.watch(x)
+        value = function(x)
+    return value, lambda v: tape.gradient(value, x, output_gradients=v, unconnected_gradients="zero")
 
 
-def tv_pull_back(u, g, r, scale=None, bias=None):
-    """Return the gradients of <scale * r u + bias, g> with respect to u, scale and bias, r = r(u) as in `tv_normalize`.
-
-    Args:
-        u: Tensor of shape (batch, *space, channels).
-        g: Tensor of the shape of u.
-        r: Tensor of shape (batch, *space, 1), at least float32.
-        scale: Tensor of shape (channels,), or None.
-        bias: Tensor of shape (channels,), or None; only whether it is there counts.
-
-    Returns:
-        Three tensors of the type of r; None for a weight that is not there.
-    """
-    # In half precision the product of features and cotangent would overflow.
-    u, g = tf.cast(u, r.dtype), tf.cast(g, r.dtype)
-    product = tf.reshape(g * u, [-1, u.shape[-1]])
-    of_scale = None
-    of_bias = None if bias is None else tf.reduce_sum(g, axis=list(range(u.shape.rank - 1)))
-    if scale is None:
-        along = tf.reduce_sum(product, axis=-1)
-    else:
-        scale = tf.cast(scale, r.dtype)
-        along = tf.matmul(product, scale[:, tf.newaxis])
-        of_scale = tf.reshape(tf.matmul(product, tf.reshape(r, [-1, 1]), transpose_a=True), [-1])
-        g = g * scale
-    return r * (g - u * (r * r * tf.reshape(along, tf.shape(r)))), of_scale, of_bias
+def jvp(function: Callable, x, tangent) -> tuple[tf.Tensor, tf.Tensor]:
+    """Return function(x), and its derivative in the direction of a tangent."""
+    with tf.autodiff.ForwardAccumulator(x, tangent) as accumulator:
+        value = function(x)
+    return value, accumulator.jvp(value, unconnected_gradients="zero")
 
 
-def _wide(dtype):
-    """Return float32 for half precision, whose sums and products overflow."""
-    return tf.float32 if dtype.size == 2 else dtype
+def after(function: Callable, wait_for):
+    """Return function(), computed only when the tensor `wait_for` has been computed."""
+    with tf.control_dependencies([wait_for]):
+        return function()
+
+
+def float32_product_roundoff() -> float:
+    """Return the largest relative error of a factor in convolutions and matrix products of float32."""
+    if tf.config.list_physical_devices("GPU") and tf.config.experimental.tensor_float_32_execution_enabled():
+        return 2.0**-10  # tensor cores round the factors to 11 bits, unless told otherwise
+    return 2.0**-24

@@ -1,0 +1,48 @@
+"""Operations of tensors in JAX, whose own gradients are as good as those written by hand."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import jax
+
+from keras_pdecnn.ops import convolution, tv
+
+convolve = convolution.convolve
+
+
+def kernel_gradient(y, g, kernel_shape, padding: str = "same"):
+    """Return the gradient of <K y, g> with respect to the kernel of K, see the TensorFlow backend."""
+    kernel = jax.ShapeDtypeStruct(tuple(kernel_shape), y.dtype)
+    return jax.linear_transpose(lambda kernel: convolution.convolve(y, kernel, padding), kernel)(g)[0]
+
+
+def tv_normalize(u, scale=None, bias=None, epsilon: float = 1e-3):
+    """Normalise as `ops.tv_normalize` does, then scale and shift."""
+    p = tv.tv_normalize(u, epsilon)
+    p = p if scale is None else p * scale
+    return p if bias is None else p + bias
+
+
+def vjp(function: Callable, x) -> tuple[jax.Array, Callable]:
+    """Return function(x), and the function that pulls a cotangent of it back to x."""
+    value, pull_back = jax.vjp(function, x)
+    return value, lambda v: pull_back(v)[0]
+
+
+def jvp(function: Callable, x, tangent) -> tuple[jax.Array, jax.Array]:
+    """Return function(x), and its derivative in the direction of a tangent."""
+    return jax.jvp(function, (x,), (tangent,))
+
+
+def after(function: Callable, wait_for):
+    """Return function(), which nothing uses before `wait_for` has been computed."""
+    return jax.lax.optimization_barrier((function(), wait_for))[0]
+
+
+def float32_product_roundoff() -> float:
+    """Return the largest relative error of a factor in convolutions and matrix products of float32."""
+    precision = jax.config.jax_default_matmul_precision
+    exact = jax.default_backend() == "cpu" or precision in ("float32", "highest")
+    # GPUs round the factors to 11 bits (TF32), TPUs to 8, unless told otherwise.
+    return 2.0**-24 if exact else (2.0**-10 if jax.default_backend() == "gpu" else 2.0**-7)

@@ -1,0 +1,39 @@
+"""The primitives of the backend that Keras runs on."""
+
+from keras import backend
+
+match backend.backend():
+    case "tensorflow":
+        from keras_pdecnn.ops.backend.tensorflow.primitives import (
+            after,
+            convolve,
+            float32_product_roundoff,
+            jvp,
+            kernel_gradient,
+            tv_normalize,
+            vjp,
+        )
+    case "jax":
+        from keras_pdecnn.ops.backend.jax.primitives import (
+            after,
+            convolve,
+            float32_product_roundoff,
+            jvp,
+            kernel_gradient,
+            tv_normalize,
+            vjp,
+        )
+    case "torch":
+        from keras_pdecnn.ops.backend.torch.primitives import (
+            after,
+            convolve,
+            float32_product_roundoff,
+            jvp,
+            kernel_gradient,
+            tv_normalize,
+            vjp,
+        )
+    case other:
+        raise ImportError(f"keras_pdecnn works with the backends tensorflow, jax and torch of Keras. Received: {other}")
+
+__all__ = ["after", "convolve", "float32_product_roundoff", "jvp", "kernel_gradient", "tv_normalize", "vjp"]

@@ -1,0 +1,1 @@
+"""PyTorch: an `autograd.Function` whose backward pass undoes the steps."""

@@ -1,0 +1,65 @@
+"""Operations of tensors in PyTorch."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import torch
+from keras import ops
+
+from keras_pdecnn.ops import convolution, tv
+
+convolve = convolution.convolve
+
+
+def kernel_gradient(y, g, kernel_shape, padding: str = "same"):
+    """Return the gradient of <K y, g> with respect to the kernel of K, see the TensorFlow backend."""
+    *size, c, filters = kernel_shape
+    if 0 in y.shape:
+        return torch.zeros(tuple(kernel_shape), dtype=y.dtype, device=y.device)
+    margins = [n // 2 for n in size]
+    if padding == "periodic":
+        y, margins = convolution.wrap(y, size), [0] * len(size)
+    gradient = getattr(torch.nn.grad, f"conv{len(size)}d_weight")
+    transposed = gradient(ops.moveaxis(y, -1, 1), (filters, c, *size), ops.moveaxis(g, -1, 1), padding=tuple(margins))
+    return transposed.permute(*range(2, len(size) + 2), 1, 0)
+
+
+def tv_normalize(u, scale=None, bias=None, epsilon: float = 1e-3):
+    """Normalise as `ops.tv_normalize` does, then scale and shift."""
+    p = tv.tv_normalize(u, epsilon)
+    p = p if scale is None else p * scale
+    return p if bias is None else p + bias
+
+
+def vjp(function: Callable, x) -> tuple[torch.Tensor, Callable]:
+    """Return function(x), and the function that pulls a cotangent of it back to x, to be called once."""
+    with torch.enable_grad():
+        x = x.detach().requires_grad_()
+        value = function(x)
+
+    def pull_back(v):
+        if not value.requires_grad:
+            return torch.zeros_like(x)
+        (gradient,) = torch.autograd.grad(value, x, v, allow_unused=True, materialize_grads=True)
+        return gradient
+
+    return value.detach(), pull_back
+
+
+def jvp(function: Callable, x, tangent) -> tuple[torch.Tensor, torch.Tensor]:
+    """Return function(x), and its derivative in the direction of a tangent."""
+    return torch.func.jvp(function, (x,), (tangent,))
+
+
+def after(function: Callable, wait_for):
+    """Return function(): operations run in the order in which they are called."""
+    del wait_for
+    return function()
+
+
+def float32_product_roundoff() -> float:
+    """Return the largest relative error of a factor in convolutions and matrix products of float32."""
+    if torch.cuda.is_available() and (torch.backends.cudnn.allow_tf32 or torch.backends.cuda.matmul.allow_tf32):
+        return 2.0**-10  # tensor cores round the factors to 11 bits
+    return 2.0**-24

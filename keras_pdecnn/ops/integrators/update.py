@@ -1,0 +1,224 @@
+"""The parts of a time integrator: factors of the step size, and updates of a state."""
+
+from __future__ import annotations
+
+import inspect
+import math
+import numbers
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import numpy as np
+from keras import backend, ops
+
+_TRIED = (0.5, 1.0, 2.0, 4.0)  # step sizes at which a function of h is compared with c h^p
+
+
+def _takes_two(function: Callable) -> bool:
+    """Return whether a function has two arguments that must be given."""
+    try:
+        parameters = inspect.signature(function).parameters.values()
+    except (TypeError, ValueError):
+        return False
+    kinds = (inspect.Parameter.POSITIONAL_ONLY, inspect.Parameter.POSITIONAL_OR_KEYWORD)
+    return sum(p.kind in kinds and p.default is inspect.Parameter.empty for p in parameters) == 2
+
+
+def _is_finite(value) -> bool:
+    return isinstance(value, numbers.Real) and not isinstance(value, bool) and math.isfinite(value)
+
+
+def _is_one(value) -> bool:
+    # A scalar tensor has no truth value in a graph.
+    return isinstance(value, numbers.Real) and value == 1
+
+
+@dataclass(frozen=True)
+class Factor:
+    """The factor c h^p w(j) of an update, h the step size and j = 0 … N-1 the index of the step.
+
+    Attributes:
+        coefficient: c, a finite number; default 1.
+        power: p, an integer of at least 0; default 1.
+        weight: Function w of the step index j; default None, 1.
+
+    Raises:
+        ValueError: If the coefficient is not finite or the power is not such an integer.
+
+    Example:
+        >>> Factor(0.5, 2)(0.1) == 0.5 * 0.1 * 0.1
+        True
+    """
+
+    coefficient: float = 1.0
+    power: int = 1
+    weight: Callable | None = None
+
+    def __post_init__(self):
+        if not _is_finite(self.coefficient):
+            raise ValueError(f"coefficient must be a finite number. Received: coefficient={self.coefficient!r}")
+        if isinstance(self.power, bool) or not isinstance(self.power, numbers.Integral) or self.power < 0:
+            raise ValueError(f"power must be an integer of at least 0. Received: power={self.power!r}")
+        if self.weight is not None and not callable(self.weight):
+            raise ValueError(f"weight must be a function of the step index. Received: weight={self.weight!r}")
+
+    def __call__(self, h, j=0):
+        """Return the factor for a step size, a number or a scalar tensor, and a step index."""
+        value = self.coefficient
+        for _ in range(self.power):
+            value = value * h
+        return value if self.weight is None else value * self.weight(j)
+
+    def coefficients(self, steps: int) -> np.ndarray:
+        """Return |c w(j)| for j = 0 … steps - 1, a float64 array of shape (steps,)."""
+        weights = [1.0 if self.weight is None else float(self.weight(j)) for j in range(steps)]
+        return np.abs(self.coefficient * np.array(weights))
+
+
+class FunctionFactor:
+    """A factor given as a function of h, or of h and the step index j, for example `lambda h: -h`.
+
+    `power` and `coefficients` are read off the function where it is c h^p, for every j.
+
+    Args:
+        function: Function of one or two arguments.
+    """
+
+    def __init__(self, function: Callable):
+        self._function = function
+        self._takes_index = _takes_two(function)
+
+    def __eq__(self, other) -> bool:
+        return isinstance(other, FunctionFactor) and self._function is other._function
+
+    def __hash__(self) -> int:
+        return hash(self._function)
+
+    def __call__(self, h, j=0):
+        return self._function(h, j) if self._takes_index else self._function(h)
+
+    @property
+    def power(self) -> int | None:
+        """The power p of a function c h^p; None for other functions."""
+        monomial = self._monomial(0)
+        return None if monomial is None else monomial[1]
+
+    def coefficients(self, steps: int) -> np.ndarray | None:
+        """Return |c| for j = 0 … steps - 1, a float64 array of shape (steps,); None if the function is not c h^p."""
+        monomials = [self._monomial(j) for j in range(steps if self._takes_index else 1)]
+        if any(monomial is None or monomial[1] != self.power for monomial in monomials):
+            return None
+        return np.broadcast_to(np.array([abs(monomial[0]) for monomial in monomials if monomial]), (steps,))
+
+    def _monomial(self, j: int) -> tuple[float, int] | None:
+        """Return (c, p) if the function is c h^p for this step index, otherwise None."""
+        try:
+            values = [float(self(h, j)) for h in _TRIED]
+        except (TypeError, ValueError, ArithmeticError):
+            return None
+        c = values[1]
+        if c == 0 or not all(math.isfinite(value) and value / c > 0 for value in values):
+            return None
+        p = round(math.log2(values[2] / c))
+        fits = all(math.isclose(value, c * h**p, rel_tol=1e-9) for h, value in zip(_TRIED, values, strict=True))
+        return (c, p) if fits and p >= 0 else None
+
+
+@dataclass(frozen=True)
+class Update:
+    """The update state[target] = scale state[target] + factor F(theta_field, state[source]).
+
+    Without `field`, the identity takes the place of F. Where the source is another part than the target, the update
+    can be undone: subtract the same increment, then divide by the scale. With scale 1 it is a shear.
+
+    Attributes:
+        target: Index of the part of the state that is changed.
+        source: Index of the part that the increment is computed from.
+        field: Index of the right-hand side F; default None, the identity.
+        factor: `Factor`, a number, or a function of h or of h and the step index j; default `Factor()`, h itself.
+        scale: The same kinds of value, never 0; default 1. A number stands for itself at every h.
+
+    Raises:
+        ValueError: If an index is negative, or factor or scale is none of these.
+
+    Example:
+        >>> Update(target=0, source=1, field=0).is_invertible
+        True
+        >>> damping = Update(target=1, source=0, field=0, factor=Factor(1.0, 2), scale=lambda h: 1 - 0.1 * h)
+    """
+
+    target: int
+    source: int
+    field: int | None = None
+    factor: Factor | FunctionFactor | Callable | float = Factor()
+    scale: Factor | FunctionFactor | Callable | float = 1.0
+
+    def __post_init__(self):
+        for name in ("target", "source", "field"):
+            index = getattr(self, name)
+            if name == "field" and index is None:
+                continue
+            if isinstance(index, bool) or not isinstance(index, numbers.Integral) or index < 0:
+                raise ValueError(f"{name} must be an index, an integer of at least 0. Received: {name}={index!r}")
+        object.__setattr__(self, "factor", _to_factor("factor", self.factor))
+        object.__setattr__(self, "scale", _to_factor("scale", self.scale))
+        if isinstance(self.scale, Factor) and self.scale.coefficient == 0:
+            raise ValueError("scale must not be 0: nothing of the target would be left. Received: scale=0")
+
+    @property
+    def is_invertible(self) -> bool:
+        """Whether the update can be undone: its increment does not depend on the part that it changes."""
+        return self.target != self.source
+
+    @property
+    def is_shear(self) -> bool:
+        """Whether the update is invertible and does not scale its target."""
+        return self.is_invertible and self.scale == Factor(1.0, 0)
+
+    def increment(self, F: Callable, h, x, j=0):
+        """Return what is added; F(field, x, factor) is factor * F(theta_field, x), cheaper than scaling afterwards."""
+        factor = self.factor_at(h, x, j)
+        if self.field is None:
+            return x if _is_one(factor) else factor * x
+        return F(self.field, x, factor)
+
+    def factor_at(self, h, x, j=0):
+        """Return the factor of step j, for features x."""
+        return self.factor(h, self._index(j, x))
+
+    def apply(self, F: Callable, h, state: list, j=0):
+        """Carry out the update on a state, in place."""
+        increment = self.increment(F, h, state[self.source], j)
+        state[self.target] = self.scaled(h, state[self.target], j) + increment
+
+    def undo(self, F: Callable, h, state: list, j=0):
+        """Take the update back, in place."""
+        increment = self.increment(F, h, state[self.source], j)
+        state[self.target] = self.unscaled(h, state[self.target] - increment, j)
+
+    def scaled(self, h, x, j=0):
+        """Return scale * x."""
+        scale = self.scale(h, self._index(j, x))
+        return x if _is_one(scale) else scale * x
+
+    def unscaled(self, h, x, j=0):
+        """Return x / scale."""
+        scale = self.scale(h, self._index(j, x))
+        return x if _is_one(scale) else x / scale
+
+    @staticmethod
+    def _index(j, x):
+        """Return the step index as a number, or as a scalar tensor of the type of the features x."""
+        return j if isinstance(j, int) else ops.cast(j, backend.standardize_dtype(x.dtype))
+
+
+def _to_factor(name: str, value) -> Factor | FunctionFactor:
+    if isinstance(value, Factor | FunctionFactor):
+        return value
+    if _is_finite(value):
+        return Factor(float(value), 0)
+    if not callable(value):
+        raise ValueError(
+            f"{name} must be a Factor, a finite number, or a function of h or of h and j. Received: {name}={value!r}"
+        )
+    return FunctionFactor(value)

@@ -1,0 +1,58 @@
+"""Verlet's method, of Hamiltonian networks."""
+
+from __future__ import annotations
+
+import math
+
+import numpy as np
+from keras import ops
+
+from keras_pdecnn.ops.integrators.distances import there_and_back
+from keras_pdecnn.ops.integrators.integrator import Bounds, Integrator
+from keras_pdecnn.ops.integrators.update import Factor, Update
+
+# y += h F(theta1, z), then z -= h F(theta2, y) (eq. 10).
+_UPDATES = (
+    Update(target=0, source=1, field=0),
+    Update(target=1, source=0, field=1, factor=Factor(-1.0)),
+)
+
+
+def _start(y) -> tuple:
+    """Return the first half of the channels as y, the second half as z."""
+    return tuple(ops.split(y, 2, axis=-1))
+
+
+def _finish(state: tuple):
+    return ops.concatenate(state, axis=-1)
+
+
+def _bounds(gains: np.ndarray, monotone: bool) -> tuple[float, float]:
+    """Return bounds from products of shears.
+
+    For monotone F, the terms of first order in h are better added up before norms are taken, as their sum is again
+    symmetric: the first order (I, -B_1; B_2, I) has a norm of at most sqrt(1 + m + m^2), m = max(||B_1||, ||B_2||).
+    """
+    there, back = there_and_back(_UPDATES, gains)
+    if not monotone:
+        return 1 / float(np.linalg.norm(back.total, 2)), float(np.linalg.norm(there.total, 2))
+    return 1 / _ordered(back), _ordered(there)
+
+
+def _ordered(distances) -> float:
+    """Return the bound of (y_0, z_0) -> (y_N, z_N)."""
+    m = float(distances.first.max())
+    ordered = math.sqrt(1 + m + m * m) + float(np.linalg.norm(distances.rest, 2))
+    return min(ordered, float(np.linalg.norm(distances.total, 2)))
+
+
+verlet = Integrator(
+    name="Verlet",
+    fields=2,
+    updates=_UPDATES,
+    start=_start,
+    finish=_finish,
+    parts=2,
+    limit=lambda lipschitz, norms: 2 / (lipschitz * norms[:, 0] * norms[:, 1]),
+    bounds=Bounds(_UPDATES, _start, _finish, _bounds),
+)

@@ -1,0 +1,56 @@
+"""One step backwards, with its gradient.
+
+The update x1 = s x1 + f F(x0) is undone by x1 = (x1 - f F(x0)) / s, and its gradient is w0 += f F'(x0)^T w1, then
+w1 = s w1, with w the cotangent of the state: one evaluation of F serves both.
+"""
+
+from __future__ import annotations
+
+import functools
+import operator
+from typing import Any
+
+from keras import ops
+
+from keras_pdecnn.ops.backend import primitives
+from keras_pdecnn.ops.fields import BoundField, Field
+from keras_pdecnn.ops.integrators import Integrator
+
+
+def undo_and_pull_back(integrator: Integrator, field: Field, theta: dict, h, state, cotangent, j) -> tuple:
+    """Undo one step; return the state and the cotangent before it, and the gradients of the weights of the step.
+
+    Args:
+        integrator: The one-step method, of invertible updates.
+        field: The right-hand side.
+        theta: Weights of the step, for each name a tensor with the fields on axis 0.
+        h: Step size.
+        state: The state after the step.
+        cotangent: That of the state after the step.
+        j: Index of the step.
+    """
+    state, cotangent = list(state), list(cotangent)
+    weights = {name: ops.unstack(weight) for name, weight in theta.items()}
+    bound = BoundField(field, weights)
+    gradients: dict[tuple[str, int], Any] = {}
+    for update in reversed(integrator.updates):
+        x, w = state[update.source], cotangent[update.target]
+        if update.field is None:
+            increment, of_x = (update.increment(None, h, part, j) for part in (x, w))
+        else:
+            factor = update.factor_at(h, x, j)
+            increment, of_x, of_weights = bound.value_and_pull_back(update.field, x, w, factor)
+            gradients |= {key: gradients.get(key, 0) + value for key, value in of_weights.items()}
+        # The state waits for the cotangent: undone ahead of it, all its temporaries would be there at the same time.
+        before = primitives.after(functools.partial(operator.sub, state[update.target], increment), of_x)
+        state[update.target] = update.unscaled(h, before, j)
+        cotangent[update.source] += of_x
+        cotangent[update.target] = update.scaled(h, w, j)
+    return (
+        tuple(state),
+        tuple(cotangent),
+        {
+            name: ops.stack([gradients.get((name, i), ops.zeros_like(weight)) for i, weight in enumerate(of_name)])
+            for name, of_name in weights.items()
+        },
+    )

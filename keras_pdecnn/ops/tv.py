@@ -1,0 +1,64 @@
+"""Total-variation normalisation (eq. 9): every pixel is divided by the length of its feature vector."""
+
+from __future__ import annotations
+
+from keras import backend, ops
+
+
+def tv_normalize(u, epsilon: float = 1e-3):
+    """Normalise over the channels of each pixel, N_tv(u) = u / sqrt(sum_c u_c^2 + epsilon) (eq. 9).
+
+    There are no batch statistics: an example is treated alike in training and in inference, in any batch.
+
+    Args:
+        u: Tensor of shape (batch, *space, channels).
+        epsilon: Positive number that keeps the quotient smooth at u = 0; default 1e-3.
+
+    Returns:
+        Tensor of the shape and type of u; the vector of each pixel is shorter than 1.
+
+    Example:
+        >>> tv_normalize(keras.ops.array([[3.0, 4.0]], "float64"), epsilon=1e-12).numpy().round(3).tolist()
+        [[0.6, 0.8]]
+    """
+    return u * inverse_length(u, epsilon)
+
+
+def inverse_length(u, epsilon: float):
+    """Return 1 / sqrt(sum_c u_c^2 + epsilon), of shape (batch, *space, 1) and the type of u."""
+    dtype = backend.standardize_dtype(u.dtype)
+    # Squares of half-precision features overflow beyond 255, so their sum is taken in float32.
+    wide = ops.cast(u, "float32") if dtype in ("float16", "bfloat16") else u
+    length = ops.sum(ops.square(wide), axis=-1, keepdims=True)
+    return ops.cast(ops.rsqrt(length + epsilon), dtype)
+
+
+def tv_pull_back(u, g, r, scale=None, bias=None):
+    """Return the gradients of <scale * r u + bias, g> with respect to u, scale and bias, r = inverse_length(u).
+
+    The gradient with respect to u is r (scale g - u r^2 sum_c scale_c g_c u_c). The product g u is read twice as a
+    matrix, (pixels, channels): times scale it is that sum, and times r the gradient with respect to scale.
+
+    Args:
+        u: Tensor of shape (batch, *space, channels).
+        g: Tensor of the shape of u.
+        r: Tensor of shape (batch, *space, 1), at least float32.
+        scale: Tensor of shape (channels,), or None.
+        bias: Tensor of shape (channels,), or None; only whether it is there counts.
+
+    Returns:
+        Three tensors of the type of r; None for a weight that is not there.
+    """
+    # In half precision the product of features and cotangent would overflow.
+    u, g = ops.cast(u, r.dtype), ops.cast(g, r.dtype)
+    product = ops.reshape(g * u, (-1, u.shape[-1]))
+    of_scale = None
+    of_bias = None if bias is None else ops.sum(g, axis=tuple(range(len(u.shape) - 1)))
+    if scale is None:
+        along = ops.sum(product, axis=-1)
+    else:
+        scale = ops.cast(scale, r.dtype)
+        along = ops.matmul(product, scale[:, None])
+        of_scale = ops.reshape(ops.matmul(ops.transpose(product), ops.reshape(r, (-1, 1))), (-1,))
+        g = g * scale
+    return r * (g - u * (r * r * ops.reshape(along, ops.shape(r)))), of_scale, of_bias

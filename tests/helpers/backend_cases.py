@@ -1,0 +1,138 @@
+"""Outputs and gradients of blocks under the backend of KERAS_BACKEND, written to an .npz file.
+
+python tests/helpers/backend_cases.py REFERENCE.npz OUTPUT.npz
+"""
+
+import itertools
+import os
+import sys
+
+import numpy as np
+
+BACKEND = os.environ.get("KERAS_BACKEND", "tensorflow")
+if BACKEND == "jax":
+    import jax
+
+    jax.config.update("jax_enable_x64", True)
+
+import keras
+
+import keras_pdecnn as pde
+
+MODES = [
+    {"backprop": "stored"},
+    {"backprop": "checkpointed", "stored_steps": 0},
+    {"backprop": "checkpointed", "stored_steps": 1, "checkpoint_every": 2},
+    {"backprop": "reversible", "stored_steps": 0},
+    {"backprop": "reversible", "stored_steps": 1},
+    {"backprop": "reversible", "stored_steps": 0, "checkpoint_every": 2},
+]
+BLOCKS = {
+    "parabolic": pde.layers.ParabolicBlock,
+    "hamiltonian": pde.layers.HamiltonianBlock,
+    "leapfrog": pde.layers.SecondOrderBlock,
+    "residual": pde.layers.ResidualBlock,
+}
+
+
+def value_and_gradients(layer, y, w):
+    """Return the output of a layer, and the gradients of <w, output> by the input and the trainable weights."""
+    if BACKEND == "tensorflow":
+        import tensorflow as tf
+
+        y = tf.convert_to_tensor(y)
+        with tf.GradientTape() as tape:
+            tape.watch(y)
+            out = layer(y)
+            loss = tf.reduce_sum(w * out)
+        return [out, *tape.gradient(loss, [y, *(v.value for v in layer.trainable_variables)])]
+    if BACKEND == "jax":
+        variables = [v.value for v in layer.trainable_variables]
+        fixed = [v.value for v in layer.non_trainable_variables]
+
+        def loss(y, variables):
+            out, _ = layer.stateless_call(variables, fixed, y)
+            return (w * out).sum(), out
+
+        (_, out), (of_y, of_variables) = jax.jit(jax.value_and_grad(loss, (0, 1), has_aux=True))(y, variables)
+        return [out, of_y, *of_variables]
+    import torch
+
+    y = torch.tensor(y, requires_grad=True)
+    out = layer(y)
+    variables = [v.value for v in layer.trainable_variables]
+    return [out, *torch.autograd.grad((torch.tensor(w) * out).sum(), [y, *variables])]
+
+
+def run(layer, y, w):
+    values = [keras.ops.convert_to_numpy(value) for value in value_and_gradients(layer, y, w)]
+    names = ["yN", "dy0", *(f"d{weight.name}" for weight in layer.trainable_variables)]
+    return dict(zip(names, values, strict=True))
+
+
+def modes(block_class):
+    reversible = block_class.integrator.is_reversible
+    return [mode for mode in MODES if reversible or mode["backprop"] != "reversible"]
+
+
+def reference(path):
+    """Yield the results of the blocks that the authors' software has computed."""
+    data = np.load(path)
+    for case in sorted({key.split("/")[0] for key in data.files}):
+        values = {key.split("/")[1]: data[key] for key in data.files if key.startswith(f"{case}/")}
+        dynamics, activation, normalization = case.rsplit("_", 2)
+        for mode in modes(BLOCKS[dynamics]):
+            layer = BLOCKS[dynamics](
+                int(values["steps"]),
+                step_size=float(values["h"]),
+                activation=activation,
+                normalization=None if normalization == "none" else normalization,
+                use_bias="bias" in values,
+                epsilon=1e-4,
+                dtype="float64",
+                **mode,
+            )
+            layer.build(values["y0"].shape)
+            layer.set_weights([values[w.name] for w in layer.weights])
+            yield f"reference/{case}/{mode}", run(layer, values["y0"], values["w"])
+
+
+def random_blocks(dtype):
+    """Yield the results of blocks of every kind with random weights."""
+    spaces = {1: (7,), 2: (5, 4), 3: (3, 4, 3)}
+    choices = itertools.product(BLOCKS, ("tv", None, "scale", "shrinkage"))
+    for i, (name, normalization) in enumerate(choices):
+        rng = np.random.default_rng(i)
+        rank = 1 + i % 3
+        settings = {
+            "normalization": normalization,
+            "activation": "relu" if normalization == "shrinkage" else "tanh",
+            "padding": ("same", "periodic")[i % 2],
+            "step_size": "auto" if normalization == "scale" and name != "residual" else 0.4,
+        }
+        if i % 5 == 0:
+            settings |= {"time_basis": "linear", "basis_size": 3}
+        y, w = rng.normal(size=(2, 2, *spaces[rank], 4)).astype(dtype)
+        weights = None
+        for mode in modes(BLOCKS[name]):
+            layer = BLOCKS[name](6, dtype=dtype, **settings, **mode)
+            layer.build(y.shape)
+            weights = weights or [
+                rng.normal(float(v.name == "scale"), 0.3, v.shape).astype(dtype) for v in layer.weights
+            ]
+            layer.set_weights(weights)
+            yield f"{dtype}/{name}/{normalization}/{mode}", run(layer, y, w)
+
+
+def main():
+    results = {}
+    for dtype, cases in (("float64", reference(sys.argv[1])), *((d, random_blocks(d)) for d in ("float64", "float32"))):
+        # Under JAX, some of Keras's activations round to this type.
+        keras.config.set_floatx(dtype)
+        for name, values in cases:
+            results |= {f"{name}|{key}": value for key, value in values.items()}
+    np.savez(sys.argv[2], **results)
+
+
+if __name__ == "__main__":
+    main()
