@@ -163,6 +163,14 @@ def test_mixed_precision_takes_its_rounding_away(rng):
     assert np.all(certified_radius(mixed, x) < certified_radius(model, x) + 1e-9)
 
 
+def test_a_standardization_inside_a_network_is_refused(rng):
+    inside = [keras.layers.Dropout(0.1), layers.Standardization(), keras.layers.Flatten(), keras.layers.Dense(3)]
+    model = keras.Sequential([keras.Input((*SPACE, 1)), *inside])
+    assert lipschitz_bound(model) > 0
+    with pytest.raises(ValueError, match=r"beginning of a network. Received: model=.* with a Standardization inside"):
+        certified_radius(model, rng.normal(size=(2, *SPACE, 1)))
+
+
 def linear(units, activation="softmax"):
     return keras.Sequential([keras.Input((*SPACE, 1)), keras.layers.Flatten(), keras.layers.Dense(units, activation)])
 

@@ -90,7 +90,8 @@ class BaseConnector(Exportable, keras.layers.Layer):
         """Return an upper bound of the norm of the convolution with `inference_kernel`, on images of this size."""
         if not self.built:
             raise ValueError(f"a layer has a Lipschitz bound once it is built. Received: layer={self.name}")
-        shape = None if None in space else tuple(space)
+        known = [n for n in space if n is not None]
+        shape = tuple(known) if len(known) == len(space) else None
         return float(operator_norm(ops.convert_to_numpy(self.inference_kernel()), shape=shape, axes=len(space)))
 
     def _space_and_window(self, input_shape) -> tuple[list[int | None], list[int]]:

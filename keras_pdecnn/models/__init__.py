@@ -1,4 +1,4 @@
-"""The networks as Keras models: their builders, the class of the models, loading them from files."""
+"""The networks as Keras models: functions that build them, the class of the models, and loading from files."""
 
 from keras_pdecnn.models.builders import ARCHITECTURES
 from keras_pdecnn.models.hamiltonian import HamiltonianCNN

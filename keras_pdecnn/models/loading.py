@@ -25,7 +25,7 @@ _CONFIG, _METADATA, _WEIGHTS = "config.json", "metadata.json", "model.weights.h5
 _LARGEST = {_METADATA: 2**20, _CONFIG: 2**24, _WEIGHTS: 2**33}
 _EXPANSION = 100  # weights hardly compress; Keras stores them as they are
 
-# Layers of Keras that only compute. Others hold code (Lambda) or other models (TFSMLayer), or read files (StringLookup).
+# Layers of Keras that only compute. Others hold code (Lambda) or models (TFSMLayer), or read files (StringLookup).
 _LAYERS = {
     *("InputLayer", "Identity", "Activation", "Dense", "BatchNormalization", "LayerNormalization"),
     *("GroupNormalization", "UnitNormalization", "Normalization", "Rescaling", "Dropout", "GaussianNoise"),
@@ -59,8 +59,8 @@ def load_model(path, compile: bool = True) -> keras.Model:
         The model.
 
     Raises:
-        ValueError: If there is no such file, or it is damaged; if it names a class that is neither of this package nor a
-            plain one of Keras, in which case no code of the file has run; or if its weights are not those of its
+        ValueError: If there is no such file, or it is damaged; if it names a class that is neither of this package nor
+            a plain one of Keras, in which case no code of the file has run; or if its weights are not those of its
             network.
 
     Example:
