@@ -91,6 +91,7 @@ def build_network(
     y = _channels_last(y, data_format, state_dtype)
     y = parts.connector(widths[0], kernel_size=3, pool_size=1, name="opening")(y)
     following = (*widths[1:], head_width)
+    inside = {"data_format": "channels_last"} if "data_format" in _arguments_of(block) else {}
     for i, (count, h, largest, filters) in enumerate(
         zip(steps, step_size, max_step_size, following, strict=True), start=1
     ):
@@ -98,6 +99,7 @@ def build_network(
             **parts.block_settings(count),
             **_regularization(alpha1, alpha2, largest if h == "auto" else h, box),
             **block_kwargs,
+            **inside,
         }
         y = block(count, step_size=h, max_step_size=largest, name=f"block_{i}", **settings)(y)
         y = parts.connector(filters, pool_size=2 if i < len(widths) else 1, name=f"connector_{i}")(y)
@@ -115,19 +117,20 @@ def build_network(
 def _check_names(block: type[layers.PDEBlock], builder: str, block_kwargs: dict):
     """Raise ValueError for an argument that neither the builder nor the block has, with the name that is most alike."""
     own = set(inspect.signature(build_network).parameters) - {"block", "builder", "block_kwargs"}
-    of_block = {
-        parameter.name
-        for cls in block.__mro__[: block.__mro__.index(keras.layers.Layer)]
-        if "__init__" in vars(cls)
-        for parameter in inspect.signature(cls).parameters.values()
-        if parameter.kind is not parameter.VAR_KEYWORD
-    }
-    known = sorted(own | of_block | set(_OF_LAYERS))
+    known = sorted(own | _arguments_of(block) | set(_OF_LAYERS))
     for name, value in block_kwargs.items():
         if name not in known:
             alike = difflib.get_close_matches(name, known, n=1)
             question = f": did you mean {alike[0]!r}?" if alike else "."
             raise ValueError(f"{builder} has no argument {name!r}{question} Received: {name}={value!r}")
+
+
+def _arguments_of(block: type[layers.PDEBlock]) -> set[str]:
+    """Return the names of the arguments of a block, those of its base classes included."""
+    classes = block.__mro__[: block.__mro__.index(keras.layers.Layer)]
+    signatures = [inspect.signature(cls) for cls in classes if "__init__" in vars(cls)]
+    parameters = [parameter for signature in signatures for parameter in signature.parameters.values()]
+    return {parameter.name for parameter in parameters if parameter.kind is not parameter.VAR_KEYWORD}
 
 
 def _check_divisible(block: type[layers.PDEBlock], widths: tuple[int, ...]):
