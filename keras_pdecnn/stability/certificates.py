@@ -127,7 +127,8 @@ def radius_before_standardization(x: np.ndarray, radius: np.ndarray) -> np.ndarr
 
 def _logits(classifier: keras.layers.Layer, name: str) -> tuple[np.ndarray, np.ndarray]:
     """Return kernel and bias of the logits, one per class; a single output has two classes, one for each sign."""
-    if not isinstance(classifier, keras.layers.Dense | NormalizedDense) or len(classifier.input.shape) != 2:
+    # Only these two classes: one derived from them may compute other logits.
+    if type(classifier) not in (keras.layers.Dense, NormalizedDense) or len(classifier.input.shape) != 2:
         raise ValueError(f"model must end with a dense classifier. Received: model={name}")
     kernel, bias = classifier_kernel(classifier), classifier.bias
     bias = np.zeros(kernel.shape[1]) if bias is None else np.asarray(keras.ops.convert_to_numpy(bias), np.float64)
