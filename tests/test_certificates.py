@@ -163,6 +163,28 @@ def test_mixed_precision_takes_its_rounding_away(rng):
     assert np.all(certified_radius(mixed, x) < certified_radius(model, x) + 1e-9)
 
 
+def test_a_standardization_inside_a_network_is_refused(rng):
+    inside = [keras.layers.Dropout(0.1), layers.Standardization(), keras.layers.Flatten(), keras.layers.Dense(3)]
+    model = keras.Sequential([keras.Input((*SPACE, 1)), *inside])
+    assert lipschitz_bound(model) > 0
+    with pytest.raises(ValueError, match=r"beginning of a network. Received: model=.* with a Standardization inside"):
+        certified_radius(model, rng.normal(size=(2, *SPACE, 1)))
+
+
+def test_a_derived_classifier_is_refused_even_if_it_states_a_bound(rng):
+    class Other(layers.NormalizedDense):
+        def call(self, y):
+            return super().call(y)[:, ::-1]
+
+        def lipschitz_bound(self, input_shape):
+            return 1.0
+
+    model = keras.Sequential([keras.Input((*SPACE, 1)), keras.layers.Flatten(), Other(3)])
+    assert np.isclose(lipschitz_bound(model), 1.0)
+    with pytest.raises(ValueError, match=r"must end with a dense classifier. Received: model="):
+        certified_radius(model, rng.normal(size=(2, *SPACE, 1)))
+
+
 def linear(units, activation="softmax"):
     return keras.Sequential([keras.Input((*SPACE, 1)), keras.layers.Flatten(), keras.layers.Dense(units, activation)])
 

@@ -1,5 +1,6 @@
 import json
 
+import h5py
 import keras
 import numpy as np
 import pytest
@@ -139,7 +140,7 @@ def test_standardization_by_hand(float64, rng, space):
     assert gap(layers.Standardization()(x), expected.reshape(x.shape)) < 1e-12
 
 
-def test_standardization_bounds_the_deviation_from_below(float64):
+def test_standardization_bounds_the_standard_deviation_from_below(float64):
     x = np.zeros((1, 4, 4, 1))
     x[0, 0, 0, 0] = 1e-3
     expected = (x - x.mean()) * np.sqrt(16)
@@ -164,9 +165,9 @@ def test_connector_by_hand(float64, rng, randomize, space):
 
 
 @every_space
-def test_provable_connector_by_hand(float64, rng, randomize, space):
+def test_bounded_connector_by_hand(float64, rng, randomize, space):
     y = rng.normal(size=(2, *space, 3))
-    layer = layers.Connector(4, provable=True)
+    layer = layers.BoundedConnector(4)
     layer.build(y.shape)
     randomize(layer)
     # All pixels of a window, one after the other, times a matrix of norm 1.
@@ -186,9 +187,9 @@ def test_provable_connector_by_hand(float64, rng, randomize, space):
 
 
 @pytest.mark.parametrize("size", [1, 2, 3])
-def test_provable_connector_on_an_axis_of_unknown_size(rng, size):
+def test_bounded_connector_on_an_axis_of_unknown_size(rng, size):
     y = rng.normal(size=(2, size, 8, 4)).astype("float32")
-    layer = layers.Connector(3, provable=True)
+    layer = layers.BoundedConnector(3)
     layer.build((None, None, 8, 4))
     unknown = tf.function(layer, input_signature=[tf.TensorSpec((None, None, 8, 4))])
     extended = np.concatenate([y, np.zeros((2, 2 - size, 8, 4))], axis=1) if size == 1 else y
@@ -196,9 +197,9 @@ def test_provable_connector_on_an_axis_of_unknown_size(rng, size):
         assert gap(out, layer(extended)) < 1e-6
 
 
-@pytest.mark.parametrize("layer", [layers.Connector(3, provable=True), layers.NormalizedDense(3)])
+@pytest.mark.parametrize("layer", [layers.BoundedConnector(3), layers.NormalizedDense(3)])
 def test_weights_cannot_enlarge_a_provable_layer(rng, layer):
-    y = rng.normal(size=(5, 4, 4, 4) if isinstance(layer, layers.Connector) else (5, 8)).astype("float32")
+    y = rng.normal(size=(5, 4, 4, 4) if isinstance(layer, layers.BoundedConnector) else (5, 8)).astype("float32")
     layer.build(y.shape)
     for scale in (1e-4, 1.0, 1e4):
         layer.kernel.assign(scale * rng.normal(size=layer.kernel.shape))
@@ -217,6 +218,37 @@ def test_weights_cannot_enlarge_a_provable_layer(rng, layer):
         loss = tf.reduce_sum(layer(y) ** 2)
     assert loss == 0
     assert np.all(np.isfinite(tape.gradient(loss, layer.kernel)))
+
+
+@pytest.mark.parametrize("kind", [layers.Connector, layers.BoundedConnector])
+def test_a_configuration_of_the_version_before_says_with_provable_which_connector_it_is(rng, kind):
+    y = rng.normal(size=(2, 5, 6, 3)).astype("float32")
+    layer = kind(4, kernel_size=3, kernel_regularizer="l2", name="connector_1")
+    expected = layer(y)
+    config = keras.saving.serialize_keras_object(layer)
+    # As the version before wrote it: one class with a flag, and no data format.
+    inner = {key: value for key, value in config["config"].items() if key != "data_format"}
+    inner |= {"momentum": 0.9, "synchronized": False, "provable": kind is layers.BoundedConnector}
+    config |= {"module": "keras_pdecnn.layers.connector", "registered_name": "keras_pdecnn>Connector", "config": inner}
+    keras.config.set_image_data_format("channels_first")
+    loaded = keras.saving.deserialize_keras_object(json.loads(json.dumps(config)))
+    assert type(loaded) is kind
+    assert loaded.built
+    assert loaded.get_config() == layer.get_config()
+    loaded.set_weights(layer.get_weights())
+    assert gap(loaded(y), expected) == 0
+
+
+def test_weights_of_both_connectors_have_the_names_that_they_had_in_files(tmp_path):
+    model = keras.Sequential([keras.Input((8, 8, 3)), layers.Connector(4), layers.BoundedConnector(2)])
+    model.save_weights(tmp_path / "model.weights.h5")
+    with h5py.File(tmp_path / "model.weights.h5") as file:
+        assert set(file["layers"]) == {"connector", "connector_1"}
+
+
+def test_connector_names_the_layer_that_provable_has_become():
+    with pytest.raises(ValueError, match=r"layer BoundedConnector\. Received: provable=True"):
+        layers.Connector(8, provable=True)
 
 
 def test_normalized_dense_by_hand(float64, rng):
@@ -478,7 +510,7 @@ def test_connector_weights():
     normalization = [f"connector/normalization/{n}" for n in ("gamma", "beta", "moving_mean", "moving_variance")]
     assert [w.path for w in layer.weights] == ["connector/kernel", *normalization]
     assert layer.kernel.shape == (3, 4, 7)
-    provable = layers.Connector(7, kernel_size=3, provable=True)
+    provable = layers.BoundedConnector(7, kernel_size=3)
     provable.build((None, 8, 4))
     assert [(w.name, w.shape) for w in provable.weights] == [("kernel", (3, 8, 7)), ("bias", (7,))]
 
@@ -491,6 +523,53 @@ def test_weights_start_constant_in_time_with_unit_scale_and_no_bias():
     assert np.all(kernel[0, 0] != kernel[0, 1])
     np.testing.assert_array_equal(layer.scale, np.ones((4, 2, 3)))
     np.testing.assert_array_equal(layer.bias, np.zeros((4, 2, 3)))
+
+
+# The channels first.
+
+WITH_FORMATS = [
+    (layers.Connector, {"filters": 5}),
+    (layers.Connector, {"filters": 5, "kernel_size": 3, "pool_size": 1}),
+    (layers.BoundedConnector, {"filters": 5}),
+    (layers.TVNormalization, {}),
+]
+
+
+@pytest.mark.parametrize("training", [False, True])
+@every_space
+@pytest.mark.parametrize(("layer", "settings"), WITH_FORMATS)
+def test_channels_may_come_first(float64, rng, randomize, layer, settings, space, training):
+    y = rng.normal(size=(2, *space, 3))
+    moved = np.moveaxis(y, -1, 1)
+    last, first = (layer(**settings, data_format=f"channels_{place}") for place in ("last", "first"))
+    first.build(moved.shape)
+    last.build(y.shape)
+    last.set_weights(randomize(first).get_weights())
+    keywords = {} if layer is layers.TVNormalization else {"training": training}
+    assert gap(first(moved, **keywords), np.moveaxis(np.asarray(last(y, **keywords)), -1, 1)) < 1e-13
+    assert first(moved).shape == first.compute_output_shape(moved.shape)
+    assert first(keras.Input(moved.shape[1:])).shape[1:] == first(moved).shape[1:]
+    if hasattr(first, "lipschitz_bound"):
+        assert first.lipschitz_bound(moved.shape) == last.lipschitz_bound(y.shape)
+    with pytest.raises(ValueError, match="incompatible"):
+        first(np.moveaxis(y, -1, 1)[:, :2])
+
+
+@pytest.mark.parametrize(("layer", "settings"), WITH_FORMATS)
+def test_data_format_is_that_of_the_configuration_when_a_layer_is_made(rng, layer, settings):
+    keras.config.set_image_data_format("channels_first")
+    made = layer(**settings)
+    keras.config.set_image_data_format("channels_last")
+    assert made.data_format == made.get_config()["data_format"] == "channels_first"
+    assert layer.from_config(made.get_config()).data_format == "channels_first"
+    assert layer(**settings).data_format == "channels_last"
+    made(rng.normal(size=(2, 3, 8, 6)))
+    assert made.input_spec.axes == {1: 3}
+    old = {key: value for key, value in made.get_config().items() if key != "data_format"}
+    keras.config.set_image_data_format("channels_first")
+    assert layer.from_config(old).data_format == "channels_last"
+    with pytest.raises(ValueError, match="Received: data_format='channels'"):
+        layer(**settings, data_format="channels")
 
 
 # Shapes, types, configuration: what Keras expects.
@@ -520,7 +599,7 @@ LAYERS = [
     (layers.TVNormalization, {"epsilon": 1e-2, "use_bias": False, "scale_regularizer": "l2"}),
     (layers.Connector, {"filters": 5}),
     (layers.Connector, {"filters": 5, "kernel_size": 3, "pool_size": 3, "momentum": 0.5, "kernel_regularizer": "l2"}),
-    (layers.Connector, {"filters": 5, "kernel_size": 3, "provable": True}),
+    (layers.BoundedConnector, {"filters": 5, "kernel_size": 3}),
     (layers.Standardization, {}),
 ]
 every_layer = pytest.mark.parametrize(("layer", "settings"), LAYERS)
@@ -731,7 +810,9 @@ def test_forward_euler_cannot_be_run_backwards(block):
 
 
 @pytest.mark.parametrize("shape", [(2, 4), (2,), (None, None, None), (2, 4, 4, None), (2, 3, 3, 3, 3, 4)])
-@pytest.mark.parametrize("layer", [layers.ParabolicBlock(2), layers.SymmetricConv(), layers.Connector(3)])
+@pytest.mark.parametrize(
+    "layer", [layers.ParabolicBlock(2), layers.SymmetricConv(), layers.Connector(3), layers.BoundedConnector(3)]
+)
 def test_features_of_a_wrong_shape_are_refused(layer, shape):
     with pytest.raises(ValueError, match=r"one to three space axes.*Received: input_shape"):
         layer.build(shape)
@@ -835,7 +916,7 @@ def test_fused_batch_normalization_is_that_of_keras(rng, shape):
 @pytest.mark.parametrize("provable", [False, True])
 def test_connector_takes_an_axis_without_entries_at_run_time(provable):
     inputs = keras.Input((None, 4, 3))
-    model = keras.Model(inputs, layers.Connector(2, provable=provable)(inputs))
+    model = keras.Model(inputs, (layers.BoundedConnector if provable else layers.Connector)(2)(inputs))
     length = int(provable)  # then the axis is continued by zeros
     y = np.zeros((2, 0, 4, 3), "float32")
     assert model(y).shape == (2, length, 2, 2)

@@ -229,6 +229,99 @@ class Louder(keras.layers.Flatten):
         return 10 * super().call(y)
 
 
+class LouderConnector(layers.Connector):
+    def call(self, y, training=None):
+        return 10 * super().call(y, training=training)
+
+
+class LouderBoundedConnector(layers.BoundedConnector):
+    def call(self, y, training=None):
+        return 10 * super().call(y, training=training)
+
+
+class LouderStandardization(layers.Standardization):
+    def call(self, x):
+        return 10 * super().call(x)
+
+
+class LouderDense(layers.NormalizedDense):
+    def call(self, y):
+        return 10 * super().call(y)
+
+
+class LouderBlock(layers.ParabolicBlock):
+    def call(self, y):
+        return 10 * super().call(y)
+
+
+@pytest.mark.parametrize(
+    "layer",
+    [
+        LouderConnector(3),
+        LouderBoundedConnector(3),
+        LouderStandardization(),
+        LouderDense(3),
+        LouderDense(3, activation="softmax"),
+        LouderBlock(1, normalization=None, step_size=0.01),
+    ],
+    ids=lambda layer: type(layer).__name__,
+)
+def test_a_derived_class_claims_nothing(layer):
+    model = keras.Sequential([keras.Input((4,) if isinstance(layer, layers.NormalizedDense) else (8, 8, 3)), layer])
+    (bound,) = layer_bounds(model)
+    assert bound.upper is None
+    assert bound.reason == f"nothing is known about layers of the class {type(layer).__name__}"
+
+
+def test_a_derived_class_may_state_its_own_bound():
+    class Double(keras.layers.Layer):
+        def call(self, y):
+            return 2 * y
+
+        def lipschitz_bound(self, input_shape):
+            assert input_shape == (None, 8, 8, 3)
+            return 2.0
+
+    model = keras.Sequential([keras.Input((8, 8, 3)), Double(), keras.layers.Permute((3, 1, 2))])
+    assert [bound.upper for bound in layer_bounds(model)] == [2.0, 1.0]
+
+
+def test_each_layer_states_its_bound(float64, rng, randomize):
+    for layer, shape in [
+        (layers.Connector(3), (6, 7, 2)),
+        (layers.BoundedConnector(3, kernel_size=3), (6, 7, 2)),
+        (layers.Standardization(), (3, 2)),
+        (layers.NormalizedDense(3, lipschitz=3.0, activation="selu"), (5,)),
+    ]:
+        x, other = pairs(rng, (*shape, 1) if len(shape) == 1 else shape)
+        x, other = x.reshape(-1, *shape), other.reshape(-1, *shape)
+        layer(x)
+        randomize(layer)
+        largest = np.max(lengths(layer(x) - layer(other)) / lengths(x - other))
+        assert largest <= layer.lipschitz_bound((None, *shape)) * (1 + 1e-12)
+    with pytest.raises(ValueError, match=r"Received: input_shape=\(None, None, 3\)"):
+        layers.Standardization().lipschitz_bound((None, None, 3))
+    with pytest.raises(ValueError, match=r"once it is built. Received: layer=unbuilt"):
+        layers.Connector(3, name="unbuilt").lipschitz_bound((None, 8, 8, 3))
+    with pytest.raises(ValueError, match="Received: activation=gelu"):
+        layers.NormalizedDense(3, activation="gelu").lipschitz_bound((None, 8))
+
+
+@pytest.mark.parametrize("first", [True, False])
+def test_a_standardization_inside_a_network_counts_with_its_constant(first):
+    before = layers.Standardization() if first else keras.layers.Dropout(0.1)
+    model = keras.Sequential([keras.Input((4, 4, 1)), before, layers.Standardization(), keras.layers.Flatten()])
+    assert [bound.upper for bound in layer_bounds(model)] == [1.0, 4.0, 1.0]
+
+
+def test_a_network_with_the_channels_first_has_the_same_bound(randomize):
+    settings = {"classes": 3, "widths": (4, 6), "steps": 1, "provable": True}
+    last = randomize(models.ParabolicCNN((8, 6, 2), **settings))
+    first = models.ParabolicCNN((2, 8, 6), data_format="channels_first", **settings)
+    first.set_weights(last.get_weights())
+    assert lipschitz_bound(first) == lipschitz_bound(last)
+
+
 @pytest.mark.parametrize("how", ["unknown", "branches", "nested", "activation", "integrator", "derived", "last"])
 def test_where_there_is_no_bound(how):
     inputs = keras.Input((8, 8, 3))

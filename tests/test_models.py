@@ -1,3 +1,6 @@
+import inspect
+import pydoc
+import re
 import subprocess
 import sys
 
@@ -167,15 +170,33 @@ def test_no_example_and_one_example(images, architecture):
     assert gap(model(images[:1]), model(images)[:1]) < 1e-5
 
 
-def test_package_is_channels_last_whatever_the_global_format(images, randomize):
-    expected = {}
-    for image_format in ("channels_last", "channels_first"):
-        keras.config.set_image_data_format(image_format)
-        for pooling in ("avg", "max"):
-            keras.utils.set_random_seed(5)
-            out = small(include_top=False, pooling=pooling)(images)
-            assert out.shape == (4, 6)
-            assert gap(out, expected.setdefault(pooling, out)) == 0
+@pytest.mark.parametrize("provable", [False, True])
+@every_space
+def test_channels_may_come_first(rng, randomize, space, provable):
+    images = rng.uniform(0, 255, size=(4, *space, 3)).astype("float32")
+    moved = np.moveaxis(images, -1, 1)
+    for top in ({}, *({"include_top": False, "pooling": pooling} for pooling in (None, "avg", "max"))):
+        last = randomize(small(input_shape=images.shape[1:], provable=provable, data_format="channels_last", **top))
+        keras.config.set_image_data_format("channels_first")
+        first = small(input_shape=moved.shape[1:], provable=provable, **top)
+        same = small(input_shape=images.shape[1:], provable=provable, data_format="channels_last", **top)
+        keras.config.set_image_data_format("channels_last")
+        assert [(w.path, w.shape) for w in first.weights] == [(w.path, w.shape) for w in last.weights]
+        for model in (first, same):
+            model.set_weights(last.get_weights())
+        expected = np.asarray(last(images))
+        assert gap(same(images), expected) == 0
+        maps = expected.ndim > 2
+        assert gap(first(moved), np.moveaxis(expected, -1, 1) if maps else expected) < 1e-5 * np.max(np.abs(expected))
+        assert first.output_shape == (None, *(np.moveaxis(expected, -1, 1) if maps else expected).shape[1:])
+
+
+def test_a_model_with_the_channels_first_is_saved(tmp_path, images, randomize):
+    model = randomize(small(input_shape=(3, None, None), data_format="channels_first", include_top=False))
+    model.save(tmp_path / "model.keras")
+    moved = np.moveaxis(images, -1, 1)
+    assert gap(models.load_model(tmp_path / "model.keras")(moved), model(moved)) == 0
+    assert gap(keras.models.clone_model(model)(moved).shape, model(moved).shape) == 0
 
 
 def test_network_of_width_one(rng):
@@ -488,8 +509,53 @@ def test_builder_refuses_a_reversible_gradient_where_there_is_none(architecture)
 
 
 def test_builder_refuses_an_odd_width_of_a_hamiltonian_network():
-    with pytest.raises(ValueError, match=r"2 equal parts. Received: input_shape=\(None, 8, 8, 5\)"):
+    with pytest.raises(ValueError, match=r"widths must be.*2 equal parts. Received: widths=\(5, 6\)"):
         small(widths=(5, 6))
+    assert small("parabolic", widths=(5, 6)).output_shape == (None, 3)
+
+
+@pytest.mark.parametrize(
+    ("size", "widths", "fitting"), [(1, (4, 4), "one block fits"), (3, (4, 4, 4), "at most 2 blocks fit")]
+)
+def test_builder_says_how_many_blocks_fit(size, widths, fitting):
+    assert small(input_shape=(size, 8, 3), widths=widths[:-1]).output_shape == (None, 3)
+    received = rf"Received: input_shape=\({size}, 8, 3\), widths=\({', '.join(map(str, widths))}\)"
+    with pytest.raises(ValueError, match=rf"{fitting} an input of this size. {received}"):
+        small(input_shape=(size, 8, 3), widths=widths)
+    with pytest.raises(ValueError, match=rf"{fitting} an input of this size. Received: input_shape=\(3, 8, {size}\)"):
+        small(input_shape=(3, 8, size), widths=widths, data_format="channels_first")
+
+
+@pytest.mark.parametrize(
+    ("typed", "meant"),
+    [("width", "widths"), ("step", "steps"), ("kernelsize", "kernel_size"), ("timesmoothness", "time_smoothness")],
+)
+def test_builder_asks_what_was_meant(typed, meant):
+    with pytest.raises(
+        ValueError, match=f"HamiltonianCNN has no argument '{typed}': did you mean '{meant}'\\? Received: {typed}=3"
+    ):
+        small(**{typed: 3})
+    with pytest.raises(ValueError, match=r"no argument 'q'\. Received: q=1"):
+        small(q=1)
+
+
+CONTRACT = (
+    *("input_shape", "classes", "widths", "head_width", "steps", "step_size", "time_smoothness", "weight_decay", "box"),
+    *("include_top", "include_preprocessing", "classifier_activation", "pooling", "synchronized", "provable"),
+    *("lipschitz", "name", "max_step_size", "data_format", "block_kwargs"),
+)
+
+
+@every_architecture
+def test_builder_shows_its_arguments(architecture):
+    build = ARCHITECTURES[architecture]
+    assert inspect.isfunction(build)
+    assert tuple(inspect.signature(build).parameters) == CONTRACT
+    assert inspect.signature(build) == inspect.signature(models.ParabolicCNN)
+    text = pydoc.render_doc(build, renderer=pydoc.plaintext)
+    assert f"{build.__name__}(input_shape" in text
+    documented = re.findall(r"^    \*{0,2}(\w+): ", inspect.getdoc(build).partition("Args:")[2], re.MULTILINE)
+    assert tuple(name for name in documented if name != "ValueError") == CONTRACT
 
 
 @pytest.mark.parametrize("input_shape", [(3, 8, 3), (8, 1, 3), (None, 2, 3)])
@@ -559,7 +625,9 @@ def test_provable_network_by_its_layers():
     model = small("second_order", steps=(2, 3), step_size=(0.5, "auto"), provable=True, lipschitz=3.0)
     names = ["input", "standardization", "opening", "block_1", "connector_1", "block_2", "connector_2"]
     assert [layer.name for layer in model.layers] == [*names, "flatten", "classifier"]
-    assert all(model.get_layer(name).provable for name in ("opening", "connector_1", "connector_2"))
+    connectors = [model.get_layer(name) for name in ("opening", "connector_1", "connector_2")]
+    assert all(type(connector) is layers.BoundedConnector for connector in connectors)
+    assert type(model.layers[-1]) is layers.NormalizedDense
     assert [block.step_size for block in model.blocks] == ["auto", "auto"]
     assert [block.max_step_size for block in model.blocks] == [0.5, 1.0]
     assert [block.max_gain for block in model.blocks] == [1 / 4, 1 / 9]

@@ -51,6 +51,9 @@ def from_names(*names):
     return st.sampled_from(names)
 
 
+data_formats = from_names(None, "channels_last", "channels_first")
+
+
 def kernel_sizes(rank):
     odd = st.sampled_from((1, 3, 5))
     return odd | st.lists(odd, min_size=rank, max_size=rank).map(tuple)
@@ -98,17 +101,18 @@ def layer_settings(layer, rank):
         return {}, {**field_settings(rank), **common}
     if layer is layers.TVNormalization:
         names = {"scale_regularizer": from_names(None, "l2"), "bias_regularizer": from_names(None, "l1")}
-        return {}, {"epsilon": positive, "use_scale": flags, "use_bias": flags, **names, **common}
-    if layer is layers.Connector:
+        settings = {"epsilon": positive, "use_scale": flags, "use_bias": flags, "data_format": data_formats}
+        return {}, {**settings, **names, **common}
+    if layer in (layers.Connector, layers.BoundedConnector):
         settings = {
             "kernel_size": kernel_sizes(rank),
             "pool_size": st.integers(1, 2),
-            "momentum": st.floats(0, 0.99),
-            "synchronized": flags,
-            "provable": flags,
             "kernel_initializer": from_names(*INITIALIZERS),
             "kernel_regularizer": from_names(None, "l2"),
+            "data_format": data_formats,
         }
+        if layer is layers.Connector:
+            settings |= {"momentum": st.floats(0, 0.99), "synchronized": flags}
         return {"filters": st.integers(1, 5)}, {**settings, **common}
     if layer is layers.NormalizedDense:
         settings = {
@@ -151,6 +155,7 @@ def model_settings(build, rank, blocks):
         "synchronized": flags,
         "provable": flags,
         "lipschitz": positive,
+        "data_format": data_formats,
         "name": from_names(None, "network"),
     }
 
@@ -183,7 +188,8 @@ def legal_layers(draw):
     required, optional = layer_settings(layer, len(space))
     settings = draw(st.fixed_dictionaries(required, optional=optional))
     channels = 2 * draw(st.integers(1, 2)) if layer is layers.HamiltonianBlock else draw(st.integers(1, 5))
-    return Case(layer, agreeing(layer, settings), (draw(st.integers(0, 2)), *space, channels))
+    shape = (*space, channels) if settings.get("data_format") != "channels_first" else (channels, *space)
+    return Case(layer, agreeing(layer, settings), (draw(st.integers(0, 2)), *shape))
 
 
 @st.composite
@@ -197,7 +203,11 @@ def legal_models(draw):
     settings = agreeing(build, draw(st.fixed_dictionaries(required, optional=optional)))
     needs_size = settings.get("provable") and settings.get("include_top", True)
     unknown = not needs_size and draw(st.booleans())
-    settings["input_shape"] = (*(None if unknown else size for size in space), shape[-1])
+    known, channels = tuple(None if unknown else size for size in space), shape[-1]
+    if settings.get("data_format") == "channels_first":
+        settings["input_shape"], shape = (channels, *known), (channels, *space)
+    else:
+        settings["input_shape"] = (*known, channels)
     return Case(build, settings, (draw(st.integers(1, 2)), *shape), draw(from_names(*POLICIES)))
 
 
@@ -226,6 +236,7 @@ ANYTHING = {
     "checkpoint_every": st.none() | INTEGERS,
     "classes": st.none() | INTEGERS,
     "classifier_activation": names_of(keras.activations),
+    "data_format": names("channels_last", "channels_first"),
     "decay": NUMBERS,
     "dtype": names(*POLICIES, "int8", "uint8", "bool", "string", "complex64", "float8_e4m3fn"),
     "epsilon": NUMBERS,

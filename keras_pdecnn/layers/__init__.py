@@ -1,6 +1,7 @@
 """Keras layers: the blocks of the four networks and what connects them."""
 
 from keras_pdecnn.layers.block import PDEBlock
+from keras_pdecnn.layers.bounded_connector import BoundedConnector
 from keras_pdecnn.layers.connector import Connector
 from keras_pdecnn.layers.hamiltonian import HamiltonianBlock
 from keras_pdecnn.layers.normalized_dense import NormalizedDense
@@ -12,6 +13,7 @@ from keras_pdecnn.layers.symmetric_conv import SymmetricConv
 from keras_pdecnn.layers.tv_normalization import TVNormalization
 
 __all__ = [
+    "BoundedConnector",
     "Connector",
     "HamiltonianBlock",
     "NormalizedDense",

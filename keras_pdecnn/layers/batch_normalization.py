@@ -10,8 +10,8 @@ import tensorflow as tf
 class BatchNormalization(keras.layers.BatchNormalization):
     """`keras.layers.BatchNormalization` over the last axis, whose training in float32 takes one fused operation.
 
-    Arguments, weights and results are those of Keras. In inference, in other types, and with `synchronized=True` it is
-    Keras's own computation.
+    Arguments, weights and results are those of Keras. In inference, in other types, and with `synchronized=True` the
+    layer does what Keras does.
     """
 
     def call(self, inputs, training=None, mask=None):

@@ -12,6 +12,7 @@ from keras_pdecnn.initializers import ConstantInTime
 from keras_pdecnn.layers.field import FieldLayer
 from keras_pdecnn.layers.in_basis import InBasis
 from keras_pdecnn.layers.plain import Exportable
+from keras_pdecnn.ops import layout
 from keras_pdecnn.ops.backprop import Backprop
 from keras_pdecnn.ops.backprop import backprop as find_backprop
 from keras_pdecnn.ops.fields import Field
@@ -247,10 +248,10 @@ class PDEBlock(Exportable, FieldLayer):
 
     def call(self, y):
         """Return the features at time N h, of the shape of y."""
-        y = self._channels_last(ops.cast(y, self.variable_dtype))
+        y = layout.to_channels_last(ops.cast(y, self.variable_dtype), self.data_format)
         state = self.integrator.start(y)
         state = advance_plain(*self._equation(), state) if self._plain else self._propagate(state)
-        return self._as_given(self.integrator.finish(state))
+        return layout.from_channels_last(self.integrator.finish(state), self.data_format)
 
     @contextlib.contextmanager
     def plain_operations(self) -> Iterator[None]:
@@ -292,7 +293,11 @@ class PDEBlock(Exportable, FieldLayer):
             ValueError: If y does not have the number of axes or channels that the layer was built for.
         """
         state = self.integrator.start(self._features(y))
-        return self._as_given(trajectory(*self._equation(), state, self.integrator.finish), axes_before=1)
+
+        def read(state):
+            return layout.from_channels_last(self.integrator.finish(state), self.data_format)
+
+        return trajectory(*self._equation(), state, read)
 
     def _propagate(self, state: tuple) -> tuple:
         """Return the state at time N h, from the state at time 0."""
@@ -300,7 +305,7 @@ class PDEBlock(Exportable, FieldLayer):
 
     def _undo(self, state: tuple):
         """Return the features at time 0, from the state at time N h."""
-        return self._as_given(self.integrator.finish(undo(*self._equation(), state)))
+        return layout.from_channels_last(self.integrator.finish(undo(*self._equation(), state)), self.data_format)
 
     def _features(self, y):
         """Do outside `call` what `__call__` does before it: convert to the type of the state, build, check.
@@ -311,13 +316,14 @@ class PDEBlock(Exportable, FieldLayer):
         y = ops.convert_to_tensor(y, dtype=self.variable_dtype)
         if not self.built:
             self.build(tuple(y.shape))
-        rank, channels = self.input_spec.ndim, self.input_spec.axes[self._channel_axis]
-        if len(y.shape) != rank or y.shape[self._channel_axis] not in (None, channels):
+        rank, axis = self.input_spec.ndim, layout.channel_axis(self.data_format)
+        channels = self.input_spec.axes[axis]
+        if len(y.shape) != rank or y.shape[axis] not in (None, channels):
             raise ValueError(
                 f"{self.name} was built for features with {rank} axes and {channels} channels. "
                 f"Received: shape {tuple(y.shape)}"
             )
-        return self._channels_last(y)
+        return layout.to_channels_last(y, self.data_format)
 
     def get_config(self) -> dict:
         return {

@@ -10,6 +10,7 @@ import numpy as np
 from keras import ops
 
 from keras_pdecnn.initializers import draw
+from keras_pdecnn.ops import layout
 from keras_pdecnn.ops.convolution import PADDINGS
 from keras_pdecnn.ops.fields import Field
 from keras_pdecnn.ops.normalization import normalization as find_normalization
@@ -88,27 +89,14 @@ class FieldLayer(keras.layers.Layer):
         self.scale_regularizer = arguments.look_up("scale_regularizer", regularizer, scale_regularizer)
         self.bias_regularizer = arguments.look_up("bias_regularizer", regularizer, bias_regularizer)
         self.kernel_constraint = arguments.look_up("kernel_constraint", constraint, kernel_constraint)
-        self.data_format = keras.config.image_data_format() if data_format is None else data_format
-        arguments.check_choice("data_format", self.data_format, ("channels_last", "channels_first"))
-
-    @property
-    def _channel_axis(self) -> int:
-        return -1 if self.data_format == "channels_last" else 1
-
-    def _channels_last(self, y):
-        """Return features with their channels on the last axis, as everything inside has them."""
-        return y if self._channel_axis == -1 else ops.moveaxis(y, 1, -1)
-
-    def _as_given(self, y, axes_before: int = 0):
-        """Return features with their channels where the user has them; further axes may stand before the batch."""
-        return y if self._channel_axis == -1 else ops.moveaxis(y, -1, 1 + axes_before)
+        self.data_format = layout.standardize_data_format(data_format)
 
     def _add_field_weights(self, input_shape, parts=1, kernel_axes=(), vector_axes=(), initializer=None):
         """Create kernel, scale and bias, the given axes in front of what one F has."""
-        rank, channels = len(input_shape) - 2, input_shape[self._channel_axis] if len(input_shape) > 1 else None
+        rank, channels = len(input_shape) - 2, layout.shape_to_channels_last(input_shape, self.data_format)[-1]
         if not 1 <= rank <= 3 or not channels:
             raise ValueError(
-                f"{type(self).__name__} needs features of shape {self._features_shape} with one to three space "
+                f"{type(self).__name__} needs features of shape {layout.feature_axes(self.data_format)} with one to three space "
                 f"axes and a known number of channels. Received: input_shape={tuple(input_shape)}"
             )
         if channels % parts:
@@ -148,15 +136,11 @@ class FieldLayer(keras.layers.Layer):
                 autocast=False,
             )
         # The spatial size is free, so it is no part of the specification.
-        self.input_spec = keras.layers.InputSpec(ndim=rank + 2, axes={self._channel_axis: channels})
+        self.input_spec = keras.layers.InputSpec(ndim=rank + 2, axes={layout.channel_axis(self.data_format): channels})
 
     def _add_theta(self, *, initializer, regularizer=None, constraint=None, **settings):
         """Create a part of theta, by what `add_weight` takes."""
         return self.add_weight(initializer=initializer, regularizer=regularizer, constraint=constraint, **settings)
-
-    @property
-    def _features_shape(self) -> str:
-        return "(batch, *space, channels)" if self._channel_axis == -1 else "(batch, channels, *space)"
 
     def _check_activation(self, rank: int, filters: int):
         """Refuse an activation that has weights, changes the shape (glu), or draws random numbers.

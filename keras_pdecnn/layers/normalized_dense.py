@@ -5,9 +5,11 @@ from __future__ import annotations
 import functools
 
 import keras
+import numpy as np
 from keras import ops
 
 from keras_pdecnn.initializers import draw
+from keras_pdecnn.ops.limits import lipschitz as lipschitz_constant
 from keras_pdecnn.ops.norms import norm_bound
 from keras_pdecnn.utils import arguments
 
@@ -18,23 +20,24 @@ SQUARINGS = 4  # the matrix is small, so that a tight bound is cheap
 class NormalizedDense(keras.layers.Layer):
     """A dense layer with the Lipschitz constant `lipschitz` before its activation.
 
-    y -> activation(lipschitz * W^T y / b(W) + bias),   b(W) >= ||W|| as in `ops.norm_bound`
+    y -> activation(lipschitz * W^T y / b(W) + bias),   (batch, features) -> (batch, units)
 
-    The weights cannot make logits larger than the distance of their inputs allows, so the cross-entropy asks for
-    margins; a smaller `lipschitz` asks for larger ones. Input (batch, features), output (batch, units), in the compute
-    type of the policy.
+    b(W) >= ||W|| is the bound of `ops.norm_bound`. As the weights cannot move two logits further apart than the
+    distance of their inputs allows, the cross-entropy falls only where features of different classes are far apart; a
+    smaller `lipschitz` asks for larger distances. The output has the compute type of the policy.
 
     Args:
         units: Number of outputs.
         lipschitz: Lipschitz constant before the activation, positive; default 1.
-        activation: Default None.
-        kernel_initializer: Default "orthogonal".
+        activation: Activation function; default None, the identity.
+        kernel_initializer: Initializer of W; default "orthogonal".
         kernel_regularizer: Regulariser of W; default None.
         bias_regularizer: Regulariser of the bias; default None.
         **layer_kwargs: name, dtype, trainable of `keras.layers.Layer`.
 
     Raises:
-        ValueError: If an argument is outside its range, or the input has not two axes, the last one known.
+        ValueError: If an argument is outside its range, or the input has not the shape (batch, features) with a known
+            number of features.
 
     Example:
         >>> NormalizedDense(3)(keras.ops.ones((2, 8))).shape
@@ -85,9 +88,24 @@ class NormalizedDense(keras.layers.Layer):
     def normalized_kernel(self):
         """Return the matrix that the input is multiplied by, (features, units)."""
         kernel = ops.convert_to_tensor(self.kernel)
-        # A matrix is a convolution on one pixel; one of zeros stays what it is.
+        # A matrix is a convolution with one pixel. The quotient of a matrix of zeros is 0, too.
         bound = norm_bound(kernel[None], squarings=SQUARINGS)
         return kernel * (self.lipschitz / ops.maximum(bound, keras.config.epsilon()))
+
+    def logits_bound(self) -> float:
+        """Return the l2 Lipschitz constant of the layer before its activation, at most `lipschitz` up to rounding."""
+        return float(np.linalg.norm(np.asarray(ops.convert_to_numpy(self.normalized_kernel()), np.float64), 2))
+
+    def lipschitz_bound(self, input_shape) -> float:
+        """Return an upper bound of the l2 Lipschitz constant of the layer with its activation.
+
+        Args:
+            input_shape: Shape of the input; the bound is the same for every one.
+
+        Raises:
+            ValueError: If no Lipschitz constant of the activation is known.
+        """
+        return lipschitz_constant(self.activation) * self.logits_bound()
 
     def compute_output_shape(self, input_shape):
         return (input_shape[0], self.units)

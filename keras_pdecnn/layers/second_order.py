@@ -5,6 +5,7 @@ from __future__ import annotations
 import keras
 
 from keras_pdecnn.layers.block import PDEBlock
+from keras_pdecnn.ops import layout
 from keras_pdecnn.ops.integrators import leapfrog
 
 
@@ -49,7 +50,7 @@ class SecondOrderBlock(PDEBlock):
         if self._is_called:
             return super().forward(y)
         state = self._propagate(self.integrator.start(self._features(y)))
-        return tuple(self._as_given(part) for part in state)
+        return tuple(layout.from_channels_last(part, self.data_format) for part in state)
 
     def inverse(self, y, v):
         """Return the input that `forward` maps to (y, v), up to rounding.

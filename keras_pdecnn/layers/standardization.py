@@ -12,12 +12,13 @@ from keras_pdecnn.utils import arguments
 
 @keras.saving.register_keras_serializable(package="keras_pdecnn")
 class Standardization(keras.layers.Layer):
-    """Bring each example to mean 0 and deviation 1, over all its entries, as the paper prepares its images.
+    """Bring each example to mean 0 and standard deviation 1 over all its entries, as the paper prepares its images.
 
-    x -> (x - mean) / max(deviation, 1 / sqrt(n)),   n the number of entries of an example
+    x -> (x - mean) / max(standard deviation, 1 / sqrt(n)),   n the number of entries of an example
 
-    The lower bound of the deviation keeps a constant example finite. Input (batch, *space, channels) in any units,
-    output of the same shape in the type of the weights (float32 under a mixed policy).
+    The lower bound of the standard deviation keeps a constant example finite. The input (batch, *space, channels), or
+    with the channels first, may be in any unit; the output has the same shape and the type of the weights (float32
+    under a mixed policy).
 
     Args:
         **layer_kwargs: name, dtype of `keras.layers.Layer`.
@@ -37,10 +38,29 @@ class Standardization(keras.layers.Layer):
         x = ops.cast(x, self.variable_dtype)
         axes = tuple(range(1, len(x.shape)))
         centred = x - ops.mean(x, axis=axes, keepdims=True)
-        deviation = ops.sqrt(ops.mean(ops.square(centred), axis=axes, keepdims=True))
+        standard_deviation = ops.sqrt(ops.mean(ops.square(centred), axis=axes, keepdims=True))
         entries = ops.shape(x)[1:]
         count = math.prod(entries) if all(isinstance(n, int) for n in entries) else ops.prod(ops.stack(entries))
-        return centred / ops.maximum(deviation, ops.rsqrt(ops.cast(count, self.variable_dtype)))
+        return centred / ops.maximum(standard_deviation, ops.rsqrt(ops.cast(count, self.variable_dtype)))
+
+    def lipschitz_bound(self, input_shape) -> float:
+        """Return the l2 Lipschitz constant of the layer, sqrt(n).
+
+        With m the mean of x, the layer is x -> sqrt(n) P(x - m), P the projection onto the unit ball.
+
+        Args:
+            input_shape: Shape of the input, its batch axis included.
+
+        Raises:
+            ValueError: If a size is not known.
+        """
+        sizes = tuple(input_shape)[1:]
+        if None in sizes:
+            raise ValueError(
+                "the bound of a standardisation is the root of the number of entries of an example, which must be "
+                f"known. Received: input_shape={tuple(input_shape)}"
+            )
+        return math.sqrt(math.prod(sizes))
 
     def compute_output_shape(self, input_shape):
         return tuple(input_shape)

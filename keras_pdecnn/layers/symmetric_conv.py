@@ -6,6 +6,7 @@ import keras
 from keras import ops
 
 from keras_pdecnn.layers.field import FieldLayer
+from keras_pdecnn.ops import layout
 
 
 @keras.saving.register_keras_serializable(package="keras_pdecnn")
@@ -28,5 +29,5 @@ class SymmetricConv(FieldLayer):
 
     def call(self, y):
         theta = {name: weight[None] for name, weight in self.theta().items()}
-        y = self._channels_last(ops.cast(y, self.variable_dtype))
-        return self._as_given(self.field(theta, 0, y))
+        y = layout.to_channels_last(ops.cast(y, self.variable_dtype), self.data_format)
+        return layout.from_channels_last(self.field(theta, 0, y), self.data_format)

@@ -25,7 +25,7 @@ _CONFIG, _METADATA, _WEIGHTS = "config.json", "metadata.json", "model.weights.h5
 _LARGEST = {_METADATA: 2**20, _CONFIG: 2**24, _WEIGHTS: 2**33}
 _EXPANSION = 100  # weights hardly compress; Keras stores them as they are
 
-# Layers of Keras that only compute. Others hold code (Lambda), other models (TFSMLayer) or read files (StringLookup).
+# Layers of Keras that only compute. Others hold code (Lambda) or models (TFSMLayer), or read files (StringLookup).
 _LAYERS = {
     *("InputLayer", "Identity", "Activation", "Dense", "BatchNormalization", "LayerNormalization"),
     *("GroupNormalization", "UnitNormalization", "Normalization", "Rescaling", "Dropout", "GaussianNoise"),
@@ -40,7 +40,7 @@ _CLASSES = {
     "keras": {"DTypePolicy", "Model", "Sequential"},
     "keras.src.models.functional": {"Functional"},
 }
-# None of these modules has a class that holds code or touches a file. Functions are named in them as well.
+# Modules without any class that holds code or touches a file. Functions are looked up in them, too.
 _MODULES = {
     *("keras.activations", "keras.constraints", "keras.dtype_policies", "keras.initializers", "keras.losses"),
     *("keras.metrics", "keras.optimizers", "keras.optimizers.schedules", "keras.regularizers"),
@@ -49,7 +49,7 @@ _OWN = "keras_pdecnn"
 
 
 def load_model(path, compile: bool = True) -> keras.Model:
-    """Load a .keras file in Keras's safe mode, after its content was found to be harmless and whole.
+    """Load a .keras file in Keras's safe mode, after checking that its content is harmless and whole.
 
     Args:
         path: Path of the file.
@@ -59,8 +59,9 @@ def load_model(path, compile: bool = True) -> keras.Model:
         The model.
 
     Raises:
-        ValueError: If there is no such file, it is damaged, it names a class that is not of this package or among the
-            plain ones of Keras (nothing of the file has been run then), or its weights are not those of its network.
+        ValueError: If there is no such file, or it is damaged; if it names a class that is neither of this package nor
+            a plain one of Keras, in which case no code of the file has run; or if its weights are not those of its
+            network.
 
     Example:
         >>> load_model("runs/digits/model.keras").output_shape  # doctest: +SKIP
@@ -75,13 +76,13 @@ def load_model(path, compile: bool = True) -> keras.Model:
         _check_size(json.loads(text), len(weights))
         with warnings.catch_warnings(record=True) as notes:
             model = keras.saving.load_model(path, compile=compile, safe_mode=True)
-        # Keras takes a layer for built if its configuration says so in a way that builds nothing.
+        # A configuration may make Keras believe that a layer is built while it has no weights.
         if len(model.variables) < count:
             raise ValueError(f"its network has {len(model.variables)} weights, of which {count} are stored")
-    except Exception as error:  # a damaged archive raises a dozen types
+    except Exception as error:  # a damaged archive raises exceptions of a dozen types
         reason = str(error).strip().partition("\n")[0] or type(error).__name__
         raise ValueError(f"Not a readable model ({reason}). Received: {path!r}") from error
-    for note in notes:  # of a file that is not loaded, the error says all
+    for note in notes:  # a file that is not loaded has an error, and needs no warnings
         warnings.warn_explicit(note.message, note.category, note.filename, note.lineno)
     return model
 
@@ -112,14 +113,22 @@ def _is_known(config: dict) -> bool:
         return True
     if name == "function":
         name = config.get("config")
+    if not (isinstance(module, str) and isinstance(name, str)):
+        return False
     # Keras looks for the registered name first.
-    if not (isinstance(module, str) and isinstance(name, str) and registered in (None, name, f"{_OWN}>{name}")):
+    if module.split(".")[0] == _OWN and config["class_name"] != "function":
+        return isinstance(registered, str) and _is_own(registered, name)
+    if registered not in (None, name, f"{_OWN}>{name}"):
         return False
     if config["class_name"] == "function":
         return module == "builtins" or module in _MODULES
-    if module.split(".")[0] == _OWN:
-        return registered == f"{_OWN}>{name}" and registered in keras.saving.get_custom_objects()
     return module in _MODULES or name in _CLASSES.get(module, ())
+
+
+def _is_own(registered: str, name: str) -> bool:
+    """Return whether a class of this name is registered by this package."""
+    cls = keras.saving.get_custom_objects().get(registered)
+    return registered.startswith(f"{_OWN}>") and getattr(cls, "__name__", None) == name
 
 
 def _read(archive) -> tuple[bytes, bytes]:
@@ -133,7 +142,7 @@ def _check_weights(weights: bytes) -> int:
     """Return the number of arrays of layers in an HDF5 file.
 
     Raises:
-        ValueError: If one declares to be larger than the file, or is in another file.
+        ValueError: If an array declares to be larger than the file, or lies in another file.
     """
     count = 0
     declared = []
@@ -163,7 +172,7 @@ def _check_weights(weights: bytes) -> int:
 def _check_size(config: dict, stored: int):
     """Raise ValueError if the network has more bytes of weights than are stored.
 
-    It is built without its weights, in a thread, whose end takes along what Keras notes of them.
+    The network is built without its weights, in a thread: what Keras records of them ends with the thread.
     """
     outcome = []
 

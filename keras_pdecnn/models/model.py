@@ -15,18 +15,20 @@ from keras_pdecnn.utils import arguments
 
 @keras.saving.register_keras_serializable(package="keras_pdecnn")
 class PDEModel(keras.Model):
-    """A functional Keras model made by the builders of `models`; everything of `keras.Model` applies.
+    """A functional Keras model, as the builders of `models` return it; it has all methods of `keras.Model`.
 
-    Made and compiled in the scope of a `tf.distribute` strategy, `fit`, `evaluate` and `predict` do what they do on
-    one device, also over several workers (`tf.distribute.MultiWorkerMirroredStrategy`), which Keras alone cannot:
+    A model that is made and compiled in the scope of a `tf.distribute` strategy gives the same results in `fit`,
+    `evaluate` and `predict` as on one device. This includes several workers
+    (`tf.distribute.MultiWorkerMirroredStrategy`), which Keras alone does not support:
 
-    * Batches are global, and each replica takes its part. In `fit` every batch must divide by the number of replicas.
-    * In `evaluate` and `predict` it need not: a replica without examples in the last batch does nothing.
-    * Over several workers, every worker calls the method with the same data, and `fit` on arrays with `shuffle=True`
-      shuffles alike on all of them. `predict` returns all predictions on every worker.
+    * Batches are global, and each replica takes its part of them. In `fit` the size of every batch must be divisible by
+      the number of replicas. In `evaluate` and `predict` it need not be: a replica without examples in the last batch
+      does nothing.
+    * Every worker calls the method with the same data. `fit` on arrays with `shuffle=True` shuffles them in the same
+      way on all workers, and `predict` returns all predictions on every worker.
 
     Args:
-        *args, **kwargs: As for `keras.Model`; the builders give them.
+        *args, **kwargs: Arguments of `keras.Model`, which the builders give.
 
     Example:
         >>> model = keras_pdecnn.models.HamiltonianCNN((8, 8, 1), classes=10, widths=(4, 8))
@@ -41,16 +43,19 @@ class PDEModel(keras.Model):
         return [layer for layer in self.layers if isinstance(layer, layers.PDEBlock)]
 
     def with_steps(self, steps) -> PDEModel:
-        """Return a model with the same weights, whose blocks take other numbers of steps over the same time T = N h.
+        """Return a model with the same weights, whose blocks take another number of steps over the same time T = N h.
 
-        It needs blocks with a time basis, whose theta(t) is taken at other times then. The weights are copies, and as
-        by `keras.models.clone_model`, the model is compiled if this one is, with a new optimiser.
+        The blocks must have a time basis: theta(t) is then evaluated at the times of the new steps. The weights are
+        copied. As with `keras.models.clone_model`, the new model is compiled if this one is, with a new optimiser.
 
         Args:
             steps: Number of steps, one number or one per block.
 
+        Returns:
+            A `PDEModel`.
+
         Raises:
-            ValueError: If a block has no time basis, or `steps` is no number of steps.
+            ValueError: If a block has no time basis, or `steps` is no positive integer.
 
         Example:
             >>> model = keras_pdecnn.models.ParabolicCNN((8, 8, 1), 10, steps=4, time_basis="linear", basis_size=3)
@@ -68,7 +73,7 @@ class PDEModel(keras.Model):
         return model
 
     def export(self, filepath, *args, **kwargs):
-        """Export as `keras.Model.export` does, the same for every `backprop`; the gradients are exported too."""
+        """Export model and gradients as `keras.Model.export` does; the result is the same for every `backprop`."""
         with plain_operations(self):
             super().export(filepath, *args, **kwargs)
 
@@ -76,7 +81,7 @@ class PDEModel(keras.Model):
         """Fit as `keras.Model.fit` does.
 
         Raises:
-            ValueError: Also if a batch does not divide by the number of replicas.
+            ValueError: If the size of a batch is not divisible by the number of replicas.
         """
         if not self._is_replicated:
             return super().fit(*args, **kwargs)
@@ -89,14 +94,14 @@ class PDEModel(keras.Model):
     def test_step(self, data):
         if not self._is_replicated:
             return super().test_step(data)
-        # The loss of no examples would be no number.
+        # The loss of no examples would be NaN.
         some = replicated.count_rows(data) > 0
         return tf.cond(some, lambda: super(PDEModel, self).test_step(data), self.get_metrics_result)
 
     def predict_step(self, data):
         if not self._is_replicated:
             return super().predict_step(data)
-        # Convolutions of no examples have the wrong shape with oneDNN.
+        # With oneDNN, convolutions of no examples have the wrong shape.
         rows = replicated.count_rows(data)
         outputs = super().predict_step(keras.tree.map_structure(replicated.pad_to_one_row, data))
         return keras.tree.map_structure(lambda output: output[:rows], outputs)
@@ -105,16 +110,16 @@ class PDEModel(keras.Model):
     def _is_replicated(self) -> bool:
         return self.distribute_strategy.num_replicas_in_sync > 1
 
-    # The two methods of Keras overridden below are not public. They are what `fit` over several workers fails for
+    # The two methods of Keras that are overridden below are not public. Without this, `fit` over several workers fails
     # (keras issue 20585). Keras builds loss and metrics from a first batch, which it takes from the data and averages
-    # over the replicas, where shapes and types suffice; a dataset whose passes are counted would start with its second.
+    # over the replicas; shapes and types suffice for that, and a dataset that counts its passes keeps its first one.
 
     def _maybe_symbolic_build(self, iterator=None, data_batch=None):
         if self._is_replicated and iterator is not None:
             data_batch, iterator = replicated.first_replica(iterator._get_iterator().element_spec), None
         super()._maybe_symbolic_build(iterator=iterator, data_batch=data_batch)
 
-    # It also averages the logs of all workers along axis 0, which a scalar does not have.
+    # Keras also averages the logs of all workers along axis 0, which a scalar does not have.
     def _make_function(self, step_function):
         if not distribute.in_cluster(self.distribute_strategy):
             return super()._make_function(step_function)

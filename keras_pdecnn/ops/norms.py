@@ -4,7 +4,7 @@ The symbol S(x) = sum_j s_j exp(i j x) of a kernel bounds the norm for either pa
 
     ||K|| <= max over a grid of ||S|| / prod_i cos(r_i pi / N_i),
 
-which `stability.norms` derives. It takes ||S|| from eigenvalues; here it is bounded by products of matrices. G = S* S
+which `ops.operator_norm` derives. It takes ||S|| from eigenvalues; here it is bounded by products of matrices. G = S* S
 is Hermitian with the eigenvalues ||S||^2 >= … >= 0, and for H = G^(2^k), n by n, with the mean m = tr H / n of its
 eigenvalues (Samuelson's inequality),
 

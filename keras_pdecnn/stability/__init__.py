@@ -4,6 +4,7 @@ Operator norms, step limits and energies; Lipschitz bounds and certified radii; 
 and accuracy under them.
 """
 
+from keras_pdecnn.ops.operator_norm import operator_norm
 from keras_pdecnn.stability.attacks import attack
 from keras_pdecnn.stability.blocks import block_bounds
 from keras_pdecnn.stability.certificates import certified_radius
@@ -11,7 +12,6 @@ from keras_pdecnn.stability.energies import leapfrog_energy, verlet_energy
 from keras_pdecnn.stability.limits import step_limit
 from keras_pdecnn.stability.lipschitz import layer_bounds, lipschitz_bound
 from keras_pdecnn.stability.logits import logits
-from keras_pdecnn.stability.norms import operator_norm
 from keras_pdecnn.stability.perturbations import blur, gaussian_noise, salt_and_pepper
 from keras_pdecnn.stability.report import report
 from keras_pdecnn.stability.robustness import accuracies

@@ -11,7 +11,13 @@ from numpy.typing import ArrayLike
 
 from keras_pdecnn.layers import NormalizedDense, Standardization
 from keras_pdecnn.ops.norms import unit_roundoff
-from keras_pdecnn.stability.lipschitz import ROUNDING, classifier_kernel, layer_bounds
+from keras_pdecnn.stability.lipschitz import (
+    ROUNDING,
+    classifier_kernel,
+    computing_layers,
+    layer_bounds,
+    starts_with_standardization,
+)
 
 
 def certified_radius(model: keras.Model, x: ArrayLike, batch_size: int = 256) -> np.ndarray:
@@ -19,31 +25,37 @@ def certified_radius(model: keras.Model, x: ArrayLike, batch_size: int = 256) ->
 
     R = min over j of (logit_i - logit_j) / (||w_i - w_j|| L),   i the predicted class
 
-    L is the Lipschitz bound of everything before the classifier, w_j its columns. Where the model standardises its
-    input, R is the radius after that, and `radius_before_standardization` gives the one of the input. The unit is that
-    of the input, raw pixels: divide by 255 for pixels in [0, 1].
+    L is the Lipschitz bound of all layers before the classifier, w_j are the columns of the classifier's kernel. If the
+    model standardises its input, R is the radius after that, and `radius_before_standardization` gives the radius of
+    the input. The unit is that of the input: for raw pixels, divide by 255 to compare with pixels in [0, 1].
 
-    Whether the prediction is right is not asked. A radius of 0 certifies nothing. The bounds are those of exact
-    arithmetic, and the margin is computed in float64. Of it, allowances for rounding are taken away, with u the unit
-    roundoff of the type that computes what follows: 32 u ||w_i - w_j|| ||features|| for the features,
-    32 u (||features|| (||w_i|| + ||w_j||) + |b_i| + |b_j|) + 4 u for logits and probabilities, b the bias; and
-    32 u sqrt(n) ||x|| / ||x - mean|| of the radius after standardisation, which loses the digits that all n entries of
-    x share. They are several times what is seen, and no proof.
+    The radius does not depend on whether the prediction is right. A radius of 0 certifies nothing.
 
-    A classifier with one output that is no softmax has two classes, told apart by the sign of its logit.
+    The bounds are those of exact arithmetic, and the margin is computed in float64. To allow for rounding, the
+    following is subtracted, with u the unit roundoff of the type in which a quantity is computed:
+
+    * from a margin, 32 u ||w_i - w_j|| ||features|| for the rounding of the features, and
+      32 u (||features|| (||w_i|| + ||w_j||) + |b_i| + |b_j|) + 4 u for that of logits and probabilities, b the bias;
+    * from the radius after standardisation, 32 u sqrt(n) ||x|| / ||x - mean||: standardisation loses the digits that
+      all n entries of x share.
+
+    These allowances are several times the errors that were observed; they are not proved.
+
+    A classifier with one output and no softmax has two classes, which the sign of its logit tells apart.
 
     Args:
-        model: A network of `models` with its classifier, any that `lipschitz_bound` has a bound for; the classifier has
-            a softmax or no activation, with one output also a sigmoid.
+        model: A network with its classifier for which `lipschitz_bound` knows a bound, such as those of `models`; the
+            activation of the classifier is a softmax or None, or with one output a sigmoid.
         x: Examples, shape (batch, *space, channels), in the units of the model's input.
         batch_size: Number of examples that are evaluated at once; default 256.
 
     Returns:
-        float64 array of shape (batch,); infinity where no other class exists or can be reached, 0 where features
-        overflow.
+        float64 array of shape (batch,); infinity where there is no other class, or none that can be reached; 0 where
+        features overflow.
 
     Raises:
-        ValueError: If a layer has no Lipschitz bound, the last layer is no dense classifier, or x is not finite.
+        ValueError: If a layer has no Lipschitz bound or standardises features inside the network, the last layer is no
+            dense classifier, or x is not finite.
 
     Example:
         >>> model = keras_pdecnn.models.ParabolicCNN((8, 8, 1), classes=3, provable=True)
@@ -55,6 +67,12 @@ def certified_radius(model: keras.Model, x: ArrayLike, batch_size: int = 256) ->
         if bound.upper is None:
             raise ValueError(f"{bound.layer} has no Lipschitz bound: {bound.reason}. Received: model={model.name}")
         factors.append(bound.upper)
+    standardizes = starts_with_standardization(model)
+    if any(isinstance(layer, Standardization) for layer in computing_layers(model)[standardizes:]):
+        raise ValueError(
+            "the rounding of a standardisation is only known at the beginning of a network. "
+            f"Received: model={model.name} with a Standardization inside"
+        )
     classifier = model.layers[-1]
     kernel, bias = _logits(classifier, model.name)
     before = math.prod(factors[:-1]) * ROUNDING
@@ -66,10 +84,10 @@ def certified_radius(model: keras.Model, x: ArrayLike, batch_size: int = 256) ->
     features = keras.Model(model.inputs, classifier.input).predict(inputs, batch_size=batch_size, verbose=0)
     roundoffs = max(map(_roundoff, model.layers)), _roundoff(classifier)
     radius = _radius(features.astype(np.float64), kernel, bias, *roundoffs) / before
-    for layer in model.layers:
-        if isinstance(layer, Standardization):
-            kept = radius - np.where(radius < np.inf, _lost_digits(inputs, layer.variable_dtype), 0.0)
-            radius = radius_before_standardization(inputs, np.maximum(kept, 0.0))
+    if standardizes:
+        dtype = computing_layers(model)[0].variable_dtype
+        kept = radius - np.where(radius < np.inf, _lost_digits(inputs, dtype), 0.0)
+        radius = radius_before_standardization(inputs, np.maximum(kept, 0.0))
     return radius
 
 
@@ -77,8 +95,9 @@ def radius_before_standardization(x: np.ndarray, radius: np.ndarray) -> np.ndarr
     """Return the largest radius around x whose ball is mapped into the ball of `radius` around the standardised x.
 
     With n entries, mean m and r = ||x - m||, standardisation is x -> sqrt(n) P(x - m), P the projection onto the unit
-    ball (the lower bound of the deviation is r = 1). For r >= 1 the image is on the sphere of radius sqrt(n), where
-    the distance R is the angle t = 2 arcsin(R / (2 sqrt(n))). The nearest x' with it has the same mean, and is
+    ball; r = 1 is the lower bound of the standard deviation. For r >= 1 the image is on the sphere of radius sqrt(n),
+    where the distance R is the angle t = 2 arcsin(R / (2 sqrt(n))). The nearest x' at this angle has the same mean, and
+    is
 
     * the foot of the perpendicular on the ray at the angle t, at distance r sin(t), where that is outside the unit
       ball: r cos(t) >= 1;
@@ -92,7 +111,8 @@ def radius_before_standardization(x: np.ndarray, radius: np.ndarray) -> np.ndarr
         radius: Radii R after standardising, shape (batch,).
 
     Returns:
-        float64 array of shape (batch,); infinity where R exceeds 2 sqrt(n), the diameter of all that is standardised.
+        float64 array of shape (batch,); infinity where R exceeds 2 sqrt(n), the diameter of the ball that holds all
+        standardised examples.
     """
     x = np.asarray(x, np.float64).reshape(len(x), -1)
     root = math.sqrt(x.shape[1])
@@ -101,13 +121,14 @@ def radius_before_standardization(x: np.ndarray, radius: np.ndarray) -> np.ndarr
     angle = 2 * np.arcsin(half)
     on_ray = r * np.sin(angle)
     on_sphere = np.sqrt((r - 1) ** 2 + 4 * r * half**2)
-    found = np.where(r < 1, 2 * half, np.where(r * np.cos(angle) >= 1, on_ray, on_sphere))
-    return np.where(np.asarray(radius) > 2 * root, np.inf, found)
+    nearest = np.where(r < 1, 2 * half, np.where(r * np.cos(angle) >= 1, on_ray, on_sphere))
+    return np.where(np.asarray(radius) > 2 * root, np.inf, nearest)
 
 
 def _logits(classifier: keras.layers.Layer, name: str) -> tuple[np.ndarray, np.ndarray]:
-    """Return kernel and bias of the logits, one per class; of a single output, those of its two signs."""
-    if not isinstance(classifier, keras.layers.Dense | NormalizedDense) or len(classifier.input.shape) != 2:
+    """Return kernel and bias of the logits, one per class; a single output has two classes, one for each sign."""
+    # Only these two classes: one derived from them may compute other logits.
+    if type(classifier) not in (keras.layers.Dense, NormalizedDense) or len(classifier.input.shape) != 2:
         raise ValueError(f"model must end with a dense classifier. Received: model={name}")
     kernel, bias = classifier_kernel(classifier), classifier.bias
     bias = np.zeros(kernel.shape[1]) if bias is None else np.asarray(keras.ops.convert_to_numpy(bias), np.float64)
@@ -140,7 +161,7 @@ def _roundoff(layer: keras.layers.Layer) -> float:
 def _radius(
     features: np.ndarray, kernel: np.ndarray, bias: np.ndarray, roundoff: float, roundoff_of_logits: float
 ) -> np.ndarray:
-    """Return the smallest margin over the distance of columns, per example."""
+    """Return for each example the smallest quotient of a margin and the distance of two columns."""
     logits = features @ kernel + bias
     predicted = logits.argmax(axis=-1)
     rows = np.arange(len(features))
@@ -155,4 +176,4 @@ def _radius(
         ratios = np.where(distances > 0, margins / distances, np.where(margins > 0, np.inf, 0.0))
     ratios[rows, predicted] = np.inf
     smallest = ratios.min(axis=-1, initial=np.inf)
-    return np.where(smallest > 0, smallest, 0.0)  # 0 for what is no number, too
+    return np.where(smallest > 0, smallest, 0.0)  # a quotient that is NaN becomes 0, too

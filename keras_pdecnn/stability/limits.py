@@ -7,7 +7,7 @@ import numpy as np
 
 from keras_pdecnn.layers import PDEBlock
 from keras_pdecnn.ops.limits import LIPSCHITZ, known_limit, limits
-from keras_pdecnn.stability.norms import operator_norm
+from keras_pdecnn.ops.operator_norm import operator_norm
 
 __all__ = ["LIPSCHITZ", "effective_norms", "limits_of_norms", "step_limit"]
 

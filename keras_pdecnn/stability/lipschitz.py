@@ -1,43 +1,38 @@
 """End-to-end Lipschitz bounds: by how much a network can enlarge the l2 distance of two inputs.
 
-A network is a chain of layers, and its bound is the product of theirs. All norms are those of `operator_norm`, in
-float64; the bounds hold in exact arithmetic.
+A network is a chain of layers, and its bound is the product of theirs. Each layer of the package states its own bound;
+only those of Keras's layers are listed here. All norms are those of `operator_norm`, in float64; the bounds hold in
+exact arithmetic.
 """
 
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Callable
 from dataclasses import dataclass
 
 import keras
 import numpy as np
 
-from keras_pdecnn.layers import (
-    Connector,
-    HamiltonianBlock,
-    NormalizedDense,
-    ParabolicBlock,
-    ResidualBlock,
-    SecondOrderBlock,
-    Standardization,
-)
+from keras_pdecnn import layers
 from keras_pdecnn.ops.limits import lipschitz
 from keras_pdecnn.stability.blocks import block_bounds
-from keras_pdecnn.stability.norms import operator_norm
 
 ROUNDING = 1 + 1e-9
-"""Covers the rounding in float64 of what is not covered by `operator_norm`: products and norms of matrices."""
+"""Factor that covers the rounding in float64 of products, and of the norms of matrices."""
+
+TO_PROBABILITIES = (keras.activations.softmax, keras.activations.log_softmax, keras.activations.sigmoid)
+"""Activations at the end of a classifier, whose arguments are its logits."""
 
 
 @dataclass(frozen=True)
 class LayerBound:
-    """What is known of one layer of a network.
+    """The Lipschitz bound of one layer of a network.
 
     Args:
         layer: Name of the layer.
-        upper: Lipschitz bound, or None where none can be given.
-        reason: Why there is none, otherwise empty.
+        upper: Lipschitz bound, or None if none is known.
+        reason: Reason why no bound is known; default "".
     """
 
     layer: str
@@ -50,19 +45,19 @@ def lipschitz_bound(model: keras.Model) -> float | None:
 
     ||f(x) - f(x')|| <= bound ||x - x'||
 
-    f are the logits, before the softmax (or sigmoid) of a dense layer at the end, or the features of other models.
-    Where the model standardises its input, x is the standardised one: from raw pixels, standardisation has the constant
-    sqrt(n), n the number of entries, which helps nobody; `certified_radius` knows better.
+    f are the logits, before the softmax (or sigmoid) of a dense layer at the end; for other models f is the output. If
+    the model standardises its input, x is the input after that: standardisation itself has the constant sqrt(n), n the
+    number of entries of an example, and `certified_radius` computes the radius before it without this factor.
 
-    It is the product of the bounds of the layers, see `layer_bounds`. It is close to 1 (times what the classifier
-    scales by) for networks built with `provable=True`, true but useless for those of the paper: every step with
-    `normalization="tv"` may enlarge by 1 + h ||K||^2 max|scale| / sqrt(epsilon).
+    The bound is the product of those of the layers, see `layer_bounds`. For networks built with `provable=True` it is
+    close to the factor `lipschitz` of their classifier. For the paper's networks it is true and too large to be of
+    use: every step with `normalization="tv"` may enlarge distances by 1 + h ||K||^2 max|scale| / sqrt(epsilon).
 
     Args:
-        model: A model of `models`, or another built `keras.Model` that is a chain of their layers.
+        model: A model of `models`, or another built `keras.Model` that is a chain of layers with known bounds.
 
     Returns:
-        The bound, or None if there is none for some layer; `layer_bounds` says for which and why.
+        The bound, or None if no bound is known for some layer; `layer_bounds` says for which one and why.
 
     Example:
         >>> model = keras_pdecnn.models.ParabolicCNN((8, 8, 1), classes=3, provable=True, lipschitz=2.0)
@@ -80,8 +75,10 @@ def lipschitz_bound(model: keras.Model) -> float | None:
 def layer_bounds(model: keras.Model) -> list[LayerBound]:
     """Return the Lipschitz bound of every layer of a network, in order.
 
-    Convolutions (opening, connectors) and the classifier have the norm of their kernel, with the inference statistics
-    of a batch normalisation folded into it; average pooling over p pixels 1 / sqrt(p); blocks as `block_bounds` says.
+    A layer of the package states its bound in its method `lipschitz_bound`, a block by `block_bounds`. A user-defined
+    layer may have such a method, too: `lipschitz_bound(input_shape)` returns a number, or raises ValueError with the
+    reason why there is none. The class of the layer itself must define it, as a class derived from another may compute
+    something else. A standardisation at the beginning counts as 1, see `lipschitz_bound`.
 
     Args:
         model: A built `keras.Model`.
@@ -101,8 +98,22 @@ def layer_bounds(model: keras.Model) -> list[LayerBound]:
         raise ValueError(f"model must be a built keras.Model. Received: model={model!r}")
     if not _is_chain(model):
         return [LayerBound(model.name, None, "it is not a chain of layers, each called once on the output before it")]
-    found = [layer for layer in model.layers if not isinstance(layer, keras.layers.InputLayer)]
-    return [_bound(layer, index == 0, index == len(found) - 1) for index, layer in enumerate(found)]
+    chain = computing_layers(model)
+    bounds = [_bound(layer, layer is chain[-1]) for layer in chain]
+    if starts_with_standardization(model):
+        bounds[0] = LayerBound(chain[0].name, 1.0)
+    return bounds
+
+
+def computing_layers(model: keras.Model) -> list[keras.layers.Layer]:
+    """Return the layers of a model without its inputs."""
+    return [layer for layer in model.layers if not isinstance(layer, keras.layers.InputLayer)]
+
+
+def starts_with_standardization(model: keras.Model) -> bool:
+    """Return whether the distances that a bound speaks of are those of standardised inputs."""
+    chain = computing_layers(model)
+    return bool(chain) and type(chain[0]) is layers.Standardization
 
 
 def _is_chain(model: keras.Model) -> bool:
@@ -122,79 +133,73 @@ def _is_chain(model: keras.Model) -> bool:
         return False
 
 
-def _bound(layer: keras.layers.Layer, first: bool, last: bool) -> LayerBound:
+def _bound(layer: keras.layers.Layer, last: bool) -> LayerBound:
     try:
-        return LayerBound(layer.name, _upper(layer, first, last))
+        return LayerBound(layer.name, _upper(layer, last))
     except ValueError as error:
         return LayerBound(layer.name, None, str(error))
 
 
-def _upper(layer: keras.layers.Layer, first: bool, last: bool) -> float:
+def _upper(layer: keras.layers.Layer, last: bool) -> float:
     """Return the bound of a layer; raise ValueError with the reason if there is none."""
-    # The class itself, as one that is derived from it may do anything.
-    kind = type(layer)
-    if kind in _BLOCKS:
-        return block_bounds(layer, _space(layer))[1]
-    if kind is Connector:
-        return _connector(layer)
-    if kind in (keras.layers.Dense, NormalizedDense):
-        # The softmax of the last layer is no part of the logits.
-        factor = 1.0 if last and layer.activation in TO_PROBABILITIES else lipschitz(layer.activation)
-        return factor * float(np.linalg.norm(classifier_kernel(layer), 2))
-    if kind in _AVERAGES:
-        space = layer.input.shape[2:] if layer.data_format == "channels_first" else _space(layer)
-        return 1 / math.sqrt(math.prod(n or 1 for n in space))
-    if kind in _HARMLESS or (kind is Standardization and first):
-        return 1.0
-    if kind is Standardization:
-        raise ValueError("standardisation is only understood as the first layer")
+    # Only the class itself may claim a bound: a class derived from it may compute something else.
+    kind, shape = type(layer), tuple(layer.input.shape)
+    if last and getattr(layer, "activation", None) in TO_PROBABILITIES:
+        if "logits_bound" in vars(kind):
+            return layer.logits_bound()
+        if kind is keras.layers.Dense:
+            return _norm_of_dense(layer)
+    if "lipschitz_bound" in vars(kind):
+        return layer.lipschitz_bound(shape)
+    if isinstance(layer, layers.PDEBlock) and kind in vars(layers).values():
+        return block_bounds(layer, _space(layer, shape))[1]
+    if kind in _OF_KERAS:
+        return _OF_KERAS[kind](layer)
     raise ValueError(f"nothing is known about layers of the class {kind.__name__}")
 
 
-TO_PROBABILITIES = (keras.activations.softmax, keras.activations.log_softmax, keras.activations.sigmoid)
-"""Activations at the end of a classifier, whose arguments are its logits."""
-
-_BLOCKS = (HamiltonianBlock, ParabolicBlock, ResidualBlock, SecondOrderBlock)
-_AVERAGES = tuple(getattr(keras.layers, f"GlobalAveragePooling{rank}D") for rank in (1, 2, 3))
-_HARMLESS = (
-    *(getattr(keras.layers, f"{name}{rank}D") for name in ("GlobalMaxPooling", "SpatialDropout") for rank in (1, 2, 3)),
-    keras.layers.Dropout,
-    keras.layers.Flatten,
-)
-
-
-def classifier_kernel(layer: keras.layers.Dense | NormalizedDense) -> np.ndarray:
+def classifier_kernel(layer: keras.layers.Layer) -> np.ndarray:
     """Return the matrix (features, classes) that a dense layer multiplies by, float64.
 
     Raises:
-        ValueError: If the layer is quantized: it rounds its input as well, which no constant bounds.
+        ValueError: If the layer is quantized: it rounds its input as well, and no constant bounds that.
     """
     if mode := getattr(layer, "quantization_mode", None):
         raise ValueError(f"nothing is known about quantized layers. Received: quantization_mode={mode!r}")
-    kernel = layer.normalized_kernel() if isinstance(layer, NormalizedDense) else layer.kernel
+    kernel = layer.normalized_kernel() if hasattr(layer, "normalized_kernel") else layer.kernel
     return np.asarray(keras.ops.convert_to_numpy(kernel), np.float64)
 
 
-def _connector(layer: Connector) -> float:
-    """Return the norm of convolution (with batch normalisation) and pooling; ReLU has the constant 1."""
-    space = _space(layer)
-    window = [1 if n is None else min(n, layer.pool_size) for n in space]
-    if layer.provable:
-        # Pixels that become channels keep their length.
-        norm, pooling = _norm(layer, [n and n // p for n, p in zip(space, window, strict=True)]), 1.0
-    else:
-        # The mean over a window of p pixels is 1 / sqrt(p) times a map with orthonormal rows. Of an axis of unknown
-        # size a single pixel may be all there is.
-        norm, pooling = _norm(layer, space), 1 / math.sqrt(math.prod(window))
-    return norm * pooling
+def _norm_of_dense(layer: keras.layers.Dense) -> float:
+    return float(np.linalg.norm(classifier_kernel(layer), 2))
 
 
-def _norm(layer: Connector, space: Sequence[int | None]) -> float:
-    known = [n for n in space if n is not None]
-    shape = tuple(known) if len(known) == len(space) else None
-    return float(operator_norm(layer.inference_kernel(), shape=shape, axes=len(space)))
+def _dense(layer: keras.layers.Dense) -> float:
+    return lipschitz(layer.activation) * _norm_of_dense(layer)
 
 
-def _space(layer: keras.layers.Layer) -> tuple[int | None, ...]:
+def _average(layer: keras.layers.Layer) -> float:
+    """Return the norm of the average over p entries, 1 / sqrt(p); an axis of unknown size may have one entry."""
+    return 1 / math.sqrt(math.prod(n or 1 for n in _space(layer, layer.input.shape)))
+
+
+def _one(layer: keras.layers.Layer) -> float:
+    return 1.0
+
+
+def _of_every_rank(name: str) -> list[type]:
+    return [getattr(keras.layers, f"{name}{rank}D") for rank in (1, 2, 3)]
+
+
+_OF_KERAS: dict[type, Callable[[keras.layers.Layer], float]] = {
+    keras.layers.Dense: _dense,
+    **dict.fromkeys(_of_every_rank("GlobalAveragePooling"), _average),
+    **dict.fromkeys(_of_every_rank("GlobalMaxPooling"), _one),
+    **dict.fromkeys(_of_every_rank("SpatialDropout"), _one),
+    **dict.fromkeys((keras.layers.Dropout, keras.layers.Flatten, keras.layers.Permute), _one),
+}
+
+
+def _space(layer: keras.layers.Layer, shape: tuple) -> tuple[int | None, ...]:
     """Return the sizes of the space axes of the input of a layer, None where they are not known."""
-    return tuple(layer.input.shape[1:-1])
+    return shape[2:] if getattr(layer, "data_format", None) == "channels_first" else shape[1:-1]

@@ -15,11 +15,11 @@ from keras_pdecnn.data.checks import check_examples
 from keras_pdecnn.layers import PDEBlock
 from keras_pdecnn.ops.fields import Field
 from keras_pdecnn.ops.integrators import Integrator
+from keras_pdecnn.ops.operator_norm import operator_norm
 from keras_pdecnn.ops.propagation import trajectory
 from keras_pdecnn.ops.theta import Theta
 from keras_pdecnn.stability.jacobian import spectral_radius
 from keras_pdecnn.stability.limits import effective_norms, limits_of_norms
-from keras_pdecnn.stability.norms import operator_norm
 from keras_pdecnn.utils import arguments
 
 

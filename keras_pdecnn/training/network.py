@@ -56,6 +56,7 @@ def build(recipe: Recipe, info: data.Info) -> models.PDEModel:
             normalization=recipe.normalization,
             padding=recipe.padding,
             backprop=recipe.backprop,
+            data_format="channels_last",  # of all data sets
         )
 
 

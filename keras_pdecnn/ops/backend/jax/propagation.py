@@ -62,7 +62,6 @@ def _checkpointed(integrator, field, theta, h, state, first):
 
 def _reversible(integrator, field, theta, h, state, first):
     """Advance the state over a segment whose steps are undone for its gradient."""
-
     # A step size that is a tensor is an argument, as a custom gradient must not refer to tensors from outside.
     is_number = isinstance(h, numbers.Real)
 

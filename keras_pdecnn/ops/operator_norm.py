@@ -25,10 +25,10 @@ from keras_pdecnn.ops.convolution import PADDINGS
 from keras_pdecnn.utils import arguments
 
 TOLERANCE = 0.02
-"""What the grid may add to the bound for every size of image, relative to the norm."""
+"""The largest excess of the bound for every size of image over the norm, relative to the norm."""
 
 ITERATIONS = 30
-CHUNK = 2**20  # complex numbers: what the symbols held at once take in memory
+CHUNK = 2**20  # the number of complex numbers of the symbols that are in memory at once
 EPSILON = np.finfo(np.float64).eps
 
 
@@ -44,29 +44,31 @@ def operator_norm(
     upper = max over the grid of ||S|| / prod_i cos(r_i pi / N_i),   S(x) = sum_j s_j exp(i j x)
     lower = ||K y|| / ||y||,   y from a power iteration with K^T K on a finite image
 
-    Without `shape`, the upper bound holds for every size of image and either padding, and exceeds the largest norm,
-    that on an unbounded image, by at most 2 %; the lower bound is the norm's on one finite image, so it is below the
-    largest norm, but not below that on smaller images. With `shape`, both are bounds of the norm on images of this
-    size: for "periodic", the upper one is the norm itself up to rounding; for "same", it is the norm on a periodic
-    image larger by r. Both are computed in float64, and moved outwards by a bound of the rounding errors.
+    Without `shape`, the upper bound holds for every size of image and either padding. It exceeds the norm on an
+    unbounded image, which is the largest one, by at most 2 %. The lower bound is one of the norm on a certain finite
+    image: it is below the largest norm, and may be above the norm on smaller images.
 
-    The cost is one eigenvalue problem for each frequency of half a grid, whose side is 23 for 3x3 kernels, or follows
-    from `shape`.
+    With `shape`, both are bounds of the norm on images of this size. For "periodic", the upper bound is the norm itself
+    up to rounding; for "same", it is the norm on a periodic image that is larger by r.
+
+    Both are computed in float64, and moved outwards by a bound of the rounding errors. The cost is one eigenvalue
+    problem for each frequency of half a grid, whose side is 23 for 3x3 kernels, or follows from `shape`.
 
     Args:
         kernel: Kernel (*kernel_size, c, filters) of odd sizes, or the kernel of a block (steps, fields, *kernel_size,
             c, filters), with one to three space axes; an array, tensor or variable.
         padding: "same" (zeros, default) or "periodic".
-        bound: "upper" (default) or "lower".
+        bound: Kind of the bound, "upper" (default) or "lower".
         shape: Size of the image, one integer per space axis; default None, every size.
-        axes: Number of space axes, for a kernel with other leading axes, or where it does not follow from the number of
-            axes (five: a kernel with three space axes, or that of a block with one); default None, as under `kernel`.
+        axes: Number of space axes. It must be given for a kernel with other leading axes, and where the number of axes
+            leaves it open (an array with five axes is a kernel with three space axes, or that of a block with one);
+            default None, as described under `kernel`.
 
     Returns:
         float for one kernel, float64 array of the shape of the leading axes for several.
 
     Raises:
-        ValueError: If the kernel is none of these, has entries that are not finite or sizes that are not odd, or an
+        ValueError: If the kernel has another shape, entries that are not finite, or sizes that are not odd, or if an
             argument is outside its range.
 
     Example:
@@ -88,7 +90,7 @@ def _upper(kernel: np.ndarray, padding: str, shape: tuple | None) -> float:
     grid = _grid(kernel, padding, shape)
     squared, _ = _largest(kernel, grid)
     # Rounding in the symbol (a sum over the stencil), its Gram matrix (over channels) and the eigenvalues, each
-    # relative to the square of sum_j ||s_j||; the factor is a generous one.
+    # relative to the square of sum_j ||s_j||; the factor 10 is a generous one.
     squared += 10 * (sum(kernel.shape) + kernel[..., 0, 0].size) * EPSILON * _size(kernel) ** 2
     between = grids.between(grids.radii(kernel.shape), grid) if shape is None else 1.0
     return float(np.ldexp(math.sqrt(squared) / between, exponent))
@@ -98,19 +100,19 @@ def _lower(kernel: np.ndarray, padding: str, shape: tuple | None) -> float:
     kernel, exponent = _scale(kernel)
     grid = _grid(kernel, padding, shape)
     adjoint = np.flip(kernel, axis=tuple(range(len(grid)))).swapaxes(-1, -2)
-    y, found = _start(kernel, padding, grid, shape or grid), 0.0
+    y, norm = _start(kernel, padding, grid, shape or grid), 0.0
     for _ in range(ITERATIONS):
         y /= max(np.linalg.norm(y), np.finfo(np.float64).tiny)
         image = _convolve(y, kernel, padding)
-        found = max(found, float(np.linalg.norm(image)))
+        norm = max(norm, float(np.linalg.norm(image)))
         y = _convolve(image, adjoint, padding)
     # Rounding in the convolution (a sum over stencil and channels) and in the norms of y and of its image.
     terms = kernel[..., 0].size + y.size + image.size
-    return float(np.ldexp(max(found - 2 * terms * EPSILON * _size(kernel), 0.0), exponent))
+    return float(np.ldexp(max(norm - 2 * terms * EPSILON * _size(kernel), 0.0), exponent))
 
 
 def _start(kernel: np.ndarray, padding: str, grid: tuple, shape: tuple) -> np.ndarray:
-    """Return the wave that the symbol enlarges most, fading towards zeros outside; some noise keeps it general."""
+    """Return the wave that the symbol enlarges most, which fades towards the border for "same", and a little noise."""
     _, frequency = _largest(kernel, grid)
     symbol = _symbols(kernel, grid, np.array([frequency]))[0]
     vector = np.linalg.svd(symbol)[2][0].conj()
@@ -121,7 +123,7 @@ def _start(kernel: np.ndarray, padding: str, grid: tuple, shape: tuple) -> np.nd
         if padding == "same":
             window = window * np.sin(math.pi * (along + 1) / (side + 1))
     wave = (np.exp(1j * phase) * window)[..., None] * vector
-    # The kernel is real, so it acts on both parts; one of them may vanish.
+    # The kernel is real, so it acts on both parts alike; one of them may vanish.
     y = max(wave.real, wave.imag, key=np.linalg.norm)
     noise = np.random.default_rng(0).normal(size=y.shape)
     return y / np.linalg.norm(y) + 0.01 * noise / np.linalg.norm(noise)
@@ -131,13 +133,13 @@ def _largest(kernel: np.ndarray, grid: tuple) -> tuple[float, np.ndarray]:
     """Return the largest ||S||^2 on the grid, and the indices of the frequency where it is found."""
     frequencies = grids.half(grid)
     c, filters = kernel.shape[-2:]
-    found = []
+    largest = []
     for start in range(0, len(frequencies), chunk := max(1, CHUNK // (c * filters))):
         symbols = _symbols(kernel, grid, frequencies[start : start + chunk])
         turned = symbols.conj().swapaxes(-1, -2)
         gram = turned @ symbols if c <= filters else symbols @ turned
-        found.append(np.linalg.eigvalsh(gram)[:, -1])
-    values = np.concatenate(found)
+        largest.append(np.linalg.eigvalsh(gram)[:, -1])
+    values = np.concatenate(largest)
     return max(float(values.max()), 0.0), frequencies[values.argmax()]
 
 
@@ -146,13 +148,13 @@ def _symbols(kernel: np.ndarray, grid: tuple, frequencies: np.ndarray) -> np.nda
     factors = grids.waves(grids.radii(kernel.shape), grid, frequencies)
     c, filters = kernel.shape[-2:]
     stencils = kernel.reshape(-1, c * filters)
-    # Two real products instead of a complex one with a zero part.
+    # Two products with a real matrix are cheaper than one with a complex matrix.
     symbols = factors.real @ stencils + 1j * (factors.imag @ stencils)
     return symbols.reshape(-1, c, filters).swapaxes(-1, -2)
 
 
 def _convolve(y: np.ndarray, kernel: np.ndarray, padding: str) -> np.ndarray:
-    """Return (K y)_i = sum_j s_j y_{i+j}; the adjoint is the one with the stencil mirrored and transposed."""
+    """Return (K y)_i = sum_j s_j y_{i+j}; a mirrored stencil of transposed matrices gives the adjoint."""
     margins = [(r, r) for r in grids.radii(kernel.shape)] + [(0, 0)]
     padded = np.pad(y, margins, mode="constant" if padding == "same" else "wrap")
     shifts = np.ndindex(kernel.shape[:-2])

@@ -1,0 +1,101 @@
+"""The connector of certified networks, which never moves two inputs apart."""
+
+from __future__ import annotations
+
+import functools
+
+import keras
+from keras import ops
+
+from keras_pdecnn.initializers import draw
+from keras_pdecnn.layers.base_connector import BaseConnector
+from keras_pdecnn.ops.norms import norm_bound
+from keras_pdecnn.ops.pooling import space_to_depth
+
+TOLERANCE, SQUARINGS = 0.02, 4  # kernels are few and small here, so that a tight bound is cheap
+
+
+@keras.saving.register_keras_serializable(package="keras_pdecnn", name="BoundedConnector")
+class BoundedConnector(BaseConnector):
+    """Pixels of a window as channels, a convolution whose norm is at most 1, a bias and ReLU.
+
+    y -> relu(K D y / b(K) + bias),   (batch, *space, c) -> (batch, *(space // pool_size), filters)
+
+    (D y)(window) is the vector of all pixels of the window, one after the other, which keeps the length of y where an
+    average would lose part of it. b(K) >= ||K|| is the bound of `ops.norm_bound`. A bias takes the place of the batch
+    normalisation of `Connector`, whose factors have no bound. So the distance of two outputs is at most that of the
+    two inputs, whatever the weights are.
+
+    Weights: `kernel` (*kernel_size, pool_size^rank c, filters), rank the number of space axes, and `bias` (filters,).
+
+    Args:
+        filters: Number of output channels.
+        kernel_size: Size of the convolution, an odd integer or one per space axis; default 1.
+        pool_size: Factor by which every space axis shrinks; default 2, and 1 for no pooling.
+        kernel_initializer: Initializer of the kernel; default "he_normal".
+        kernel_regularizer: Regulariser of the kernel; default None.
+        data_format: Place of the channels in input and output, "channels_last" or "channels_first"; default None, the
+            one of Keras's configuration.
+        **layer_kwargs: name, dtype, trainable of `keras.layers.Layer`.
+
+    Raises:
+        ValueError: If an argument is outside its range, or pooling would leave nothing of an axis.
+
+    Example:
+        >>> BoundedConnector(filters=8)(keras.ops.ones((1, 8, 8, 4))).shape
+        TensorShape([1, 4, 4, 8])
+    """
+
+    def __init__(
+        self,
+        filters,
+        kernel_size=1,
+        pool_size=2,
+        kernel_initializer="he_normal",
+        kernel_regularizer=None,
+        data_format=None,
+        **layer_kwargs,
+    ):
+        super().__init__(
+            filters, kernel_size, pool_size, kernel_initializer, kernel_regularizer, data_format, **layer_kwargs
+        )
+
+    def _add_weights(self, shape, kernel_size):
+        self.kernel = self.add_weight(
+            name="kernel",
+            shape=(*kernel_size, shape[-1] * self.pool_size ** len(kernel_size), self.filters),
+            initializer=functools.partial(draw, self.kernel_initializer),
+            regularizer=self.kernel_regularizer,
+            autocast=False,  # its bound is taken in the type of the weights
+        )
+        self.bias = self.add_weight(name="bias", shape=(self.filters,), initializer="zeros")
+
+    def _connect(self, y, training):
+        kernel = ops.cast(self.inference_kernel(), self.compute_dtype)
+        return ops.relu(self._convolve(space_to_depth(y, self.pool_size), kernel) + self.bias)
+
+    def inference_kernel(self):
+        """Return K / b(K), shape (*kernel_size, pool_size^rank c, filters), in the type of the weights."""
+        kernel = ops.convert_to_tensor(self.kernel)
+        # The quotient of a kernel of zeros is 0, too.
+        bound = norm_bound(kernel, tolerance=TOLERANCE, squarings=SQUARINGS)
+        return kernel / ops.maximum(bound, keras.config.epsilon())
+
+    def lipschitz_bound(self, input_shape) -> float:
+        """Return an upper bound of the l2 Lipschitz constant of the layer, close to 1 or below.
+
+        It is the norm of the convolution with `inference_kernel` on the pooled image: pixels that become channels keep
+        their length, and ReLU has the constant 1.
+
+        Args:
+            input_shape: Shape of the input, its batch axis included; sizes may be None.
+
+        Raises:
+            ValueError: If the layer is not built, or its weights are not finite.
+        """
+        space, window = self._space_and_window(input_shape)
+        return self._kernel_norm([n and n // p for n, p in zip(space, window, strict=True)])
+
+
+# Keras files the weights of a layer under the name of its class, and both connectors are "connector" in files.
+BoundedConnector.__name__ = "Connector"

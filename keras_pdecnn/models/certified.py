@@ -1,0 +1,80 @@
+"""The parts of networks whose logits have a small Lipschitz constant, which `stability.certified_radius` certifies."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import keras
+
+from keras_pdecnn import layers
+from keras_pdecnn.utils import arguments
+
+
+class CertifiedParts:
+    """What certified networks are made of: automatic steps, connectors with a norm of at most 1, a scaled classifier.
+
+    Blocks have no normalisation unless the user asks for one. Pixels become channels where the paper's networks take
+    averages, and the classifier reads all pixels of the last features.
+
+    Args:
+        block: Class of the blocks.
+        lipschitz: Lipschitz constant of the classifier.
+        kernel_regularizer: Regulariser of the kernels of connectors and classifier, or None.
+
+    Raises:
+        ValueError: If no step size makes the steps of such a block non-expansive.
+    """
+
+    pooling = "flatten"
+    """What turns the last features into a vector for the classifier."""
+
+    def __init__(self, block: type[layers.PDEBlock], lipschitz: float, kernel_regularizer: Callable | None):
+        if not block.symmetric:
+            raise ValueError(
+                f"No step size makes the steps of a {block.__name__} non-expansive, so there is no certified network "
+                "of these blocks. Received: provable=True"
+            )
+        self.block = block
+        self.lipschitz = lipschitz
+        self.kernel_regularizer = kernel_regularizer
+
+    def steps(self, step_size: tuple, max_step_size: tuple) -> tuple[tuple, tuple]:
+        """Return "auto" for every block; a step size that is a number becomes an upper bound."""
+        for h, largest in zip(step_size, max_step_size, strict=True):
+            arguments.check_step_size("step_size", h)
+            arguments.check_positive("max_step_size", largest)
+        largest = tuple(m if h == "auto" else min(h, m) for h, m in zip(step_size, max_step_size, strict=True))
+        return ("auto",) * len(step_size), largest
+
+    def block_settings(self, steps: int) -> dict:
+        """Return the default arguments of a block of so many steps."""
+        return {"normalization": None, "max_gain": self.block.bounded_gain(steps)}
+
+    def connector(self, filters: int, **settings) -> keras.layers.Layer:
+        """Return a connector, or with a kernel size the opening layer, for features with the channels last."""
+        return layers.BoundedConnector(
+            filters,
+            kernel_initializer="orthogonal",
+            kernel_regularizer=self.kernel_regularizer,
+            data_format="channels_last",
+            **settings,
+        )
+
+    def classifier(self, classes: int, **settings) -> keras.layers.Layer:
+        """Return the layer from features (batch, pixels * channels) to one output per class."""
+        return layers.NormalizedDense(
+            classes,
+            lipschitz=self.lipschitz,
+            kernel_regularizer=self.kernel_regularizer,
+            bias_regularizer=self.kernel_regularizer,
+            **settings,
+        )
+
+
+def check_input_size(input_shape: tuple):
+    """Raise ValueError if the size of the input is not known: the classifier has a weight for each pixel."""
+    if None in input_shape:
+        raise ValueError(
+            "The classifier of a provable network reads every pixel of the last features, so it needs a known size. "
+            f"Received: input_shape={input_shape}"
+        )

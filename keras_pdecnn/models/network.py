@@ -1,0 +1,209 @@
+"""The common part of all networks: opening layer, blocks, connectors and classifier, in this order."""
+
+from __future__ import annotations
+
+import difflib
+import inspect
+import operator
+
+import keras
+
+from keras_pdecnn import layers
+from keras_pdecnn.constraints import Box
+from keras_pdecnn.models.certified import CertifiedParts, check_input_size
+from keras_pdecnn.models.model import PDEModel
+from keras_pdecnn.models.ordinary import OrdinaryParts
+from keras_pdecnn.ops import layout
+from keras_pdecnn.regularizers import TimeSmoothness
+from keras_pdecnn.utils import arguments
+
+_OF_LAYERS = ("dtype", "trainable", "activity_regularizer")
+
+
+def build_network(
+    block: type[layers.PDEBlock],
+    builder: str,
+    *,
+    input_shape,
+    classes,
+    widths,
+    head_width,
+    steps,
+    step_size,
+    time_smoothness,
+    weight_decay,
+    box,
+    include_top,
+    include_preprocessing,
+    classifier_activation,
+    pooling,
+    synchronized,
+    provable,
+    lipschitz,
+    name,
+    max_step_size,
+    data_format,
+    block_kwargs: dict,
+) -> PDEModel:
+    """Build the network of one kind of block, for a builder such as `ParabolicCNN`, whose arguments the others are.
+
+    `builder` is the name of the function that the user called, for messages.
+
+    Raises:
+        ValueError: If an argument is unknown or outside its range, or the input is too small for so many blocks.
+    """
+    _check_names(block, builder, block_kwargs)
+    widths = arguments.check_entries("widths", widths, arguments.check_positive_integer)
+    _check_divisible(block, widths)
+    steps = arguments.per_entry("steps", steps, len(widths), "block")
+    steps = tuple(arguments.check_positive_integer("steps", count) for count in steps)
+    step_size = arguments.per_entry("step_size", step_size, len(widths), "block")
+    max_step_size = arguments.per_entry("max_step_size", max_step_size, len(widths), "block")
+    head_width = widths[-1] if head_width is None else arguments.check_positive_integer("head_width", head_width)
+    alpha1 = arguments.check_non_negative("time_smoothness", time_smoothness)
+    alpha2 = arguments.check_non_negative("weight_decay", weight_decay)
+    box = None if box is None else arguments.check_positive("box", box)
+    arguments.check_choice("pooling", pooling, (None, "avg", "max"))
+    include_preprocessing = arguments.check_flag("include_preprocessing", include_preprocessing)
+    include_top = arguments.check_flag("include_top", include_top)
+    synchronized = arguments.check_flag("synchronized", synchronized)
+    data_format = layout.standardize_data_format(data_format)
+    input_shape = _check_input_shape(input_shape, data_format)
+    _check_number_of_blocks(input_shape, widths, data_format)
+    lipschitz = arguments.check_positive("lipschitz", lipschitz)
+    if include_top:
+        arguments.check_positive_integer("classes", classes)
+        classifier_activation = arguments.look_up("classifier_activation", keras.activations.get, classifier_activation)
+
+    decay = keras.regularizers.L2(alpha2 / 2) if alpha2 else None
+    parts: OrdinaryParts | CertifiedParts
+    if arguments.check_flag("provable", provable):
+        parts = CertifiedParts(block, lipschitz, decay)
+        if include_top:
+            check_input_size(input_shape)
+    else:
+        parts = OrdinaryParts(synchronized, decay)
+    step_size, max_step_size = parts.steps(step_size, max_step_size)
+
+    state_dtype = keras.config.dtype_policy().variable_dtype
+    inputs = keras.Input(input_shape, dtype=state_dtype, name="input")
+    y = layers.Standardization(name="standardization")(inputs) if include_preprocessing else inputs
+    y = _channels_last(y, data_format, state_dtype)
+    y = parts.connector(widths[0], kernel_size=3, pool_size=1, name="opening")(y)
+    following = (*widths[1:], head_width)
+    for i, (count, h, largest, filters) in enumerate(
+        zip(steps, step_size, max_step_size, following, strict=True), start=1
+    ):
+        settings = {
+            **parts.block_settings(count),
+            **_regularization(alpha1, alpha2, largest if h == "auto" else h, box),
+            **block_kwargs,
+            "data_format": "channels_last",
+        }
+        y = block(count, step_size=h, max_step_size=largest, name=f"block_{i}", **settings)(y)
+        y = parts.connector(filters, pool_size=2 if i < len(widths) else 1, name=f"connector_{i}")(y)
+
+    if include_top:
+        y = _pool(y, parts.pooling, state_dtype)
+        y = parts.classifier(classes, activation=classifier_activation, dtype=state_dtype, name="classifier")(y)
+    elif pooling is not None:
+        y = _pool(y, pooling, state_dtype)
+    else:
+        y = _from_channels_last(y, data_format)
+    return PDEModel(inputs, y, name=name)
+
+
+def _check_names(block: type[layers.PDEBlock], builder: str, block_kwargs: dict):
+    """Raise ValueError for an argument that neither the builder nor the block has, with the name that is most alike."""
+    own = set(inspect.signature(build_network).parameters) - {"block", "builder", "block_kwargs"}
+    known = sorted(own | _arguments_of(block) | set(_OF_LAYERS))
+    for name, value in block_kwargs.items():
+        if name not in known:
+            alike = difflib.get_close_matches(name, known, n=1)
+            question = f": did you mean {alike[0]!r}?" if alike else "."
+            raise ValueError(f"{builder} has no argument {name!r}{question} Received: {name}={value!r}")
+
+
+def _arguments_of(block: type[layers.PDEBlock]) -> set[str]:
+    """Return the names of the arguments of a block, those of its base classes included."""
+    classes = block.__mro__[: block.__mro__.index(keras.layers.Layer)]
+    signatures = [inspect.signature(cls) for cls in classes if "__init__" in vars(cls)]
+    parameters = [parameter for signature in signatures for parameter in signature.parameters.values()]
+    return {parameter.name for parameter in parameters if parameter.kind is not parameter.VAR_KEYWORD}
+
+
+def _check_divisible(block: type[layers.PDEBlock], widths: tuple[int, ...]):
+    """Raise ValueError for a width that the block cannot divide into its parts."""
+    parts = block.integrator.parts
+    if any(width % parts for width in widths):
+        raise ValueError(
+            f"widths must be divisible by {parts}: a {block.__name__} divides its channels into {parts} equal parts. "
+            f"Received: widths={widths}"
+        )
+
+
+def _check_input_shape(shape, data_format: str) -> tuple:
+    """Return the shape of one example as a tuple of int or None; it may come from an array, a list, a TensorShape."""
+    try:
+        sizes = tuple(None if n is None else operator.index(n) for n in shape)
+    except (TypeError, ValueError):
+        sizes = ()
+    channels = 0 if data_format == "channels_first" else -1
+    if not 2 <= len(sizes) <= 4 or sizes[channels] is None or any(n is not None and n < 1 for n in sizes):
+        axes = "(channels, *space)" if data_format == "channels_first" else "(*space, channels)"
+        raise ValueError(
+            f"input_shape must be {axes} of one example, with one to three space axes. Received: input_shape={shape!r}"
+        )
+    return sizes
+
+
+def _check_number_of_blocks(input_shape: tuple, widths: tuple[int, ...], data_format: str):
+    """Raise ValueError if the pooling between the blocks would leave nothing of a space axis."""
+    space = input_shape[1:] if data_format == "channels_first" else input_shape[:-1]
+    known = [size for size in space if size is not None]
+    fitting = min(known).bit_length() if known else len(widths)
+    if fitting < len(widths):
+        blocks = "one block fits" if fitting == 1 else f"at most {fitting} blocks fit"
+        raise ValueError(
+            f"{len(widths)} blocks halve every space axis {len(widths) - 1} times. That leaves nothing of an axis with "
+            f"{min(known)} pixels: {blocks} an input of this size. "
+            f"Received: input_shape={input_shape}, widths={widths}"
+        )
+
+
+def _regularization(alpha1: float, alpha2: float, h: float, box: float | None) -> dict:
+    """Return the arguments of a block for the regulariser (eq. 13) and the box constraint."""
+    settings = {}
+    if alpha1 or alpha2:
+        settings["kernel_regularizer"] = TimeSmoothness(alpha1, alpha2, h)
+    if alpha1:
+        settings["scale_regularizer"] = settings["bias_regularizer"] = TimeSmoothness(alpha1, 0.0, h)
+    if box is not None:
+        settings["kernel_constraint"] = Box(-box, box)
+    return settings
+
+
+def _pool(y, pooling: str, dtype: str):
+    """Return features as one vector per example: the average or maximum of each channel, or all of them."""
+    settings = {"data_format": "channels_last", "dtype": dtype}
+    if pooling == "flatten":
+        return keras.layers.Flatten(name="flatten", **settings)(y)
+    kind, name = {"avg": ("Average", "average"), "max": ("Max", "maximum")}[pooling]
+    layer = getattr(keras.layers, f"Global{kind}Pooling{len(y.shape) - 2}D")
+    return layer(name=name, **settings)(y)
+
+
+def _channels_last(y, data_format: str, dtype: str):
+    """Return features with the channels last, as all layers of a network have them."""
+    if data_format == "channels_last":
+        return y
+    rank = len(y.shape) - 2
+    return keras.layers.Permute((*range(2, rank + 2), 1), dtype=dtype, name="channels_last")(y)
+
+
+def _from_channels_last(y, data_format: str):
+    """Return feature maps in the format of the input."""
+    if data_format == "channels_last":
+        return y
+    rank = len(y.shape) - 2
+    return keras.layers.Permute((rank + 1, *range(1, rank + 1)), name="channels_first")(y)

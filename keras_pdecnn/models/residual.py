@@ -1,0 +1,105 @@
+"""The residual network, for comparison."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+
+from keras_pdecnn import layers
+from keras_pdecnn.models.model import PDEModel
+from keras_pdecnn.models.network import build_network
+
+
+def ResidualCNN(
+    input_shape: Sequence[int | None],
+    classes: int | None = None,
+    widths: Sequence[int] = (32, 64, 112),
+    head_width: int | None = None,
+    steps: int | Sequence[int] = 3,
+    step_size: float | str | Sequence[float | str] = 1.0,
+    time_smoothness: float = 0.0,
+    weight_decay: float = 0.0,
+    box: float | None = None,
+    include_top: bool = True,
+    include_preprocessing: bool = True,
+    classifier_activation: str | Callable | None = "softmax",
+    pooling: str | None = None,
+    synchronized: bool = False,
+    provable: bool = False,
+    lipschitz: float = 2.0,
+    name: str | None = None,
+    max_step_size: float | Sequence[float] = 1.0,
+    data_format: str | None = None,
+    **block_kwargs,
+) -> PDEModel:
+    """Build a residual network (eq. 3) of the same shape as the others, for comparison.
+
+    y_{j+1} = y_j + h F(theta_j, y_j),   F(theta, y) = K2 sigma(N(K1 y))
+
+    The input passes through an opening 3x3 convolution with batch normalisation and ReLU; then, for each block, N steps
+    of the equation at constant width and a connector (1x1 convolution, batch normalisation, ReLU, and average pooling
+    by 2 but for the last one); then the average of each channel and a dense classifier. The network works on signals,
+    images and video, by the number of axes of `input_shape`.
+
+    Args:
+        input_shape: Shape of one example, (*space, channels) with one to three space axes, or (channels, *space) if the
+            channels are first. The size of a space axis may be None.
+        classes: Number of classes; default None, and needed with `include_top`.
+        widths: Width of each block; default (32, 64, 112).
+        head_width: Width after the last connector; default widths[-1].
+        steps: Number of time steps, one number or one per block; default 3.
+        step_size: Step size h, one number or one per block; default 1. It must be a number: no step size is known
+            to make the steps of a residual network stable.
+        time_smoothness: Factor alpha1 of the regulariser (eq. 13) of kernel, scale and bias of the blocks; default 0.
+        weight_decay: Factor alpha2 of the regulariser of every kernel and of the classifier, a part of the loss;
+            default 0.
+        box: Bound of the absolute value of the kernel entries of the blocks; default None. The paper has 1.
+        include_top: Whether the classifier is part of the model; default True.
+        include_preprocessing: Whether the model standardises each example itself, so that it takes raw pixels;
+            default True.
+        classifier_activation: Activation of the classifier; default "softmax", and None for logits.
+        pooling: Pooling of the last features of a model without top, "avg" or "max" of each channel; default None, the
+            model returns feature maps.
+        synchronized: Whether batch statistics are taken over all replicas; default False.
+        provable: Argument of the other networks that must be False here, as no residual network is certified; default
+            False.
+        lipschitz: Argument of the other networks, which belongs to `provable`; default 2.
+        name: Name of the model; default "residual_cnn".
+        max_step_size: Argument of the other networks, which belongs to the step size "auto"; default 1.
+        data_format: Place of the channels in `input_shape` and in feature maps, "channels_last" or "channels_first";
+            default None, the one of Keras's configuration.
+        **block_kwargs: Further arguments of every block, see `layers.ResidualBlock`.
+
+    Returns:
+        A `PDEModel`, (batch, *space, channels) -> (batch, classes).
+
+    Raises:
+        ValueError: If an argument is unknown or outside its range, or the input is too small for so many blocks.
+
+    Example:
+        >>> ResidualCNN((32, 32, 3), classes=10).output_shape
+        (None, 10)
+    """
+    return build_network(
+        layers.ResidualBlock,
+        "ResidualCNN",
+        input_shape=input_shape,
+        classes=classes,
+        widths=widths,
+        head_width=head_width,
+        steps=steps,
+        step_size=step_size,
+        time_smoothness=time_smoothness,
+        weight_decay=weight_decay,
+        box=box,
+        include_top=include_top,
+        include_preprocessing=include_preprocessing,
+        classifier_activation=classifier_activation,
+        pooling=pooling,
+        synchronized=synchronized,
+        provable=provable,
+        lipschitz=lipschitz,
+        name=name or "residual_cnn",
+        max_step_size=max_step_size,
+        data_format=data_format,
+        block_kwargs=block_kwargs,
+    )
