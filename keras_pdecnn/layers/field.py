@@ -96,8 +96,8 @@ class FieldLayer(keras.layers.Layer):
         rank, channels = len(input_shape) - 2, layout.shape_to_channels_last(input_shape, self.data_format)[-1]
         if not 1 <= rank <= 3 or not channels:
             raise ValueError(
-                f"{type(self).__name__} needs features of shape {layout.feature_axes(self.data_format)} with one to three space "
-                f"axes and a known number of channels. Received: input_shape={tuple(input_shape)}"
+                f"{type(self).__name__} needs features of shape {layout.feature_axes(self.data_format)} with one to "
+                f"three space axes and a known number of channels. Received: input_shape={tuple(input_shape)}"
             )
         if channels % parts:
             raise ValueError(

@@ -1,24 +1,19 @@
 """Outputs and gradients of blocks under the backend of KERAS_BACKEND, written to an .npz file.
 
+JAX also needs JAX_ENABLE_X64=1.
+
 python tests/helpers/backend_cases.py REFERENCE.npz OUTPUT.npz
 """
 
 import itertools
-import os
 import sys
 
-import numpy as np
-
-BACKEND = os.environ.get("KERAS_BACKEND", "tensorflow")
-if BACKEND == "jax":
-    import jax
-
-    jax.config.update("jax_enable_x64", True)
-
 import keras
+import numpy as np
 
 import keras_pdecnn as pde
 
+BACKEND = keras.backend.backend()
 MODES = [
     {"backprop": "stored"},
     {"backprop": "checkpointed", "stored_steps": 0},
@@ -47,6 +42,8 @@ def value_and_gradients(layer, y, w):
             loss = tf.reduce_sum(w * out)
         return [out, *tape.gradient(loss, [y, *(v.value for v in layer.trainable_variables)])]
     if BACKEND == "jax":
+        import jax
+
         variables = [v.value for v in layer.trainable_variables]
         fixed = [v.value for v in layer.non_trainable_variables]
 
