@@ -14,7 +14,7 @@ from keras_pdecnn.models.model import PDEModel
 from keras_pdecnn.regularizers import TimeSmoothness
 from keras_pdecnn.utils import arguments
 
-__all__ = ["ARCHITECTURES", "HamiltonianCNN", "PDEModel", "ParabolicCNN", "ResidualCNN", "SecondOrderCNN"]
+__all__ = ["HamiltonianCNN", "PDEModel", "ParabolicCNN", "ResidualCNN", "SecondOrderCNN"]
 
 _PROVABLE = """
     With `provable` the logits are Lipschitz with a small constant, which `stability.certified_radius` turns into radii:
@@ -237,10 +237,3 @@ ResidualCNN = _builder(
     "residual_cnn",
     "Build a residual network (eq. 3) of the same shape, for comparison.",
 )
-
-ARCHITECTURES = {
-    "parabolic": ParabolicCNN,
-    "hamiltonian": HamiltonianCNN,
-    "second_order": SecondOrderCNN,
-    "residual": ResidualCNN,
-}

@@ -19,6 +19,7 @@ import keras
 import tensorflow as tf
 
 import keras_pdecnn.models  # noqa: F401  registers what the files refer to
+from keras_pdecnn.networks import NETWORKS
 from keras_pdecnn.utils import archives
 
 _CONFIG, _METADATA, _WEIGHTS = "config.json", "metadata.json", "model.weights.h5"
@@ -110,6 +111,8 @@ def _is_known(config: dict) -> bool:
     module, name, registered = (config.get(key) for key in ("module", "class_name", "registered_name"))
     if name == "__keras_tensor__":  # a shape, a type and a place in the network
         return True
+    if registered in _registered_blocks():
+        return name == registered.partition(">")[2]
     if name == "function":
         name = config.get("config")
     # Keras looks for the registered name first.
@@ -120,6 +123,12 @@ def _is_known(config: dict) -> bool:
     if module.split(".")[0] == _OWN:
         return registered == f"{_OWN}>{name}" and registered in keras.saving.get_custom_objects()
     return module in _MODULES or name in _CLASSES.get(module, ())
+
+
+def _registered_blocks() -> set[str]:
+    """Return the names under which the blocks of `NETWORKS`, those that users added too, are registered with Keras."""
+    names = {keras.saving.get_registered_name(network.block) for network in NETWORKS.values()}
+    return names & keras.saving.get_custom_objects().keys()
 
 
 def _read(archive) -> tuple[bytes, bytes]:

@@ -10,7 +10,7 @@ import numpy as np
 
 from keras_pdecnn import data, models
 from keras_pdecnn.losses import LeastSquares
-from keras_pdecnn.recipes import Recipe
+from keras_pdecnn.recipes import Recipe, check_loss
 
 
 def build(recipe: Recipe, info: data.Info) -> models.PDEModel:
@@ -34,7 +34,7 @@ def build(recipe: Recipe, info: data.Info) -> models.PDEModel:
     """
     keras.utils.set_random_seed(recipe.seed)
     with _dtype_policy(recipe.dtype):
-        return models.ARCHITECTURES[recipe.architecture](
+        return models.NETWORKS[recipe.architecture].builder(
             info.input_shape,
             classes=info.classes,
             widths=recipe.widths,
@@ -47,7 +47,7 @@ def build(recipe: Recipe, info: data.Info) -> models.PDEModel:
             time_smoothness=recipe.time_smoothness,
             weight_decay=recipe.weight_decay,
             box=recipe.box,
-            classifier_activation=None if recipe.loss == "regression" else "softmax",
+            classifier_activation="softmax" if recipe.has_probabilities else None,
             synchronized=recipe.synchronized,
             provable=recipe.provable,
             lipschitz=recipe.lipschitz,
@@ -83,7 +83,7 @@ def compile(model: keras.Model, recipe: Recipe, steps_per_epoch: int) -> keras.M
     """Compile a model for a recipe: SGD with momentum, the loss for integer labels, accuracy.
 
     Args:
-        model: The model; its output are probabilities, for regression any numbers.
+        model: The model; it returns probabilities, or any numbers for the loss "least_squares".
         recipe: Learning rates, epochs, momentum and loss.
         steps_per_epoch: Number of batches of an epoch.
 
@@ -151,7 +151,7 @@ def evaluate(model: keras.Model, dataset, verbose: int | str = 0, loss: str = "c
         model: The model; its output has one number per class, of which the largest is the predicted class.
         dataset: A tf.data.Dataset of batches, each pass the same.
         verbose: As in `keras.Model.predict`; default 0.
-        loss: "classification" (default) or "regression", see `recipes.Recipe`.
+        loss: "classification" (default) or "least_squares", see `recipes.Recipe`.
 
     Returns:
         loss (its mean and regularisation, as in `keras.Model.evaluate`), accuracy, and confusion_matrix, a
@@ -176,7 +176,9 @@ def evaluate(model: keras.Model, dataset, verbose: int | str = 0, loss: str = "c
 
 
 def _loss(name: str) -> keras.losses.Loss:
-    return LeastSquares() if name == "regression" else keras.losses.SparseCategoricalCrossentropy()
+    return (
+        LeastSquares() if check_loss("loss", name) == "least_squares" else keras.losses.SparseCategoricalCrossentropy()
+    )
 
 
 @contextlib.contextmanager
