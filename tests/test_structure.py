@@ -10,8 +10,8 @@ ROOT = pathlib.Path(__file__).parent.parent / "keras_pdecnn"
 # Parts of one level know nothing of each other.
 LEVELS = [
     ["networks", "utils", "version"],
-    ["constraints", "data", "distribute", "initializers", "losses", "operators", "ops", "plotting", "recipes"]
-    + ["regularizers"],
+    ["plotting", "recipes"],
+    ["constraints", "data", "distribute", "initializers", "losses", "operators", "ops", "regularizers"],
     ["layers"],
     ["export", "models", "stability"],
     ["callbacks", "explain", "runs"],

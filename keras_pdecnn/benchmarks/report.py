@@ -43,10 +43,10 @@ def write(result: dict, folder: str | os.PathLike) -> pathlib.Path:
 
 
 _DEPTH_TEXT = (
-    "These are figures of one training step of a block: the gradient with respect to input and weights, batch 8, 64x64, "
-    "32 channels. Memory is the peak above the level before the step, less the bytes of the weights' gradients. Overhead "
-    "is the time of tracing and of the first step beyond an ordinary step. Values marked ~ are extrapolated linearly "
-    "from the two deepest blocks measured."
+    "These are figures of one training step of a block: the gradient with respect to input and weights, batch 8, "
+    "64x64, 32 channels. Memory is the peak above the level before the step, less the bytes of the weights' gradients. "
+    "Overhead is the time of tracing and of the first step beyond an ordinary step. Values marked ~ are extrapolated "
+    "linearly from the two deepest blocks measured."
 )
 _NETWORK_TEXT = (
     "SGD with momentum, batch 125, 32x32 images. The values are medians over fresh processes that take turns, with the "
@@ -54,8 +54,8 @@ _NETWORK_TEXT = (
 )
 _PRECISION_TEXT = (
     "This is the relative error of the gradient with respect to input and weights, in the 2-norm, against stored "
-    "activations in float64: median of five seeds; tanh, TV normalisation, final time 1. Under a mixed policy the state "
-    "is float32 and F is computed in the half type. reversible/16 keeps a state every 16 steps."
+    "activations in float64: median of five seeds; tanh, TV normalisation, final time 1. Under a mixed policy the "
+    "state is float32 and F is computed in the half type. reversible/16 keeps a state every 16 steps."
 )
 
 

@@ -137,10 +137,10 @@ def conserved_energy(block: layers.PDEBlock, trajectory: ArrayLike) -> np.ndarra
     y, h = np.asarray(trajectory), float(block.current_step_size())
     if block.integrator == verlet:
         states = zip(*np.split(y, 2, axis=-1), strict=True)
-        energies = [verlet_energy(*state, kernel[0, 0], kernel[0, 1], h, block.padding) for state in states]
+        energies = [verlet_energy(a, b, kernel[0, 0], kernel[0, 1], h, block.padding) for a, b in states]
     else:
         states = zip(y, np.diff(y, axis=0, prepend=y[:1]), strict=True)  # features and velocities
-        energies = [leapfrog_energy(*state, kernel[0, 0], h, block.padding) for state in states]
+        energies = [leapfrog_energy(a, v, kernel[0, 0], h, block.padding) for a, v in states]
     return np.stack([ops.convert_to_numpy(energy) for energy in energies])
 
 

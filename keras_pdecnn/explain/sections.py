@@ -201,16 +201,16 @@ def _general_theory(block: PDEBlock) -> str:
             "enlarges no distance."
         )
     return (
-        "Below the limit of its integrator, a step is stable if it is linear and its weights are constant in time. That "
-        "guarantees nothing for a nonlinear network: features and distances may grow or decay."
+        "Below the limit of its integrator, a step is stable if it is linear and its weights are constant in time. "
+        "That guarantees nothing for a nonlinear network: features and distances may grow or decay."
     )
 
 
 def _weights(model: PDEModel) -> Section:
     content: list[Item] = [
         "These are entries of the convolution kernels over the steps: the eight that vary most in colour, others in "
-        "grey. Before training they are constant in time. A strong regulariser (time smoothness) keeps them constant or "
-        "piecewise constant.",
+        "grey. Before training they are constant in time. A strong regulariser (time smoothness) keeps them constant "
+        "or piecewise constant.",
     ]
     for block in model.blocks:
         kernel = ops.convert_to_numpy(block.theta()["kernel"])
