@@ -11,7 +11,7 @@ import pytest
 
 import keras_pdecnn as pde
 from keras_pdecnn import cli, explain, networks, plotting, stability, training, tuning
-from keras_pdecnn.benchmarks import block, suite
+from keras_pdecnn.benchmarks import block, network, suite
 from keras_pdecnn.plotting import style
 from keras_pdecnn.recipes import Recipe
 from keras_pdecnn.tuning.space import Space
@@ -183,6 +183,8 @@ def test_benchmarks_measure_it():
         assert f"{__name__}:WaveCNN" in {m.settings["architecture"] for m in wanted if m.table == "network"}
     row = block.measure(1, block=f"{__name__}:WaveBlock", backprop="reversible", steps=2, size=8, batch=1)
     assert row["step_s"] > 0
+    row = network.measure(f"{__name__}:WaveCNN", batch=2, size=8, repetitions=1, warmup=0, widths=(4,))
+    assert row["weights"] == tuning.count_weights(small(widths=(4,)), (8, 8, 3), 10)
 
 
 def test_a_benchmark_cannot_measure_what_a_fresh_process_cannot_import():
@@ -231,11 +233,11 @@ def test_the_table_is_that_of_the_builders_and_blocks(record):
     try:
         assert list(pde.models.NETWORKS) == ["hamiltonian", "parabolic", "second_order", "residual"]
         assert {name: n.builder for name, n in pde.models.NETWORKS.items()} == pde.models.ARCHITECTURES
-        for network in pde.models.NETWORKS.values():
-            model = network.builder((8, 8, 1), classes=2, widths=(4,))
-            assert type(model.blocks[0]) is network.block
-            assert networks.record_of(model.blocks[0]) is network
-            assert all((network.equation, network.stability, network.marker, network.color))
+        for own in pde.models.NETWORKS.values():
+            model = own.builder((8, 8, 1), classes=2, widths=(4,))
+            assert type(model.blocks[0]) is own.block
+            assert networks.record_of(model.blocks[0]) is own
+            assert all((own.equation, own.stability, own.marker, own.color))
         assert [name for name, n in pde.models.NETWORKS.items() if n.is_reversible] == ["hamiltonian", "second_order"]
         assert [name for name, n in pde.models.NETWORKS.items() if not n.has_step_limit] == ["residual"]
     finally:

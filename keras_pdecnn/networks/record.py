@@ -51,8 +51,8 @@ class Network:
     Args:
         label: Name in running text and in the legends of plots, such as "second-order".
         block: Class of its blocks, a subclass of `layers.PDEBlock`, or text "module:name".
-        builder: Function that builds the model from `input_shape`, `classes` and the settings of `recipes.Recipe`, as
-            the four of `models` do, or text "module:name".
+        builder: Function that builds the model from `input_shape` and the keyword arguments of the four builders of
+            `models`; those that it does not need it may ignore. Or text "module:name".
         equation: One step as an equation and in words; default "", none is shown.
         stability: What theory says of its steps, in whole sentences; default "", general words are shown.
         marker: Marker of Matplotlib in plots; default None, a circle.

@@ -12,6 +12,12 @@ from keras_pdecnn.utils import arguments
 
 LOSSES = ("classification", "least_squares")
 DTYPES = ("float32", "mixed_bfloat16", "mixed_float16")
+# The settings that a builder of a network takes under the same name.
+_NETWORK = (
+    *("widths", "head_width", "steps", "step_size", "max_step_size", "time_smoothness", "weight_decay", "box"),
+    *("synchronized", "provable", "lipschitz", "time_basis", "basis_size", "kernel_size", "activation"),
+    *("normalization", "padding", "backprop"),
+)
 
 
 def _setting(default, check, text: str):
@@ -239,6 +245,11 @@ class Recipe:
     def has_probabilities(self) -> bool:
         """Whether the outputs of the network are class probabilities; with "least_squares" they are scores."""
         return self.loss == "classification"
+
+    def network_settings(self) -> dict:
+        """Return the arguments of a builder of `models.NETWORKS`, besides `input_shape` and `classes`."""
+        activation = "softmax" if self.has_probabilities else None
+        return {**{name: getattr(self, name) for name in _NETWORK}, "classifier_activation": activation}
 
     def to_dict(self) -> dict:
         """Return the settings in types that JSON has; `from_dict` is the inverse."""

@@ -13,13 +13,10 @@ from dataclasses import dataclass
 import keras
 import numpy as np
 
+from keras_pdecnn import layers
 from keras_pdecnn.layers import (
     Connector,
-    HamiltonianBlock,
     NormalizedDense,
-    ParabolicBlock,
-    ResidualBlock,
-    SecondOrderBlock,
     Standardization,
 )
 from keras_pdecnn.ops.limits import lipschitz
@@ -154,7 +151,7 @@ def _upper(layer: keras.layers.Layer, first: bool, last: bool) -> float:
 TO_PROBABILITIES = (keras.activations.softmax, keras.activations.log_softmax, keras.activations.sigmoid)
 """Activations at the end of a classifier, whose arguments are its logits."""
 
-_BLOCKS = (HamiltonianBlock, ParabolicBlock, ResidualBlock, SecondOrderBlock)
+_BLOCKS = tuple(cls for cls in vars(layers).values() if isinstance(cls, type) and issubclass(cls, layers.PDEBlock))
 _AVERAGES = tuple(getattr(keras.layers, f"GlobalAveragePooling{rank}D") for rank in (1, 2, 3))
 _HARMLESS = (
     *(getattr(keras.layers, f"{name}{rank}D") for name in ("GlobalMaxPooling", "SpatialDropout") for rank in (1, 2, 3)),

@@ -34,29 +34,8 @@ def build(recipe: Recipe, info: data.Info) -> models.PDEModel:
     """
     keras.utils.set_random_seed(recipe.seed)
     with _dtype_policy(recipe.dtype):
-        return models.NETWORKS[recipe.architecture].builder(
-            info.input_shape,
-            classes=info.classes,
-            widths=recipe.widths,
-            head_width=recipe.head_width,
-            steps=recipe.steps,
-            step_size=recipe.step_size,
-            time_basis=recipe.time_basis,
-            basis_size=recipe.basis_size,
-            max_step_size=recipe.max_step_size,
-            time_smoothness=recipe.time_smoothness,
-            weight_decay=recipe.weight_decay,
-            box=recipe.box,
-            classifier_activation="softmax" if recipe.has_probabilities else None,
-            synchronized=recipe.synchronized,
-            provable=recipe.provable,
-            lipschitz=recipe.lipschitz,
-            kernel_size=recipe.kernel_size,
-            activation=recipe.activation,
-            normalization=recipe.normalization,
-            padding=recipe.padding,
-            backprop=recipe.backprop,
-        )
+        builder = models.NETWORKS[recipe.architecture].builder
+        return builder(info.input_shape, classes=info.classes, **recipe.network_settings())
 
 
 def learning_rate(recipe: Recipe, steps_per_epoch: int):
