@@ -111,7 +111,7 @@ def _is_known(config: dict) -> bool:
     module, name, registered = (config.get(key) for key in ("module", "class_name", "registered_name"))
     if name == "__keras_tensor__":  # a shape, a type and a place in the network
         return True
-    if registered in _registered_blocks():
+    if isinstance(registered, str) and registered in _registered_blocks():
         return name == registered.partition(">")[2]
     if name == "function":
         name = config.get("config")
