@@ -72,8 +72,8 @@ class Network:
     """
 
     label: str
-    block: Imported = Imported()
-    builder: Imported = Imported()
+    block: Any = Imported()
+    builder: Any = Imported()
     equation: str = ""
     stability: str = ""
     marker: str | None = None

@@ -90,8 +90,9 @@ class Space:
         if "learning_rate" in values:
             factor = values["learning_rate"] / recipe.learning_rates[0]
             changes["learning_rates"] = tuple(factor * rate for rate in recipe.learning_rates)
-        network = NETWORKS.get(str(values.get("architecture")).replace("-", "_"))
-        if network is not None:  # another one than the recipe's; the recipe reports an unknown name
+        name = str(values.get("architecture"))
+        network = NETWORKS.get(name) or NETWORKS.get(name.replace("-", "_"))
+        if network is not None:  # another one than the recipe's; an unknown name is reported by the new recipe
             if recipe.backprop == "reversible" and not network.is_reversible:
                 changes["backprop"] = None
             if "auto" in _per_block(recipe, "step_size") and not network.has_step_limit:
