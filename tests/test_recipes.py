@@ -7,11 +7,12 @@ import pathlib
 import pytest
 
 from keras_pdecnn import models
-from keras_pdecnn.recipes import ARCHITECTURES, RECIPES, Recipe, for_source
+from keras_pdecnn.recipes import RECIPES, Recipe, for_source
 
 
 def test_the_architectures_are_those_of_the_models():
-    assert set(ARCHITECTURES) == set(models.ARCHITECTURES)
+    for name in models.ARCHITECTURES:
+        assert Recipe(architecture=name).architecture == name
 
 
 @pytest.mark.parametrize(
@@ -55,11 +56,21 @@ def test_values_are_normalised():
     [
         *RECIPES.values(),
         Recipe(provable=True, lipschitz=1.5, normalization="shrinkage", step_size="auto"),
-        Recipe(steps=(1, 2), size=(32, 48), normalization=None, time_basis="linear", basis_size=2, loss="regression"),
+        Recipe(
+            steps=(1, 2), size=(32, 48), normalization=None, time_basis="linear", basis_size=2, loss="least_squares"
+        ),
     ],
 )
 def test_json_and_back(recipe):
     assert Recipe.from_dict(json.loads(json.dumps(recipe.to_dict()))) == recipe
+
+
+def test_the_former_name_of_least_squares_is_read():
+    recipe = Recipe(loss="least_squares")
+    assert Recipe(loss="regression") == recipe == Recipe.from_dict({"loss": "regression"})
+    assert recipe.to_dict()["loss"] == "least_squares"
+    assert not recipe.has_probabilities
+    assert Recipe().has_probabilities
 
 
 @pytest.mark.parametrize(

@@ -9,8 +9,9 @@ import pytest
 ROOT = pathlib.Path(__file__).parent.parent / "keras_pdecnn"
 # Parts of one level know nothing of each other.
 LEVELS = [
-    ["plotting", "utils", "version"],
-    ["constraints", "data", "distribute", "initializers", "losses", "operators", "ops", "recipes", "regularizers"],
+    ["networks", "utils", "version"],
+    ["plotting", "recipes"],
+    ["constraints", "data", "distribute", "initializers", "losses", "operators", "ops", "regularizers"],
     ["layers"],
     ["export", "models", "stability"],
     ["callbacks", "explain", "runs"],

@@ -100,7 +100,7 @@ def test_the_learning_rate_changes_with_the_first_batch_of_a_phase():
     assert training.learning_rate(Recipe(learning_rates=0.3, epochs=7), 5) == 0.3
 
 
-@pytest.mark.parametrize("loss", ["classification", "regression"])
+@pytest.mark.parametrize("loss", ["classification", "least_squares"])
 def test_evaluate_agrees_with_keras(recipe, randomize, loss):
     recipe = dataclasses.replace(recipe, weight_decay=0.1, time_smoothness=0.01, loss=loss)
     dataset = training.load_data(recipe)

@@ -27,7 +27,7 @@ from keras_pdecnn.recipes.searches import NAMES
 from keras_pdecnn.runs import RunFolder
 from keras_pdecnn.tuning import report, roles
 from keras_pdecnn.tuning.oracles import REASON, reason
-from keras_pdecnn.tuning.search import OBJECTIVE
+from keras_pdecnn.tuning.search import OBJECTIVE, _describe, _enter
 from keras_pdecnn.tuning.space import Space
 
 SHAPES = {
@@ -323,6 +323,17 @@ def instant(folder, method="random", max_trials=7, **settings):
     if (folder / "oracle.json").exists():
         (folder / "tuner0.json").write_text("{}")
     return Instant(oracle, Nothing(), directory=folder.parent, project_name=folder.name)
+
+
+def test_a_search_with_the_former_name_of_its_loss_goes_on(tmp_path, recipe):
+    hypermodel = tuning.PDEHyperModel(dataclasses.replace(recipe, loss="least_squares"))
+    settings = _describe(hypermodel, "random", 0)
+    before = {**settings, "recipe": {**settings["recipe"], "loss": "regression"}}
+    (tmp_path / "search.json").write_text(json.dumps(before))
+    _enter(tmp_path, settings)
+    other = _describe(tuning.PDEHyperModel(recipe), "random", 0)
+    with pytest.raises(ValueError, match="a search with another recipe"):
+        _enter(tmp_path, other)
 
 
 @pytest.mark.parametrize("method", tuning.METHODS)

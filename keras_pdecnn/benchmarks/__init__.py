@@ -1,4 +1,4 @@
 """Measurements of the package on the user's machine: memory, time and precision over depth.
 
-Every figure of memory comes from a fresh process; times are medians of alternating repetitions.
+Every memory figure comes from a fresh process. Times are medians of repetitions in which the contenders take turns.
 """

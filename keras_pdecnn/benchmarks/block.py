@@ -1,4 +1,7 @@
-"""One block: memory and time of a training step. `python -m keras_pdecnn.benchmarks.block '{"steps": 16, …}'`."""
+"""Memory and time of a training step of one block.
+
+python -m keras_pdecnn.benchmarks.block '{"block": "HamiltonianBlock", "backprop": "reversible", "steps": 16}'
+"""
 
 from __future__ import annotations
 
@@ -11,13 +14,14 @@ import tensorflow as tf
 
 from keras_pdecnn import layers
 from keras_pdecnn.benchmarks.memory import PeakMemory
+from keras_pdecnn.benchmarks.references import find
 
 
 class BlockRun:
     """A block with its training step: the gradient of a linear functional with respect to input and weights.
 
     Args:
-        block: Name of the layer, for example "HamiltonianBlock".
+        block: Name of a layer of the package, for example "HamiltonianBlock", or "module:Name" of another one.
         backprop: "reversible", "checkpointed" or "stored".
         steps: Number of time steps.
         batch: Number of examples; default 8.
@@ -40,7 +44,7 @@ class BlockRun:
     ):
         tf.random.set_seed(0)
         shape = (batch, size, size, channels)
-        self.layer = getattr(layers, block)(steps, step_size=1.0 / steps, backprop=backprop, **settings)
+        self.layer = find(block, layers)(steps, step_size=1.0 / steps, backprop=backprop, **settings)
         self.layer.build(shape)
         self.variables = [weight.value for weight in self.layer.weights]
         self.gradient_bytes = sum(variable.shape.num_elements() * variable.dtype.size for variable in self.variables)
@@ -55,7 +59,7 @@ class BlockRun:
         return tape.gradient(loss, [y, *self.variables])
 
     def step(self) -> float:
-        """Take one gradient and return its seconds."""
+        """Take one gradient and return its time in seconds."""
         start = time.perf_counter()
         gradient = self._gradient(self.y, self.w)
         gradient[0].numpy()
@@ -63,9 +67,18 @@ class BlockRun:
 
 
 def measure(repetitions: int = 5, **settings) -> dict:
-    """Return first_s (tracing and first step), step_s (median), peak_bytes and gradient_bytes of a training step."""
+    """Measure a training step of a block.
+
+    Args:
+        repetitions: Number of steps that are timed after the first; default 5.
+        **settings: Arguments of `BlockRun`.
+
+    Returns:
+        The settings, first_s (time of tracing and of the first step), step_s (median time of the others), peak_bytes
+        and gradient_bytes.
+    """
     run = BlockRun(**settings)
-    # The resting level: weights created, one convolution run.
+    # The memory before the step: with the weights, and after one convolution.
     kernel = run.layer.kernel.value[0, 0]
     tf.nn.conv2d(run.y[..., : kernel.shape[-2]], kernel, 1, "SAME")
     peak = PeakMemory()

@@ -1,4 +1,4 @@
-"""Peak memory of the process or of the GPU."""
+"""Peak memory of the process or the GPU."""
 
 from __future__ import annotations
 
@@ -10,10 +10,10 @@ import tensorflow as tf
 
 
 class PeakMemory:
-    """The high-water mark of memory above the level at which it was started, in bytes.
+    """The peak of memory above the level at which this object was made, in bytes.
 
-    On a GPU the counter is the device's. On the CPU it is the resident memory of the process: Linux lets the
-    high-water mark be set back to the present level; elsewhere it counts from the start of the process.
+    On a GPU it is the peak of the device. On the CPU it is the peak of the resident memory of the process. Linux can
+    reset this peak to the present level; on other systems it counts from the start of the process.
     """
 
     def __init__(self):

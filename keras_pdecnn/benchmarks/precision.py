@@ -1,4 +1,7 @@
-"""Digits that a gradient keeps. `python -m keras_pdecnn.benchmarks.precision '{"block": …, "depths": […]}'`."""
+"""Precision of the gradient over depth.
+
+python -m keras_pdecnn.benchmarks.precision '{"block": "HamiltonianBlock", "depths": [4], "modes": [["stored", null]]}'
+"""
 
 from __future__ import annotations
 
@@ -10,6 +13,7 @@ from collections.abc import Sequence
 import tensorflow as tf
 
 from keras_pdecnn import layers
+from keras_pdecnn.benchmarks.references import find
 
 POLICIES = ("float32", "mixed_bfloat16", "mixed_float16")
 
@@ -24,34 +28,34 @@ def gradient_errors(
     channels: int = 8,
     **settings,
 ) -> list[dict]:
-    """Measure the relative error, in the 2-norm over all gradients, against stored activations in float64.
+    """Measure the relative error of the gradient, in the 2-norm, against stored activations in float64.
 
-    The block has final time T = 1, weights that change in time, and by default tanh and the TV normalisation: without
-    the latter, or with ReLU whose mask may flip, errors say more about the function than about the mode.
+    The block has the final time T = 1, weights that change in time, and by default tanh and the TV normalisation.
+    Without this normalisation, or with ReLU, whose mask may flip, the errors depend on the function more than on how
+    its gradient is taken.
 
     Args:
-        block: Name of the layer.
+        block: Name of a layer of the package, or "module:Name" of another one.
         steps: Number of time steps.
-        modes: List of (backprop, checkpoint_every).
-        policies: Names of Keras dtype policies.
-        seeds: Number of seeds; the median over them is returned.
-        size: Height and width of the features, of which there are two.
-        channels: Of the features.
+        modes: Pairs (backprop, checkpoint_every).
+        policies: Names of Keras dtype policies; default float32, mixed_bfloat16 and mixed_float16.
+        seeds: Number of seeds, over which the median is taken; default 5.
+        size: Height and width of the features of two examples; default 8.
+        channels: Number of channels of the features; default 8.
         **settings: Further arguments of the layer.
 
     Returns:
-        A row for every mode and policy: block, steps, backprop, checkpoint_every, policy, error.
+        A dict for every mode and policy: block, steps, backprop, checkpoint_every, policy, error.
     """
     settings = {"activation": "tanh", "step_size": 1.0 / steps, **settings}
-    found: dict[tuple[str, int | None, str], list[float]] = {}
+    errors: dict[tuple[str, int | None, str], list[float]] = {}
     for seed in range(seeds):
         exact = _gradient(block, steps, "stored", None, "float64", seed, size, channels, settings)
         for backprop, every in modes:
             for policy in policies:
                 gradient = _gradient(block, steps, backprop, every, policy, seed, size, channels, settings)
-                found.setdefault((backprop, every, policy), []).append(
-                    float(tf.norm(gradient - exact) / tf.norm(exact))
-                )
+                error = float(tf.norm(gradient - exact) / tf.norm(exact))
+                errors.setdefault((backprop, every, policy), []).append(error)
     return [
         {
             "block": block,
@@ -59,9 +63,9 @@ def gradient_errors(
             "backprop": backprop,
             "checkpoint_every": every,
             "policy": policy,
-            "error": statistics.median(errors),
+            "error": statistics.median(of_seeds),
         }
-        for (backprop, every, policy), errors in found.items()
+        for (backprop, every, policy), of_seeds in errors.items()
     ]
 
 
@@ -77,12 +81,12 @@ def _gradient(
     settings: dict,
 ) -> tf.Tensor:
     """Return the gradient with respect to input and weights as one vector in float64."""
-    layer = getattr(layers, block)(steps, backprop=backprop, checkpoint_every=every, dtype=policy, **settings)
+    layer = find(block, layers)(steps, backprop=backprop, checkpoint_every=every, dtype=policy, **settings)
     shape = (2, size, size, channels)
     layer.build(shape)
 
     def draw(index, shape):
-        # In the precision of the coarsest type, so that every policy sees the same numbers.
+        # The numbers have the precision of the coarsest type, so that they are the same under every policy.
         return tf.cast(tf.cast(tf.random.stateless_normal(shape, [seed, index]), "bfloat16"), layer.variable_dtype)
 
     for index, weight in enumerate(layer.weights):

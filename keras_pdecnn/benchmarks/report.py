@@ -20,7 +20,7 @@ def write(result: dict, folder: str | os.PathLike) -> pathlib.Path:
     """Write report.md, benchmark.json and the pictures of a result of `suite.run` into a folder.
 
     Returns:
-        The path of report.md.
+        Path of report.md.
     """
     folder = pathlib.Path(folder)
     (folder / "benchmark.json").write_text(json.dumps(result, indent=1) + "\n", encoding="utf-8")
@@ -43,18 +43,19 @@ def write(result: dict, folder: str | os.PathLike) -> pathlib.Path:
 
 
 _DEPTH_TEXT = (
-    "One training step of a block: the gradient with respect to input and weights, batch 8, 64x64, 32 channels. "
-    "Memory is the peak above the resting level (weights created, one convolution run), less the bytes of the weights' "
-    "gradients. Overhead is the time of tracing and of the first step beyond an ordinary step. Values marked ~ are "
-    "extrapolated linearly from the two deepest blocks measured."
+    "These are figures of one training step of a block: the gradient with respect to input and weights, batch 8, "
+    "64x64, 32 channels. Memory is the peak above the level before the step, less the bytes of the weights' gradients. "
+    "Overhead is the time of tracing and of the first step beyond an ordinary step. Values marked ~ are extrapolated "
+    "linearly from the two deepest blocks measured."
 )
 _NETWORK_TEXT = (
-    "SGD with momentum, batch 125, 32x32 images; medians over fresh processes that take turns, range in parentheses."
+    "SGD with momentum, batch 125, 32x32 images. The values are medians over fresh processes that take turns, with the "
+    "range in parentheses."
 )
 _PRECISION_TEXT = (
-    "Relative error of the gradient with respect to input and weights, 2-norm, against stored activations in float64: "
-    "median of five seeds; tanh, TV normalisation, final time 1. Under a mixed policy the state is float32 and F runs "
-    "in the half type. reversible/16 keeps a state every 16 steps."
+    "This is the relative error of the gradient with respect to input and weights, in the 2-norm, against stored "
+    "activations in float64: median of five seeds; tanh, TV normalisation, final time 1. Under a mixed policy the "
+    "state is float32 and F is computed in the half type. reversible/16 keeps a state every 16 steps."
 )
 
 
@@ -69,13 +70,13 @@ def depth_table(rows: list[dict]) -> str:
     for block in _distinct(rows, "block"):
         depths = _distinct(rows, "steps")
         for mode in _distinct(rows, "backprop"):
-            found = {row["steps"]: row for row in rows if (row["block"], row["backprop"]) == (block, mode)}
+            by_steps = {row["steps"]: row for row in rows if (row["block"], row["backprop"]) == (block, mode)}
             for quantity, unit, value in (
                 ("memory", "MB", memory),
                 ("time", "s", lambda row: row["step_s"]),
                 ("overhead", "s", lambda row: row["first_s"] - row["step_s"]),
             ):
-                values = {steps: value(row) for steps, row in found.items()}
+                values = {steps: value(row) for steps, row in by_steps.items()}
                 cells = [_cell(values, steps, extrapolate=quantity != "overhead") for steps in depths]
                 lines.append([block, mode, f"{quantity}, {unit}", *cells])
     return markdown(["block", "mode", "", *(f"{steps} steps" for steps in _distinct(rows, "steps"))], lines)
@@ -95,11 +96,11 @@ def network_table(rows: list[dict], batch: int = 125) -> str:
     lines = []
     for architecture in _distinct(rows, "architecture"):
         for mode in _distinct(rows, "backprop"):
-            found = [row for row in rows if (row["architecture"], row["backprop"]) == (architecture, mode)]
-            rates = [batch / row["step_s"] for row in found]
-            peak = statistics.median(row["peak_bytes"] for row in found) / 1e6
+            runs = [row for row in rows if (row["architecture"], row["backprop"]) == (architecture, mode)]
+            rates = [batch / row["step_s"] for row in runs]
+            peak = statistics.median(row["peak_bytes"] for row in runs) / 1e6
             rate = f"{statistics.median(rates):.0f} ({min(rates):.0f} to {max(rates):.0f})"
-            lines.append([architecture, mode, f"{found[0]['weights']:,}", rate, f"{peak:.0f}"])
+            lines.append([architecture, mode, f"{runs[0]['weights']:,}", rate, f"{peak:.0f}"])
     return markdown(["network", "mode", "weights", "images per second", "peak memory, MB"], lines)
 
 
@@ -110,13 +111,13 @@ def precision_table(rows: list[dict]) -> str:
     for block, policy, mode, every in dict.fromkeys(
         (row["block"], row["policy"], row["backprop"], row["checkpoint_every"]) for row in rows
     ):
-        found = {
+        errors = {
             row["steps"]: row["error"]
             for row in rows
             if (row["block"], row["policy"], row["backprop"], row["checkpoint_every"]) == (block, policy, mode, every)
         }
         name = f"{mode}/{every}" if every else mode
-        lines.append([block, policy, name, *(f"{found[n]:.1e}" if n in found else "" for n in depths)])
+        lines.append([block, policy, name, *(f"{errors[n]:.1e}" if n in errors else "" for n in depths)])
     return markdown(["block", "type", "mode", *(f"{steps} steps" for steps in depths)], lines)
 
 
@@ -143,14 +144,14 @@ def _over_depth(rows: list[dict], value: Callable[[dict], float], label: str) ->
     panels = figure.subplots(1, len(blocks), sharey=True, squeeze=False)[0]
     for axes, block in zip(panels, blocks, strict=True):
         for mode, every in dict.fromkeys((row["backprop"], row.get("checkpoint_every")) for row in rows):
-            found = [
+            line = [
                 row
                 for row in rows
                 if (row["block"], row["backprop"], row.get("checkpoint_every")) == (block, mode, every)
             ]
             axes.loglog(
-                [row["steps"] for row in found],
-                [value(row) for row in found],
+                [row["steps"] for row in line],
+                [value(row) for row in line],
                 "o--" if every else "o-",
                 color=_COLORS[mode],
                 label=f"{mode}, a state every {every} steps" if every else mode,

@@ -1,4 +1,4 @@
-"""The package's own tables: what is measured, each figure in a fresh process."""
+"""The measurements of the tables of a benchmark, each in a fresh process."""
 
 from __future__ import annotations
 
@@ -10,8 +10,10 @@ import sys
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 
-REVERSIBLE_BLOCKS = ("HamiltonianBlock", "SecondOrderBlock")
-# Beyond so many steps stored activations are extrapolated: they take 17 to 19 MB a step at the sizes measured here.
+from keras_pdecnn.benchmarks.references import reference
+from keras_pdecnn.networks import NETWORKS
+
+# Stored activations are measured up to so many steps and extrapolated beyond: they take 17 to 19 MB a step here.
 _STORED_STEPS = {"quick": 16, "full": 256}
 _DEPTHS = {"quick": (4, 16), "full": (4, 16, 64, 256, 1024)}
 _PRECISION_DEPTHS = {"quick": (4, 16), "full": (4, 16, 64, 256, 1024)}
@@ -21,7 +23,7 @@ _EVERY = 16
 
 @dataclass(frozen=True)
 class Measurement:
-    """One process: a module of this package with its settings, which prints a row or a list of rows as JSON."""
+    """One process: a module of this package and its settings. It prints a row or a list of rows as JSON."""
 
     table: str
     module: str
@@ -37,13 +39,21 @@ class Measurement:
 
 
 def measurements(extent: str = "full") -> list[Measurement]:
-    """Return what the tables "depth", "network" and "precision" are made of.
+    """Return the measurements of the tables "depth", "network" and "precision", of all reversible networks.
 
     Args:
         extent: "full" (an hour on two cores, default) or "quick" (a few minutes).
+
+    Raises:
+        ValueError: If a network of `models.NETWORKS` cannot be imported by a fresh process.
     """
-    found = []
-    for block in REVERSIBLE_BLOCKS:
+    from keras_pdecnn import layers, models  # takes the seconds of TensorFlow
+
+    reversible = [network for network in NETWORKS.values() if network.is_reversible]
+    blocks = [reference(network.block, layers) for network in reversible]
+    builders = [reference(network.builder, models) for network in reversible]
+    suite = []
+    for block in blocks:
         for steps in _DEPTHS[extent]:
             # Modes take turns, so that a change of the machine's load falls on all of them.
             for backprop in _MODES:
@@ -51,19 +61,19 @@ def measurements(extent: str = "full") -> list[Measurement]:
                     continue
                 repetitions = 5 if steps <= 64 else 1
                 settings = {"block": block, "backprop": backprop, "steps": steps, "repetitions": repetitions}
-                found.append(Measurement("depth", "block", settings))
+                suite.append(Measurement("depth", "block", settings))
     repetitions = {"quick": 3, "full": 8}[extent]
     for _ in range({"quick": 1, "full": 5}[extent]):
-        for architecture in ("HamiltonianCNN", "SecondOrderCNN"):
+        for architecture in builders:
             for backprop in ("stored", "reversible"):
                 settings = {"architecture": architecture, "backprop": backprop, "repetitions": repetitions}
-                found.append(Measurement("network", "network", settings))
+                suite.append(Measurement("network", "network", settings))
     modes = [(mode, None) for mode in _MODES] + [("reversible", _EVERY)]
-    for block in REVERSIBLE_BLOCKS:
+    for block in blocks:
         for steps in _PRECISION_DEPTHS[extent]:
             settings = {"block": block, "depths": [steps], "modes": modes}
-            found.append(Measurement("precision", "precision", settings))
-    return found
+            suite.append(Measurement("precision", "precision", settings))
+    return suite
 
 
 def run(wanted: list[Measurement], progress: Callable[[list[Measurement]], Iterable[Measurement]] = iter) -> dict:
@@ -71,13 +81,13 @@ def run(wanted: list[Measurement], progress: Callable[[list[Measurement]], Itera
 
     Args:
         wanted: Measurements, see `measurements`.
-        progress: Function that passes the measurements on, for a progress bar.
+        progress: Function from the list of measurements to an iterable of them, such as a progress bar; default `iter`.
 
     Returns:
-        machine (a description) and rows: a list per table.
+        A dict of machine, its description, and rows, a list for each table.
 
     Raises:
-        RuntimeError: If a process fails; the message ends with what it said last.
+        RuntimeError: If a process fails; the message ends with the last line that the process wrote.
     """
     rows: dict[str, list[dict]] = {measurement.table: [] for measurement in wanted}
     for measurement in progress(wanted):
@@ -91,8 +101,8 @@ def run(wanted: list[Measurement], progress: Callable[[list[Measurement]], Itera
         if done.returncode:
             last = (done.stderr.strip().splitlines() or [f"exit code {done.returncode}"])[-1]
             raise RuntimeError(f"The benchmark {measurement.title} failed: {last}")
-        found = json.loads(done.stdout.splitlines()[-1])
-        rows[measurement.table] += found if isinstance(found, list) else [found]
+        result = json.loads(done.stdout.splitlines()[-1])
+        rows[measurement.table] += result if isinstance(result, list) else [result]
     return {"machine": machine(), "rows": rows}
 
 

@@ -8,6 +8,7 @@ import pathlib
 import click
 
 from keras_pdecnn.cli.settings import WrongInput, one_line
+from keras_pdecnn.networks import label
 
 _SHOWN = 6  # test examples on the page if no image is given
 
@@ -50,9 +51,10 @@ def explain(run, images, output, overwrite):
         dataset = training.load_like(recipe, info)
         x, labels = training.spread(dataset.test, dataset.info.sizes["test"], _SHOWN)
         names = [f"test example {i}" for i in range(1, len(x) + 1)]
-    kind = recipe.architecture.replace("_", "-").replace("hamiltonian", "Hamiltonian")
     weights = sum(int(np.prod(weight.shape)) for weight in model.trainable_weights)
-    facts = [f"A {kind} network, trained on {info.name} ({info.classes} classes)."]
+    kind = label(recipe.architecture)
+    article = "An" if kind[0].lower() in "aeiou" else "A"
+    facts = [f"{article} {kind} network, trained on {info.name} ({info.classes} classes)."]
     facts.append(
         f"{len(model.blocks)} blocks of widths {', '.join(map(str, recipe.widths))}; steps: {_text(recipe.steps)}; "
         f"step size: {_text(recipe.step_size)}; {weights:,} weights."

@@ -41,7 +41,7 @@ def export(run, kind, output):
 
     folder = RunFolder(run)
     recipe, info = folder.read_config()
-    if recipe.loss == "regression":
+    if not recipe.has_probabilities:
         raise WrongInput(f"A network of scores has no probabilities to export. Received: loss={recipe.loss!r}")
     model = folder.load_model(compile=False)
     try:

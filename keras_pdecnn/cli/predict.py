@@ -33,8 +33,8 @@ from keras_pdecnn.cli.settings import one_line
 def predict(model, files, kind, sampling_rate):
     """Print the class that the network MODEL sees in each FILE, and its probability.
 
-    For a network trained with --loss regression it is the score of the class, which is no probability; 1 is a perfect
-    fit.
+    For a network trained with --loss least_squares it is the score of the class, which is no probability; 1 is a
+    perfect fit.
 
     MODEL is a run folder, a .keras file or an exported SavedModel. A FILE is an image, a .wav file for a network of
     signals, an .npz file with examples under x or x_test, or a folder of such files. A file that cannot be read is

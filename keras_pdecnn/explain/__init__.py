@@ -1,4 +1,4 @@
-"""Seeing what a network does: its dynamics, what speaks for a class, and a page with both and more."""
+"""What a network does: its dynamics, the parts of an example that speak for a class, and a page with both and more."""
 
 from keras_pdecnn.explain.attribution import class_activation, saliency, smooth_grad
 from keras_pdecnn.explain.dynamics import BlockDynamics, conserved_energy, follow

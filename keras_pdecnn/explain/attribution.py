@@ -1,6 +1,6 @@
-"""Which parts of an example speak for a class: input gradients, SmoothGrad and class-activation maps.
+"""The parts of an example that speak for a class: input gradients, SmoothGrad and class-activation maps.
 
-What is explained is the logit, the number before the softmax: a probability also changes because other classes do.
+They explain the logit, the number before the softmax. A probability also changes when the logits of other classes do.
 """
 
 from __future__ import annotations
@@ -26,14 +26,14 @@ def saliency(model: keras.Model, x: ArrayLike, classes: ArrayLike) -> np.ndarray
 
     Args:
         model: A classifier with softmax or logits, see `stability.logits`.
-        x: Raw examples, shape (n, *space, channels).
-        classes: The class of each example, shape (n,), or one for all.
+        x: Raw examples of shape (n, *space, channels).
+        classes: Class of each example, shape (n,), or one class for all.
 
     Returns:
-        d logit / d x, of the shape of x: the change of the logit for a change of one raw value.
+        The derivatives d logit / d x, of the shape of x.
 
     Raises:
-        ValueError: If the model is no classifier, or x or the classes are not what it takes.
+        ValueError: If the model is no classifier, or it does not take x or does not have the classes.
 
     Example:
         >>> network = keras_pdecnn.models.ParabolicCNN((8, 8, 1), classes=2, widths=(4,))
@@ -56,14 +56,14 @@ def smooth_grad(
         x: As for `saliency`.
         classes: As for `saliency`.
         samples: Number of noisy copies; default 32.
-        noise: Deviation of the noise relative to the range of the example; not negative, default 0.1.
-        seed: Determines the noise; default 0.
+        noise: Standard deviation of the noise relative to the range of the example; not negative, default 0.1.
+        seed: Seed of the noise; default 0.
 
     Returns:
         Array of the shape of x.
 
     Raises:
-        ValueError: As for `saliency`, or if samples or noise are outside their range.
+        ValueError: As for `saliency`, or if `samples` or `noise` is outside its range.
 
     Example:
         >>> network = keras_pdecnn.models.ParabolicCNN((8, 8, 1), classes=2, widths=(4,), steps=3)
@@ -84,22 +84,22 @@ def smooth_grad(
 
 
 def class_activation(model: PDEModel, x: ArrayLike, classes: ArrayLike) -> np.ndarray:
-    """Return the class-activation map: the share that each place of the last features has in a logit.
+    """Return the class-activation map: the contribution of each place of the last features to a logit.
 
-    m_p = sum_c W_ck f_c(x)_p / P,   P the number of places, so that sum_p m_p + b_k = logit_k, exactly
+    m_p = sum_c W_ck f_c(x)_p / P,   P the number of places, so that sum_p m_p + b_k = logit_k exactly
 
-    The networks end with an average and a dense layer, for which Grad-CAM without its ReLU is this map.
+    The networks end with an average and a dense layer, so Grad-CAM without its ReLU gives the same map.
 
     Args:
-        model: A network of `models`, built with `include_top=True` and not `provable`.
+        model: A network of `models`, built with `include_top=True` and without `provable`.
         x: As for `saliency`.
         classes: As for `saliency`.
 
     Returns:
-        Array of shape (n, *space of the last features): coarser than x by the pooling of the connectors.
+        Array of shape (n, *space of the last features). It is coarser than x by the pooling of the connectors.
 
     Raises:
-        ValueError: If the network does not end with the average over space and a dense layer; and as for `saliency`.
+        ValueError: As for `saliency`, or if the network does not end with the average over space and a dense layer.
 
     Example:
         >>> network = keras_pdecnn.models.ParabolicCNN((8, 8, 1), classes=2, widths=(4,), steps=3)
@@ -115,27 +115,27 @@ def class_activation(model: PDEModel, x: ArrayLike, classes: ArrayLike) -> np.nd
 
 
 def pooled_by(model: PDEModel) -> int:
-    """Return how many pixels along an axis one place of the last features stands for."""
+    """Return the number of pixels along an axis that one place of the last features stands for."""
     return math.prod(layer.pool_size for layer in model.layers if isinstance(layer, layers.Connector))
 
 
 def pooled_head(model: keras.Model) -> tuple[keras.layers.Layer, keras.layers.Dense]:
-    """Return the average over space and the dense layer that a network ends with.
+    """Return the last two layers of a network: the average over space and the dense layer.
 
     Raises:
-        ValueError: If it ends with others.
+        ValueError: If the network ends with other layers.
     """
     last = model.layers[-2:]
     if not (isinstance(last[-1], keras.layers.Dense) and "GlobalAveragePooling" in type(last[0]).__name__):
         raise ValueError(
-            "A class-activation map is that of a network with include_top=True, which ends with an average and a dense "
+            "A class-activation map needs a network with include_top=True, which ends with an average and a dense "
             f"layer. Received: {model.name} with the last layer {last[-1].name!r}"
         )
     return last[0], last[1]
 
 
 def _read(model: keras.Model, x: ArrayLike, classes: ArrayLike) -> tuple[np.ndarray, np.ndarray]:
-    """Return examples and their classes, as a model with one output per class takes them."""
+    """Check examples and their classes for a model with one output per class, and return both as arrays."""
     x = check_examples(x, "x", model.input_shape[1:], model.input.dtype)
     count = model.output_shape[-1]
     given = np.asarray(classes)
@@ -150,9 +150,9 @@ def _read(model: keras.Model, x: ArrayLike, classes: ArrayLike) -> tuple[np.ndar
 
 def _gradient(classifier: keras.Model, x: np.ndarray, classes: np.ndarray) -> np.ndarray:
     inputs = tf.convert_to_tensor(x)
-    # The gradients written by hand save memory in training; taken eagerly, each of them would be compiled anew.
+    # The gradients of the blocks save memory in training. Taken eagerly, each of them would be compiled again.
     with plain_operations(classifier), tf.GradientTape() as tape:
         tape.watch(inputs)
-        # The logit of an example depends on that example alone, so the gradient of the sum is that of each.
-        wanted = tf.reduce_sum(tf.gather(classifier(inputs, training=False), classes, axis=1, batch_dims=1))
-    return tape.gradient(wanted, inputs).numpy()
+        # The logit of an example depends on that example alone, so the gradient of the sum has that of each logit.
+        total = tf.reduce_sum(tf.gather(classifier(inputs, training=False), classes, axis=1, batch_dims=1))
+    return tape.gradient(total, inputs).numpy()

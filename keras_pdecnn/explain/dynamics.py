@@ -1,4 +1,4 @@
-"""The time inside a trained network: the size of its features, and how a small perturbation of the input grows."""
+"""The dynamics of a trained network: the norm of its features, and the growth of a small perturbation of its input."""
 
 from __future__ import annotations
 
@@ -19,13 +19,14 @@ from keras_pdecnn.utils import arguments
 
 @dataclasses.dataclass(frozen=True)
 class BlockDynamics:
-    """What happens to some examples inside a block; step 0 is its input.
+    """The features of some examples inside a block. Step 0 is the input of the block.
 
     Args:
         name: Name of the block.
-        trajectory: Features at all steps, shape (steps + 1, n, *space, channels).
-        distance: ||y'(t) - y(t)|| of the trajectory y' from a perturbed input of the network, shape (steps + 1, n).
-        energy: The discrete energy that the block conserves, of the same shape; None if it has none.
+        trajectory: Features at all steps, of shape (steps + 1, n, *space, channels).
+        distance: Distance ||y'(t) - y(t)||, of shape (steps + 1, n), to the trajectory y' of a perturbed input of the
+            network.
+        energy: Discrete energy that the block conserves, of the same shape; None if there is none.
 
     Example:
         >>> network = keras_pdecnn.models.ParabolicCNN((8, 8, 1), classes=2, widths=(4,), steps=3)
@@ -61,23 +62,23 @@ class BlockDynamics:
 
 
 def follow(model: PDEModel, x: ArrayLike, perturbation: float = 1e-3, seed: int = 0) -> list[BlockDynamics]:
-    """Follow examples through the blocks of a network, and beside each of them one with a perturbed input.
+    """Follow examples through the blocks of a network, each of them together with a perturbed copy.
 
     x' = x + perturbation * ||x - mean(x)|| * e,   e a random direction of norm 1
 
-    What is seen is the growth of a random perturbation; the worst one grows at least as much.
+    The result shows the growth of a random perturbation. The worst perturbation grows at least as much.
 
     Args:
         model: A network of `models`.
-        x: Raw examples, shape (n, *space, channels).
-        perturbation: Its size, relative to that of the example without its mean; positive, default 1e-3.
-        seed: Determines the directions; default 0.
+        x: Raw examples of shape (n, *space, channels).
+        perturbation: Size of the perturbation relative to ||x - mean(x)||; positive, default 1e-3.
+        seed: Seed of the random directions; default 0.
 
     Returns:
-        One `BlockDynamics` per block, in order.
+        List of one `BlockDynamics` per block, in order.
 
     Raises:
-        ValueError: If the perturbation is not positive, or x is not what the network takes or not finite.
+        ValueError: If the perturbation is not positive, or x has another shape than the input or is not finite.
 
     Example:
         >>> network = keras_pdecnn.models.ParabolicCNN((8, 8, 1), classes=2, widths=(4,), steps=3)
@@ -92,53 +93,63 @@ def follow(model: PDEModel, x: ArrayLike, perturbation: float = 1e-3, seed: int 
     size = np.sqrt(np.sum((x - x.mean(axis=axes, keepdims=True)) ** 2, axis=axes, keepdims=True))
     both = np.concatenate([x, x + perturbation * size * direction])
     inputs = keras.Model(model.input, {block.name: block.input for block in model.blocks})(both, training=False)
-    found = []
+    dynamics = []
     for block in model.blocks:
         plain, perturbed = np.split(ops.convert_to_numpy(block.trajectory(inputs[block.name])), 2, axis=1)
-        found.append(BlockDynamics(block.name, plain, _norm(perturbed - plain), conserved_energy(block, plain)))
-    return found
+        dynamics.append(BlockDynamics(block.name, plain, _norm(perturbed - plain), conserved_energy(block, plain)))
+    return dynamics
+
+
+def has_energy(block: layers.PDEBlock) -> bool:
+    """Return whether an energy is known that the steps of a block conserve if they are linear and constant in time."""
+    return block.symmetric and block.integrator in (verlet, leapfrog)
+
+
+def is_linear(block: layers.PDEBlock) -> bool:
+    """Return whether the right-hand side of a block is linear, apart from a bias."""
+    return block.normalization is None and block.activation is keras.activations.linear
 
 
 def conserved_energy(block: layers.PDEBlock, trajectory: ArrayLike) -> np.ndarray | None:
-    """Return the discrete energy along a trajectory, shape (steps + 1, n), or None for a block that conserves none.
+    """Return the discrete energy along a trajectory, or None for a block that conserves none.
 
-    Only Verlet and leapfrog steps with the symmetric layer, those of Hamiltonian and second-order blocks, have one
-    (`stability.verlet_energy`, `stability.leapfrog_energy`), and only where they are linear and constant in time:
-    identity as activation, no normalisation, no bias, one kernel.
+    Verlet and leapfrog steps with the symmetric layer, those of Hamiltonian and second-order blocks, conserve an energy
+    (`stability.verlet_energy`, `stability.leapfrog_energy`) if they are linear and constant in time: the identity as
+    activation, no normalisation, no bias, and the same kernel in all steps.
 
     Args:
-        block: A block of the package.
-        trajectory: What `block.trajectory` returns for n examples, shape (steps + 1, n, *space, channels).
+        block: A block.
+        trajectory: Features of n examples as `block.trajectory` returns them, of shape (steps + 1, n, *space,
+            channels).
+
+    Returns:
+        Array of shape (steps + 1, n), or None.
 
     Example:
         >>> block = layers.HamiltonianBlock(steps=3, normalization=None, activation="linear")
         >>> conserved_energy(block, block.trajectory(keras.random.normal((5, 8, 8, 2)))).shape
         (4, 5)
     """
-    linear = block.symmetric and block.normalization is None and block.activation is keras.activations.linear
     theta = {name: ops.convert_to_numpy(weight) for name, weight in block.theta().items()}
     kernel = theta["kernel"]
-    if not linear or np.any(theta.get("bias", 0)) or np.any(kernel != kernel[:1]):
+    if not (has_energy(block) and is_linear(block)) or np.any(theta.get("bias", 0)) or np.any(kernel != kernel[:1]):
         return None
     y, h = np.asarray(trajectory), float(block.current_step_size())
     if block.integrator == verlet:
         states = zip(*np.split(y, 2, axis=-1), strict=True)
-        found = [verlet_energy(first, second, kernel[0, 0], kernel[0, 1], h, block.padding) for first, second in states]
-    elif block.integrator == leapfrog:
-        velocity = np.diff(y, axis=0, prepend=y[:1])
-        states = zip(y, velocity, strict=True)
-        found = [leapfrog_energy(features, v, kernel[0, 0], h, block.padding) for features, v in states]
+        energies = [verlet_energy(a, b, kernel[0, 0], kernel[0, 1], h, block.padding) for a, b in states]
     else:
-        return None
-    return np.stack([ops.convert_to_numpy(energy) for energy in found])
+        states = zip(y, np.diff(y, axis=0, prepend=y[:1]), strict=True)  # features and velocities
+        energies = [leapfrog_energy(a, v, kernel[0, 0], h, block.padding) for a, v in states]
+    return np.stack([ops.convert_to_numpy(energy) for energy in energies])
 
 
 def _norm(features: np.ndarray) -> np.ndarray:
-    """Return the norm over all axes but the first two, steps and examples."""
+    """Return the norm of the features at each step and of each example, the first two axes."""
     return np.linalg.norm(features.reshape(*features.shape[:2], -1).astype(np.float64), axis=-1)
 
 
 def _quotient(value: np.ndarray, start: np.ndarray) -> np.ndarray:
-    """Return value / start, NaN where both are 0: an example without contrast has no perturbation."""
+    """Return value / start. It is NaN where both are 0, as the perturbation of an example without contrast is."""
     with np.errstate(divide="ignore", invalid="ignore"):
         return value / start

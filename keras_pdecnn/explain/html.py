@@ -1,4 +1,4 @@
-"""A page of text and pictures as one HTML file that refers to nothing outside itself."""
+"""A page of text and pictures as one HTML file that needs no other file."""
 
 from __future__ import annotations
 
@@ -28,14 +28,14 @@ caption { text-align: left; color: #444; font-size: 0.9rem; }
 th, td { text-align: left; padding: 0.25rem 1rem 0.25rem 0; border-bottom: 1px solid #ddd; overflow-wrap: anywhere; }
 @media print { .pictures { display: block; } figure { break-inside: avoid; margin-bottom: 1rem; } }
 """
-_PIXELS_PER_INCH = 100  # on the page; the pictures themselves have more
-# Nothing is loaded, whatever a class name or a file name contains.
+_PIXELS_PER_INCH = 100  # of the page; the pictures have a higher resolution
+# The browser loads nothing, whatever a class name or a file name contains.
 _POLICY = "default-src 'none'; img-src data:; style-src 'unsafe-inline'"
 
 
 @dataclasses.dataclass(frozen=True)
 class Picture:
-    """A figure with its caption, and what it shows in words for those who do not see it."""
+    """A figure with its caption, and a description in words for those who do not see it."""
 
     figure: Figure
     caption: str
@@ -44,7 +44,7 @@ class Picture:
 
 @dataclasses.dataclass(frozen=True)
 class Table:
-    """A table of text: its caption, its heads and its rows."""
+    """A table of text: its caption, the heads of its columns, and its rows."""
 
     caption: str
     heads: list[str]
@@ -57,21 +57,21 @@ Item = str | list[str] | Table | Picture
 
 @dataclasses.dataclass(frozen=True)
 class Section:
-    """A section of the page: its title, then what stands in it, in order."""
+    """A section of the page: its title and its content, in order."""
 
     title: str
     content: list[Item]
 
 
 def render(title: str, lead: list[Item], sections: list[Section]) -> str:
-    """Return the page: a title, content as in a section, a table of contents, the sections.
+    """Return the page: a title, the lead, a table of contents and the sections.
 
     Pictures are embedded, and a content security policy forbids a browser to load anything.
 
     Args:
         title: Title of the page.
-        lead: What stands above the table of contents.
-        sections: The sections.
+        lead: Content above the table of contents.
+        sections: Sections of the page.
     """
     contents = "".join(f'<li><a href="#{_anchor(s.title)}">{_text(s.title)}</a></li>\n' for s in sections)
     body = "".join(

@@ -1,4 +1,4 @@
-"""The page that explains a network: what it says of some examples, why, and what happens inside it."""
+"""The page that explains a network: its predictions for some examples, the reasons, and what happens inside it."""
 
 from __future__ import annotations
 
@@ -9,23 +9,19 @@ import numpy as np
 from keras import ops
 from numpy.typing import ArrayLike
 
-from keras_pdecnn import layers, operators, plotting
+from keras_pdecnn import operators, plotting
 from keras_pdecnn.data.checks import check_examples
 from keras_pdecnn.explain.attribution import class_activation, pooled_by, pooled_head, saliency, smooth_grad
-from keras_pdecnn.explain.dynamics import BlockDynamics, follow
+from keras_pdecnn.explain.dynamics import BlockDynamics, follow, has_energy, is_linear
 from keras_pdecnn.explain.html import Item, Picture, Section, Table, render
+from keras_pdecnn.layers import PDEBlock
 from keras_pdecnn.models.model import PDEModel
+from keras_pdecnn.networks import record_of
 from keras_pdecnn.plotting.style import some_steps
+from keras_pdecnn.stability.report import claim
 
 MOST_EXAMPLES = 16
-"""More would make a page that nobody reads."""
-
-_EQUATIONS = {
-    layers.ParabolicBlock: "y += h F(y) with F(y) = −Kᵀ σ(N(K y)), a nonlinear heat equation",
-    layers.HamiltonianBlock: "y += h F₁(z), then z −= h F₂(y), with F(y) = −Kᵀ σ(N(K y)) on two halves of the channels",
-    layers.SecondOrderBlock: "v += h² F(y), then y += v, with F(y) = −Kᵀ σ(N(K y)), a nonlinear wave equation",
-    layers.ResidualBlock: "y += h K₂ σ(N(K₁ y)), an ordinary residual network",
-}
+"""The largest number of examples on a page; more would make it too long to read."""
 
 
 def page(
@@ -37,20 +33,23 @@ def page(
     title: str | None = None,
     facts: Sequence[str] = (),
 ) -> str:
-    """Return an HTML page with all that can be shown of a network on some examples, in one text without links.
+    """Return an HTML page that shows what a network does with some examples, as one text without links.
 
     Args:
         model: A network of `models`, built with `include_top=True`.
-        x: Raw examples, shape (n, *space, channels), at most `MOST_EXAMPLES`.
-        class_names: One name per class.
-        labels: True classes, shape (n,); default None, unknown.
-        names: Name of each example; default None, numbers.
-        title: Title of the page; default the name of the model.
-        facts: Lines about the network that stand at the top; default none.
+        x: Raw examples of shape (n, *space, channels), at most `MOST_EXAMPLES`.
+        class_names: Names of the classes.
+        labels: True classes of shape (n,); default None, unknown.
+        names: Names of the examples; default None, they are numbered.
+        title: Title of the page; default None, the name of the model.
+        facts: Lines about the network at the top of the page; default none.
+
+    Returns:
+        The page as text.
 
     Raises:
         ValueError: If the network does not end with an average and a dense layer, or there are too many examples, or
-            ones of another shape or that are not finite.
+            they have another shape than the input or are not finite.
 
     Example:
         >>> network = keras_pdecnn.models.ParabolicCNN((8, 8, 1), classes=2, widths=(4,), steps=3)
@@ -62,7 +61,7 @@ def page(
     if len(x) > MOST_EXAMPLES:
         raise ValueError(f"A page shows at most {MOST_EXAMPLES} examples. Received: {len(x)} examples")
     check_examples(x, "x", model.input_shape[1:])
-    pooled_head(model)  # raises the error of a network without it
+    pooled_head(model)  # raises an error if the network has no such head
     names = [f"example {i}" for i in range(1, len(x) + 1)] if names is None else list(names)
     outputs = model.predict(x, verbose=0)
     predicted, output = outputs.argmax(axis=-1), outputs.max(axis=-1)
@@ -94,17 +93,17 @@ def _attribution(model: PDEModel, x: np.ndarray, classes: np.ndarray, captions: 
     maps, size = class_activation(model, x, classes), pooled_by(model)
     unit = "sample" if x.ndim == 3 else "pixel"
     content: list[Item] = [
-        "What speaks for the predicted class. All three pictures explain its logit, the number before the softmax, not "
-        "a probability, which also changes because other classes do.",
+        "These pictures show what speaks for the predicted class. All three explain its logit, the number before the "
+        "softmax. A probability also changes when the logits of other classes do.",
         [
-            "Saliency: the size of the derivative of the logit by each input value. Where it is large, a small change "
+            "Saliency: the absolute derivative of the logit by each input value. Where it is large, a small change "
             "matters; it does not say that the value itself speaks for the class.",
             "SmoothGrad: the mean of this derivative over 32 noisy copies of the example (noise: a tenth of its "
-            "range), which leaves out what changes from copy to copy.",
-            "Class-activation map: the share that each place has in the logit, red for the class, blue against it. "
-            "The network ends with an average over space and a linear map, so the shares and the bias add up to the "
-            f"logit exactly. A place stands for {size} {unit if size == 1 else unit + 's'} along each axis; by the "
-            "convolutions before it, it also depends on its neighbourhood.",
+            "range), in which differences between the copies cancel.",
+            "Class-activation map: the contribution of each place to the logit, red for the class, blue against it. "
+            "The network ends with an average over space and a linear map, so the contributions and the bias add up to "
+            f"the logit exactly. A place stands for {size} {unit if size == 1 else unit + 's'} along each axis, and "
+            "through the convolutions it also depends on its neighbourhood.",
             *_slices(x.ndim - 2),
         ],
     ]
@@ -132,8 +131,8 @@ def _slices(rank: int) -> list[str]:
 
 def _features(dynamics: list[BlockDynamics], name: str) -> Section:
     content: list[Item] = [
-        f"Features of {name} inside each block, from its input (step 0) to its output: the three channels that change "
-        "most. Each row has one scale for all times.",
+        f"These are the features of {name} inside each block, from its input (step 0) to its output: the three "
+        "channels that change most. Each row has one scale for all times.",
         *_slices(dynamics[0].trajectory.ndim - 3),
     ]
     for block in dynamics:
@@ -144,14 +143,14 @@ def _features(dynamics: list[BlockDynamics], name: str) -> Section:
 
 
 def _dynamics(model: PDEModel, dynamics: list[BlockDynamics]) -> Section:
-    kind = next((text for block, text in _EQUATIONS.items() if isinstance(model.blocks[0], block)), None)
+    network = record_of(model.blocks[0])
     content: list[Item] = [
         "Above: the size of the features over the steps of a block, relative to its input. Below: the distance of two "
         "trajectories, one of them from the example with a random change of 0.1 %, relative to their distance at the "
         "input of the block; 1 (grey) means neither growth nor decay. The line is the median over the examples, the "
         "band reaches from the smallest to the largest. The worst change may grow more than a random one.",
-        *([f"A step is {kind}."] if kind else []),
-        _theory(model),
+        *([f"A step is {network.equation}."] if network and network.equation else []),
+        _theory(model.blocks[0]),
     ]
     for block in dynamics:
         title = _title(block.name)
@@ -174,31 +173,44 @@ def _median(values: np.ndarray) -> float:
     return float(np.median(last)) if last.size else float("nan")
 
 
-def _theory(model: PDEModel) -> str:
-    """Return what may be said of the stability of the blocks."""
-    block = model.blocks[0]
-    normalized = block.normalization is not None
-    if isinstance(block, layers.ParabolicBlock):
-        text = "Without normalisation, and with a non-decreasing activation, a parabolic step that is not too large "
-        text += "(h ≤ 2 / (L ‖K‖²)) enlarges no distance."
-        if normalized:
-            text += " This network has a normalisation, after which an activation is no monotone map: nothing is "
-            text += "guaranteed, and distances may grow."
-        return text
-    if isinstance(block, layers.HamiltonianBlock | layers.SecondOrderBlock):
-        linear = not normalized and block.activation is keras.activations.linear
-        text = "Hyperbolic steps conserve an energy if they are linear and their weights constant in time. "
-        if linear:
-            return text + "This network is linear inside its blocks; where weights are constant, the energy is shown."
-        return text + "These are nonlinear, so the plain norm is shown: nothing says that it is conserved or bounded."
-    return "Nothing makes the steps of this network stable: features and distances may grow or decay."
+def _theory(block: PDEBlock) -> str:
+    """Return what is known of the stability of a block: the words of its record, and what follows for its settings."""
+    network = record_of(block)
+    sentences = [network.stability if network and network.stability else _general_theory(block)]
+    if block.symmetric and block.integrator.is_nonexpansive and claim(block) != "theorem":
+        sentences.append(
+            "This network has a normalisation after which an activation is no monotone map: nothing is guaranteed, and "
+            "distances may grow."
+        )
+    if has_energy(block):
+        sentences.append(
+            "This network is linear inside its blocks; where weights are constant, the energy is shown."
+            if is_linear(block)
+            else "These steps are nonlinear, so the plain norm is shown: nothing says that it is conserved or bounded."
+        )
+    return " ".join(sentences)
+
+
+def _general_theory(block: PDEBlock) -> str:
+    """Return what is known of the steps of a block whose network has no record, or one that says nothing of them."""
+    if not block.symmetric or block.integrator.limit is None:
+        return "Nothing is known that makes the steps of this network stable: features and distances may grow or decay."
+    if block.integrator.is_nonexpansive:
+        return (
+            "Without normalisation, and with a non-decreasing activation, a step up to the limit of its integrator "
+            "enlarges no distance."
+        )
+    return (
+        "Below the limit of its integrator, a step is stable if it is linear and its weights are constant in time. "
+        "That guarantees nothing for a nonlinear network: features and distances may grow or decay."
+    )
 
 
 def _weights(model: PDEModel) -> Section:
     content: list[Item] = [
-        "Entries of the convolution kernels over the steps: in colour the eight that vary most, in grey others. All "
-        "start constant in time; the regulariser (time smoothness) keeps them close to that, or piecewise constant, "
-        "where it is strong.",
+        "These are entries of the convolution kernels over the steps: the eight that vary most in colour, others in "
+        "grey. Before training they are constant in time. A strong regulariser (time smoothness) keeps them constant "
+        "or piecewise constant.",
     ]
     for block in model.blocks:
         kernel = ops.convert_to_numpy(block.theta()["kernel"])
@@ -219,17 +231,15 @@ def _operators(model: PDEModel) -> Section:
     rank = model.blocks[0].input_spec.ndim - 2
     sizes = {kernel.shape[2 : 2 + rank] for kernel in kernels.values()}
     if rank == 3 or sizes != {(3,) * rank}:
-        found = ", ".join("x".join(map(str, size)) for size in sorted(sizes))
+        present = ", ".join("x".join(map(str, size)) for size in sorted(sizes))
         return Section(
-            title, [f"Only stencils of 3 points on one or two axes are read as operators; these are {found}."]
+            title, [f"Only stencils of 3 points on one or two axes are read as operators; these are {present}."]
         )
     axes = tuple(range(2, 2 + rank))
-    symbols = {1: ["K"], 2: ["K₁", "K₂ᵀ" if isinstance(model.blocks[0], layers.ResidualBlock) else "K₂"]}
     rows, maps = [], []
     for name, kernel in kernels.items():
         shares = operators.shares(kernel, axes=axes)
-        labels = symbols[kernel.shape[1]]
-        for field, symbol in enumerate(labels):
+        for field, symbol in enumerate(_symbols(kernel.shape[1], model.blocks[0].symmetric)):
             which = f"{_title(name)}, {symbol}"
             for j in some_steps(len(kernel)):
                 rows.append((f"{which}, step {j}", operators.summary(kernel[j, field])))
@@ -241,15 +251,23 @@ def _operators(model: PDEModel) -> Section:
     content: list[Item] = [
         "Every stencil of a kernel is a sum of differential operators: reaction (the value itself), convection (first "
         "derivatives), diffusion (second derivatives)" + (", and higher ones" if rank == 2 else "") + ". The bars "
-        "show the norms of these parts as shares of their sum. They mean something only beside a kernel of independent "
-        "random entries, such as every network starts with: the last bar.",
+        "show the norms of these parts as shares of their sum. Compare them with the last bar, a kernel of independent "
+        "random entries, with which every network starts.",
         Picture(plotting.operator_shares(rows), "Shares of whole kernels, in per cent", f"Stacked bars. {text}."),
-        "The maps show the same for every pair of channels by itself: a row of a map is an input channel, a column a "
-        "filter. Columns of maps are steps; maps that look alike from left to right are kernels that hardly change in "
+        "The maps show the same for every pair of channels: a row of a map is an input channel, a column a filter. "
+        "Columns of maps are steps; maps that look alike from left to right belong to kernels that hardly change in "
         "time.",
         *maps,
     ]
     return Section(title, content)
+
+
+def _symbols(count: int, symmetric: bool) -> list[str]:
+    """Return how the kernels of a step are written: a general layer stores the transpose of its second kernel."""
+    if count == 1:
+        return ["K"]
+    digits = [str(i).translate(str.maketrans("0123456789", "₀₁₂₃₄₅₆₇₈₉")) for i in range(1, count + 1)]
+    return [f"K{digit}" + ("" if symmetric or i % 2 == 0 else "ᵀ") for i, digit in enumerate(digits)]
 
 
 def _title(name: str) -> str:

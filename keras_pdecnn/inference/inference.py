@@ -99,7 +99,7 @@ def load(path) -> Classifier:
                 f"{len(info.class_names)} classes and shape {classifier.input_shape}, {len(classifier.class_names)} "
                 f"classes. Received: {str(path)!r}"
             )
-        quantity = "score" if recipe.loss == "regression" else "probability"
+        quantity = "probability" if recipe.has_probabilities else "score"
         classifier = dataclasses.replace(classifier, class_names=info.class_names, quantity=quantity)
     elif path.suffix == ".keras":
         from keras_pdecnn.models.loading import load_model

@@ -19,6 +19,7 @@ import keras
 import tensorflow as tf
 
 import keras_pdecnn.models  # noqa: F401  registers what the files refer to
+from keras_pdecnn.networks import NETWORKS
 from keras_pdecnn.utils import archives
 
 _CONFIG, _METADATA, _WEIGHTS = "config.json", "metadata.json", "model.weights.h5"
@@ -111,6 +112,8 @@ def _is_known(config: dict) -> bool:
     module, name, registered = (config.get(key) for key in ("module", "class_name", "registered_name"))
     if name == "__keras_tensor__":  # a shape, a type and a place in the network
         return True
+    if isinstance(registered, str) and registered in _registered_blocks():
+        return name == registered.partition(">")[2]
     if name == "function":
         name = config.get("config")
     if not (isinstance(module, str) and isinstance(name, str)):
@@ -129,6 +132,12 @@ def _is_own(registered: str, name: str) -> bool:
     """Return whether a class of this name is registered by this package."""
     cls = keras.saving.get_custom_objects().get(registered)
     return registered.startswith(f"{_OWN}>") and getattr(cls, "__name__", None) == name
+
+
+def _registered_blocks() -> set[str]:
+    """Return the names under which the blocks of `NETWORKS`, those that users added too, are registered with Keras."""
+    names = {keras.saving.get_registered_name(network.block) for network in NETWORKS.values()}
+    return names & keras.saving.get_custom_objects().keys()
 
 
 def _read(archive) -> tuple[bytes, bytes]:

@@ -1,4 +1,4 @@
-"""Pictures of what speaks for a class."""
+"""Pictures of the parts of an example that speak for a class."""
 
 from __future__ import annotations
 
@@ -18,15 +18,15 @@ from keras_pdecnn.plotting.style import DPI, WIDTH, draw_example, shown_slice, t
 def attribution(
     example: ArrayLike, gradients: Mapping[str, ArrayLike], activation: ArrayLike, pooled_by: int = 1
 ) -> Figure:
-    """Draw an example, the sizes of gradients of a logit, and a class-activation map.
+    """Draw an example, the absolute gradients of a logit, and a class-activation map.
 
-    Of several channels the largest absolute gradient is shown. Signals are drawn as curves with the value as colour,
-    and of video or volumes the middle slice.
+    Where there are several channels, the largest absolute gradient is shown. Signals are drawn as curves with the value
+    as colour; of video or volumes the middle slice is drawn.
 
     Args:
-        example: Raw example, shape (*space, channels), one to three space axes.
+        example: Raw example of shape (*space, channels) with one to three space axes.
         gradients: Arrays of the shape of the example by name, such as saliency and SmoothGrad.
-        activation: Class-activation map, shape (*coarser space).
+        activation: Class-activation map of shape (*coarser space).
         pooled_by: Number of pixels along an axis that one entry of the map stands for; default 1.
 
     Returns:
@@ -66,7 +66,7 @@ def _draw_activation(figure: Figure, axes: Axes, example: np.ndarray, activation
         place = np.minimum(np.arange(len(example)) // pooled_by, len(activation) - 1)
         _draw_coloured(axes, example, activation[place], "coolwarm", -bound, bound, figure)
         return
-    # Pale and grey, so that the colours are those of the map.
+    # The example is pale and grey, so that all colours belong to the map.
     axes.imshow(0.5 + 0.5 * to_unit(shown_slice(example.mean(axis=-1))), cmap="gray", vmin=0, vmax=1)
     axes.set_axis_off()
     activation = shown_slice(activation)

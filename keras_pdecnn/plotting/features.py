@@ -1,4 +1,4 @@
-"""Pictures of what happens to features inside networks: their size, their energy, and themselves, over time."""
+"""Pictures of the features inside networks over time: their norm, their energy, and the features themselves."""
 
 from __future__ import annotations
 
@@ -15,18 +15,16 @@ from keras_pdecnn.plotting.style import (
     DPI,
     GREY,
     MARKED,
-    MARKERS,
     WIDTH,
     clear_frame,
+    network_styles,
     shown_slice,
     some_steps,
 )
 
-_OTHERS = (BLUE, "#000000", "#56b4e9", "#8c564b")  # networks of other names
-
 
 class Block(Protocol):
-    """What is drawn of a block, as `explain.follow` returns it: relative_norm and growth of shape (steps + 1, n)."""
+    """A block as `explain.follow` returns it, with `relative_norm` and `growth` of shape (steps + 1, n)."""
 
     @property
     def name(self) -> str: ...
@@ -39,15 +37,16 @@ class Block(Protocol):
 def dynamics(networks: Mapping[str, Sequence[Block]]) -> Figure:
     """Draw the norm of the features and the growth of a perturbation over the steps of every block.
 
-    The line is the median over the examples, the band reaches from the smallest to the largest. Both quantities are 1
-    at the input of a block.
+    The line is the median over the examples, and the band reaches from the smallest to the largest value. Both
+    quantities are 1 at the input of a block.
 
     Args:
-        networks: For each network by name, one object per block with name, relative_norm and growth, both of shape
-            (steps + 1, n), as `explain.follow` returns. The networks have the same number of blocks.
+        networks: Lists of blocks by the name of the network, as `explain.follow` returns them: objects with name,
+            relative_norm and growth, the last two of shape (steps + 1, n). All networks must have the same number of
+            blocks.
 
     Returns:
-        The figure: a column per block.
+        The figure, with a column for each block.
 
     Example:
         >>> network = keras_pdecnn.models.ParabolicCNN((8, 8, 1), classes=2, widths=(4,))
@@ -58,8 +57,7 @@ def dynamics(networks: Mapping[str, Sequence[Block]]) -> Figure:
     size = (0.8 + (WIDTH - 0.8) * columns, 4.4 + 0.3 * (len(networks) > 1))
     figure = Figure(figsize=size, dpi=DPI, layout="constrained")
     panels = figure.subplots(2, columns, squeeze=False, sharex="col", sharey="row")
-    others = iter(_OTHERS)
-    styles = {name: MARKERS[name] if name in MARKERS else ("o", next(others, GREY)) for name in networks}
+    styles = network_styles(networks)
     quantities = {"relative_norm": "norm ‖y(t)‖ / ‖y(0)‖", "growth": "distance ‖y′−y‖(t) / ‖y′−y‖(0)"}
     for row, (key, label) in zip(panels, quantities.items(), strict=True):
         drawn = [np.asarray(getattr(block, key)) for blocks in networks.values() for block in blocks]
@@ -68,12 +66,13 @@ def dynamics(networks: Mapping[str, Sequence[Block]]) -> Figure:
         for column, axes in enumerate(row):
             axes.axhline(1, color=GREY, linewidth=1)
             for name, blocks in networks.items():
-                marker, color = styles[name]
+                style = styles[name]
                 values = np.asarray(getattr(blocks[column], key))
                 steps, middle = range(len(values)), np.median(values, axis=1)
-                marked = marker if len(values) <= MARKED else None
-                axes.plot(steps, middle, marker=marked, markersize=4, color=color, label=name.replace("_", "-"))
-                axes.fill_between(steps, values.min(axis=1), values.max(axis=1), color=color, alpha=0.15, linewidth=0)
+                marker = style.marker if len(values) <= MARKED else None
+                axes.plot(steps, middle, marker=marker, markersize=4, color=style.color, label=style.label)
+                low, high = values.min(axis=1), values.max(axis=1)
+                axes.fill_between(steps, low, high, color=style.color, alpha=0.15, linewidth=0)
             axes.xaxis.set_major_locator(MaxNLocator(integer=True, min_n_ticks=1))
             clear_frame(axes)
     for column, axes in enumerate(panels[0]):
@@ -86,10 +85,10 @@ def dynamics(networks: Mapping[str, Sequence[Block]]) -> Figure:
 
 
 def energy(values: ArrayLike, name: str) -> Figure:
-    """Draw the discrete energy of a block over its steps, relative to its start, a line for each example.
+    """Draw the discrete energy of a block over its steps, relative to the energy at its input; one line per example.
 
     Args:
-        values: Energies, shape (steps + 1, n), see `explain.conserved_energy`.
+        values: Energies of shape (steps + 1, n), see `explain.conserved_energy`.
         name: Title of the figure.
 
     Returns:
@@ -103,7 +102,7 @@ def energy(values: ArrayLike, name: str) -> Figure:
     figure = Figure(figsize=(WIDTH, 2.4), dpi=DPI, layout="constrained")
     axes = figure.subplots()
     axes.plot(values, color=BLUE, linewidth=1)
-    axes.set_ylim(min(0.9, np.nanmin(values)), max(1.1, np.nanmax(values)))  # rounding errors are a straight line
+    axes.set_ylim(min(0.9, np.nanmin(values)), max(1.1, np.nanmax(values)))  # hides rounding errors
     axes.set_xlabel("step")
     axes.set_ylabel("energy E(t) / E(0)")
     axes.set_title(name, fontsize=10)
@@ -115,14 +114,14 @@ def energy(values: ArrayLike, name: str) -> Figure:
 def trajectory(features: ArrayLike, channels: int = 3) -> Figure:
     """Draw some channels of the features of one example over time.
 
-    The channels are those that change most from the first to the last step; each has one scale for all times.
+    The channels are those that change most from the first to the last step. Each channel has one scale for all times.
 
     Args:
-        features: Shape (steps + 1, *space, channels), one to three space axes.
-        channels: Number of channels; default 3.
+        features: Array of shape (steps + 1, *space, channels) with one to three space axes.
+        channels: Number of channels that are drawn; default 3.
 
     Returns:
-        The figure: a row per channel, a column per time.
+        The figure, with a row for each channel and a column for each time.
 
     Example:
         >>> block = keras_pdecnn.layers.ParabolicBlock(steps=3)
@@ -152,6 +151,6 @@ def trajectory(features: ArrayLike, channels: int = 3) -> Figure:
 
 
 def _scale(values: np.ndarray) -> str:
-    """Return "log" where values differ by more than a factor of 10, as far as they are positive and finite."""
+    """Return "log" if the positive and finite values differ by more than a factor of 10, otherwise "linear"."""
     values = values[np.isfinite(values) & (values > 0)]
     return "log" if values.size and values.max() > 10 * values.min() else "linear"

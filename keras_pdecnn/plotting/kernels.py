@@ -1,4 +1,4 @@
-"""Pictures of kernels: their entries over time, and how much of them is which differential operator."""
+"""Pictures of kernels: their entries over time, and the differential operators that they consist of."""
 
 from __future__ import annotations
 
@@ -13,20 +13,20 @@ from numpy.typing import ArrayLike
 from keras_pdecnn.plotting.style import BLUE, DPI, GREY, MARKED, ORANGE, WIDTH, clear_frame, some_steps
 
 _GROUPS = {"reaction": BLUE, "convection": ORANGE, "diffusion": "#009e73", "higher": "#cc79a7"}
-_RANDOM = {1: (0.39, 0.22, 0.39), 2: (0.21, 0.17, 0.36, 0.27)}  # kernels of independent entries, by space axes
+_RANDOM = {1: (0.39, 0.22, 0.39), 2: (0.21, 0.17, 0.36, 0.27)}  # shares of independent entries, by number of axes
 
 
 def theta(kernels: ArrayLike | Mapping[str, ArrayLike], step_size: float, entries: int = 12) -> Figure:
-    """Draw entries of the kernel of a block over time, as the block takes them: theta_j from t_j = j h to t_{j+1}.
+    """Draw entries of the kernel of a block over time, as the block uses them: theta_j from t_j = j h to t_{j+1}.
 
-    The entries do not depend on their values, so that networks can be compared; `kernel_entries` looks for those that
-    vary most.
+    The choice of the entries does not depend on their values, so that networks can be compared; `kernel_entries` draws
+    the entries that vary most.
 
     Args:
-        kernels: `theta()["kernel"]` of a block, shape (steps, fields, *kernel_size, c, filters); or a dict of several
+        kernels: `theta()["kernel"]` of a block, of shape (steps, fields, *kernel_size, c, filters); or several arrays
             of one shape by their titles, which are drawn side by side.
-        step_size: h.
-        entries: Number of entries, at equal distances over the kernel, the same in each panel; default 12.
+        step_size: Step size h of the block.
+        entries: Number of entries, at equal distances in the kernel and the same in each panel; default 12.
 
     Returns:
         The figure.
@@ -60,15 +60,15 @@ def theta(kernels: ArrayLike | Mapping[str, ArrayLike], step_size: float, entrie
 
 
 def kernel_entries(kernel: ArrayLike, name: str = "", count: int = 8) -> Figure:
-    """Draw entries of the kernel of a block over its steps: in colour those that vary most, in grey some others.
+    """Draw entries of the kernel of a block over its steps: those that vary most in colour, some others in grey.
 
     Args:
-        kernel: Shape (steps, fields, *kernel_size, c, filters), time on axis 0.
+        kernel: Array of shape (steps, fields, *kernel_size, c, filters).
         name: Title of the figure; default none.
         count: Number of entries in colour; default 8.
 
     Returns:
-        The figure: a panel per field.
+        The figure, with a panel for each field.
 
     Example:
         >>> kernel_entries(np.random.default_rng(0).normal(size=(4, 1, 3, 3, 2, 2))).savefig("kernel.png")
@@ -95,13 +95,13 @@ def kernel_entries(kernel: ArrayLike, name: str = "", count: int = 8) -> Figure:
 
 
 def operator_shares(rows: Sequence[tuple[str, Mapping[str, float]]]) -> Figure:
-    """Draw how much of kernels is reaction, convection, diffusion and of higher order, as stacked bars.
+    """Draw the shares of reaction, convection, diffusion and higher orders in kernels, as stacked bars.
 
     Args:
-        rows: (label, shares) with the shares by group, as `operators.summary` returns them.
+        rows: Pairs (label, shares), one per bar, with the shares by group that `operators.summary` returns.
 
     Returns:
-        The figure; its last bar is a kernel of independent random entries, to compare with.
+        The figure. Its last bar is a kernel of independent random entries, for comparison.
 
     Example:
         >>> shares = keras_pdecnn.operators.summary(np.ones((3, 3, 1, 1)))
@@ -133,14 +133,15 @@ def operator_shares(rows: Sequence[tuple[str, Mapping[str, float]]]) -> Figure:
 
 
 def operator_maps(shares: Mapping[str, np.ndarray], name: str = "") -> Figure:
-    """Draw for every pair of channels how much of its stencil belongs to each group, over the steps.
+    """Draw the share of each group of operators in the stencil of every pair of channels, over the steps.
 
     Args:
-        shares: By group, arrays (steps, c, filters): one field of `operators.shares`.
+        shares: Arrays of shape (steps, c, filters) by group: one field of `operators.shares`.
         name: Title of the figure; default none.
 
     Returns:
-        The figure: a row per group, a column per step; a row of a map is an input channel, a column a filter.
+        The figure, with a row for each group and a column for each step. A row of a map is an input channel, a column a
+        filter.
 
     Example:
         >>> shares = keras_pdecnn.operators.shares(np.ones((4, 1, 3, 3, 2, 2)))

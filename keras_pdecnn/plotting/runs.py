@@ -13,16 +13,16 @@ from numpy.typing import ArrayLike
 
 from keras_pdecnn.plotting.style import BLUE, GREY, ORANGE, clear_frame, draw_example, short
 
-_NAMED_CLASSES = 20  # more than that, and neither names nor counts fit into a confusion matrix
-_BARS = 10  # per example; of more classes the most probable are shown
+_NAMED_CLASSES = 20  # largest number of classes whose names and counts fit into a confusion matrix
+_BARS = 10  # largest number of bars per example; of more classes the most probable are shown
 
 
 def training_curves(history: Mapping[str, Sequence[float]]) -> Figure:
     """Draw loss and accuracy over the epochs.
 
     Args:
-        history: One list per quantity, one entry per epoch: loss, accuracy, and where there is a validation part
-            val_loss and val_accuracy; entries that are not finite are gaps. `epoch`, if given, counts from 0.
+        history: Lists with one entry per epoch: loss, accuracy and, with a validation part, val_loss and val_accuracy.
+            Entries that are not finite are gaps. `epoch`, if given, counts from 0.
 
     Returns:
         The figure.
@@ -53,11 +53,11 @@ def training_curves(history: Mapping[str, Sequence[float]]) -> Figure:
 
 
 def confusion_matrix(matrix: ArrayLike, class_names: Sequence[str]) -> Figure:
-    """Draw a confusion matrix, each row shaded by the share of its class.
+    """Draw a confusion matrix, shaded by the shares in each row.
 
     Args:
-        matrix: Square array; entry `[i][j]` counts the examples of class i that were taken for class j.
-        class_names: One name per class.
+        matrix: Square array, whose entry `[i][j]` is the number of examples of class i that are predicted as class j.
+        class_names: Names of the classes.
 
     Returns:
         The figure.
@@ -100,16 +100,16 @@ def predictions(
 ) -> Figure:
     """Draw examples with bars of the predicted class probabilities (Figure 1 of the paper).
 
-    The bar of the true class is blue; if another is higher, that one is orange. Of many classes the most probable ones
-    and the true one are shown. Signals are drawn as curves, and of video or volumes the middle slice.
+    The bar of the true class is blue. If another bar is the longest one, it is orange. Of many classes, the most
+    probable ones and the true one are shown. Signals are drawn as curves, video and volumes by their middle slice.
 
     Args:
-        x: Raw examples, shape (n, *space, channels).
-        labels: True classes, shape (n,).
-        outputs: Probabilities or scores of the classes, shape (n, classes).
-        class_names: One name per class.
-        columns: Examples per row; default 4.
-        probabilities: Whether the outputs are probabilities; default True. False: scores, of any size and sign.
+        x: Raw examples of shape (n, *space, channels).
+        labels: True classes of shape (n,).
+        outputs: Probabilities or scores of the classes, of shape (n, classes).
+        class_names: Names of the classes.
+        columns: Number of examples per row; default 4.
+        probabilities: Whether the outputs are probabilities (default True) or scores of any size and sign.
 
     Returns:
         The figure.
@@ -137,7 +137,7 @@ def predictions(
 
 
 def _draw_bars(axes: Axes, label: int, values: np.ndarray, class_names: Sequence[str], limits: tuple[float, float]):
-    """Draw the outputs for one example: all classes, or of many the most probable and the true one."""
+    """Draw the outputs for one example: those of all classes, or those of the most probable ones and the true one."""
     order = np.arange(len(values))
     if len(values) > _BARS:
         order = np.argsort(-values, kind="stable")[:_BARS]

@@ -10,18 +10,19 @@ from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 from matplotlib.ticker import LogLocator, MaxNLocator, NullLocator, PercentFormatter
 
-from keras_pdecnn.plotting.style import GREY, MARKERS, clear_frame
+from keras_pdecnn.networks import NETWORKS
+from keras_pdecnn.plotting.style import GREY, clear_frame, network_styles
 
 
 def search(trials: Sequence[Mapping[str, Any]]) -> Figure:
     """Draw the trials of a search: validation accuracy over trials, depth, width, step size and number of weights.
 
-    Trials that failed are crosses below the others. The line of the last panel is the Pareto front, the networks that
-    no other one beats with fewer weights.
+    Failed trials are crosses below the others. The line in the last panel is the Pareto front: the networks that are
+    more accurate than all others with as few weights or fewer.
 
     Args:
-        trials: One dict per trial, in order: accuracy (None if it failed), architecture, steps, width, step_size,
-            weights.
+        trials: One dict per trial, in order, with the keys accuracy (None if the trial failed), architecture, steps,
+            width, step_size and weights. A network without a record in `models.NETWORKS` is drawn in a neutral style.
 
     Returns:
         The figure.
@@ -33,7 +34,8 @@ def search(trials: Sequence[Mapping[str, Any]]) -> Figure:
     figure = Figure(figsize=(12, 7), dpi=120, layout="constrained")
     panels = figure.subplots(2, 3, sharey=True).ravel()
     done = [trial for trial in trials if trial["accuracy"] is not None]
-    names = [name for name in MARKERS if any(trial["architecture"] == name for trial in trials)]
+    tried = dict.fromkeys(trial["architecture"] for trial in trials)
+    styles = network_styles([*(name for name in NETWORKS if name in tried), *(n for n in tried if n not in NETWORKS)])
     low = min((trial["accuracy"] for trial in done), default=0.0)
     high = max((trial["accuracy"] for trial in done), default=1.0)
     room = 0.08 * max(high - low, 0.01)
@@ -46,14 +48,14 @@ def search(trials: Sequence[Mapping[str, Any]]) -> Figure:
         "weights": "number of weights",
     }
     for axes, (key, label) in zip(panels, quantities.items(), strict=False):
-        for name in names:
-            marker, color = MARKERS[name]
+        for name, style in styles.items():
             of_name = [trial for trial in numbered if trial["architecture"] == name]
             good = [trial for trial in of_name if trial["accuracy"] is not None]
             failed = [trial for trial in of_name if trial["accuracy"] is None]
             x, y = [trial[key] for trial in good], [trial["accuracy"] for trial in good]
-            axes.plot(x, y, marker, color=color, markersize=6, alpha=0.85, label=name.replace("_", "-"), zorder=3)
-            axes.plot([trial[key] for trial in failed], [low - room] * len(failed), "x", color=color, zorder=3)
+            drawn = {"linestyle": "", "color": style.color, "zorder": 3}
+            axes.plot(x, y, marker=style.marker, markersize=6, alpha=0.85, label=style.label, **drawn)
+            axes.plot([trial[key] for trial in failed], [low - room] * len(failed), marker="x", **drawn)
         axes.set_xlabel(label)
         if key in ("step_size", "weights"):
             axes.set_xscale("log")
@@ -82,10 +84,13 @@ def search(trials: Sequence[Mapping[str, Any]]) -> Figure:
 
 
 def pareto_front(points: Iterable[tuple[float, float]]) -> list[tuple[float, float]]:
-    """Return the points (cost, value), by cost, that no other one beats in one of them at no loss in the other.
+    """Return the points whose value is larger than that of every point with the same or a smaller cost.
 
     Args:
-        points: Pairs (cost, value): a cost is better if it is smaller, a value if it is larger.
+        points: Pairs (cost, value). A smaller cost is better, and so is a larger value.
+
+    Returns:
+        List of these pairs, in the order of their cost.
 
     Example:
         >>> pareto_front([(3, 0.5), (1, 0.2), (2, 0.6)])

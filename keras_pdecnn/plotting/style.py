@@ -1,21 +1,46 @@
-"""What all pictures share: colours, and how an example and a name are drawn."""
+"""What all pictures share: colours, the styles of networks, and how an example is drawn."""
 
 from __future__ import annotations
+
+import dataclasses
+from collections.abc import Iterable
 
 import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.ticker import MaxNLocator
 
-WIDTH, DPI = 3.8, 150  # of pictures that stand side by side, and below each other on a narrow screen
-BLUE, ORANGE, GREY = "#3465a4", "#e07b00", "#b4b4b4"  # told apart by colour-blind readers too
-MARKED = 25  # up to so many steps each has its marker
-_COLUMNS = 5  # times or steps side by side; of more, some at equal distances are shown
-MARKERS = {
-    "hamiltonian": ("o", BLUE),
-    "parabolic": ("s", ORANGE),
-    "second_order": ("^", "#009e73"),
-    "residual": ("D", "#cc79a7"),
-}
+from keras_pdecnn.networks import NETWORKS, label
+
+WIDTH, DPI = 3.8, 150  # size of pictures that stand side by side, or below each other on a narrow screen
+BLUE, ORANGE, GREY = "#3465a4", "#e07b00", "#b4b4b4"  # colour-blind readers can tell them apart, too
+MARKED = 25  # largest number of steps that are drawn with a marker each
+_COLUMNS = 5  # largest number of times or steps side by side; of more, some at equal distances are shown
+_NEUTRAL = (BLUE, "#000000", "#56b4e9", "#8c564b")  # for networks whose colour no record gives, in this order
+
+
+@dataclasses.dataclass(frozen=True)
+class Style:
+    """How a network is drawn: its marker, its colour and its label in legends."""
+
+    marker: str
+    color: str
+    label: str
+
+
+def network_styles(names: Iterable[str]) -> dict[str, Style]:
+    """Return the style of each network by name: that of its record in `models.NETWORKS`, or a neutral one.
+
+    Args:
+        names: Names of the networks that are drawn together; they need not have a record.
+    """
+    records = {name: NETWORKS.get(name) for name in names}
+    taken = {record.color for record in records.values() if record}
+    neutral = iter([color for color in _NEUTRAL if color not in taken])
+    styles = {}
+    for name, record in records.items():
+        color = (record and record.color) or next(neutral, GREY)
+        styles[name] = Style((record and record.marker) or "o", color, label(name))
+    return styles
 
 
 def draw_example(axes: Axes, example: np.ndarray):
@@ -38,7 +63,11 @@ def draw_example(axes: Axes, example: np.ndarray):
 
 
 def shown_slice(values: np.ndarray) -> np.ndarray:
-    """Return what is shown of values of shape (*space): of three space axes the slice in the middle of the first."""
+    """Return the part of an array (*space) that is drawn: the middle slice along the first of three space axes, or all.
+
+    Args:
+        values: Array with one to three space axes.
+    """
     return values[len(values) // 2] if values.ndim == 3 else values
 
 
@@ -50,17 +79,17 @@ def to_unit(image: np.ndarray) -> np.ndarray:
 
 
 def short(name: str, length: int = 14) -> str:
-    """Return a name cut in the middle to a length."""
+    """Return a name; if it is longer than `length`, its middle is left out."""
     half = length // 2
     return name if len(name) <= length else f"{name[: half - 1]}…{name[-half:]}"
 
 
 def some_steps(count: int) -> list[int]:
-    """Return the first and the last of `count` steps, and some between at equal distances."""
+    """Return the indices of some of `count` steps at equal distances, the first and the last among them."""
     return np.unique(np.linspace(0, count - 1, min(count, _COLUMNS)).round().astype(int)).tolist()
 
 
 def clear_frame(axes: Axes):
-    """Leave out the upper and the right side of the frame, and draw a grid."""
+    """Remove the upper and the right side of the frame, and draw a grid."""
     axes.grid(alpha=0.3)
     axes.spines[["top", "right"]].set_visible(False)

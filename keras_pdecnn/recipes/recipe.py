@@ -7,15 +7,24 @@ import numbers
 import os
 import re
 
+from keras_pdecnn.networks import DEFAULT, NETWORKS
 from keras_pdecnn.utils import arguments
 
-ARCHITECTURES = ("hamiltonian", "parabolic", "second_order", "residual")
-LOSSES = ("classification", "regression")
+LOSSES = ("classification", "least_squares")
 DTYPES = ("float32", "mixed_bfloat16", "mixed_float16")
+# The settings that a builder of a network takes under the same name.
+_NETWORK = (
+    *("widths", "head_width", "steps", "step_size", "max_step_size", "time_smoothness", "weight_decay", "box"),
+    *("synchronized", "provable", "lipschitz", "time_basis", "basis_size", "kernel_size", "activation"),
+    *("normalization", "padding", "backprop"),
+)
 
 
 def _setting(default, check, text: str):
-    """Return a field with its check, (name, value) -> value to keep, and its help for the command line."""
+    """Return a field of a dataclass with its default, its check and its help on the command line.
+
+    The check is a function (name, value) -> value to keep, which raises ValueError.
+    """
     return dataclasses.field(default=default, metadata={"check": check, "help": text})
 
 
@@ -58,15 +67,34 @@ def _check_seed(name: str, value) -> int:
 
 
 def _check_architecture(name: str, value) -> str:
-    known = value.replace("-", "_") if isinstance(value, str) else value
-    return known if known in ARCHITECTURES else arguments.check_choice(name, value, ARCHITECTURES)
+    """Return the name of a network of `NETWORKS`; hyphens stand for underscores."""
+    written = value.replace("-", "_") if isinstance(value, str) else value
+    return written if written in tuple(NETWORKS) else arguments.check_choice(name, value, tuple(NETWORKS))
+
+
+def check_loss(name: str, value) -> str:
+    """Return the name of a loss if it is one of `LOSSES`; "regression" is the former name of "least_squares".
+
+    Args:
+        name: Name of the argument, for the error.
+        value: Name of the loss.
+
+    Raises:
+        ValueError: If there is no such loss.
+
+    Example:
+        >>> check_loss("loss", "regression")
+        'least_squares'
+    """
+    written = value.replace("-", "_") if isinstance(value, str) else value
+    return "least_squares" if written == "regression" else arguments.check_choice(name, written, LOSSES)
 
 
 def _check_activation(name: str, value) -> str:
     if not isinstance(value, str):
         raise ValueError(f"{name} must be the name of a Keras activation. Received: {name}={value!r}")
     if value == "relu":
-        return value  # that of the recipes, which the command line reads before it imports Keras
+        return value  # without Keras: the command line reads the recipes, which have this one, before it imports Keras
     import keras
 
     arguments.look_up(name, keras.activations.get, value)
@@ -83,27 +111,31 @@ _flag = arguments.check_flag
 
 @dataclasses.dataclass(frozen=True)
 class Recipe:
-    """All settings of a run; the defaults are those for the digits.
+    """All settings of a run: the data, the network and the training. The defaults are those for the digits.
 
-    The learning rate is `learning_rates[i]` for `epochs[i]` epochs, i = 0, 1, …; the optimiser is stochastic gradient
-    descent with momentum. Sequences may be given as lists; a single number stands for a sequence of one.
+    The optimiser is stochastic gradient descent with momentum. Its learning rate is `learning_rates[i]` for `epochs[i]`
+    epochs, i = 0, 1, …. A sequence may be given as a list, and a single value stands for a sequence of one.
 
     Args:
-        data: Source of the data, see `data.load`.
-        data_dir, size, validation, batch_size, drop_remainder: See `data.load`.
-        flip, pad, rotate, zoom: See `data.Augmentation`.
-        seed: Determines the initial weights, the order of the examples and their augmentation.
-        architecture: "hamiltonian", "parabolic", "second_order" or "residual".
-        widths, head_width, steps, step_size, max_step_size, time_smoothness, weight_decay, box, synchronized: See
-            `models`.
-        lipschitz: See `models`.
-        provable: See `models`; it needs one of the provable normalisations.
-        time_basis, basis_size, kernel_size, activation, normalization, padding, backprop: See `layers.PDEBlock`.
-        dtype: Policy of Keras: "float32", "mixed_bfloat16" or "mixed_float16".
-        loss: "classification", cross-entropy of class probabilities; or "regression", least squares 1/2 |f - c|^2, with
-            no softmax, where c is 1 for the class of the example and 0 for the others.
-        learning_rates, epochs: One entry per phase of the training.
-        momentum: Of the optimiser.
+        data: Source of the data, see `data.load`; default "digits".
+        data_dir, size, validation, batch_size, drop_remainder: Reading of the data, see `data.load`.
+        flip, pad, rotate, zoom: Random changes of the training examples, see `data.Augmentation`.
+        seed: Seed of the initial weights, of the order of the examples and of their augmentation; default 0.
+        architecture: Name of the network, one of `models.NETWORKS`: "hamiltonian" (default), "parabolic",
+            "second_order", "residual", or one that you have added.
+        widths, head_width, steps, step_size, max_step_size, time_smoothness, weight_decay, box, synchronized: Arguments
+            of the network, see `models.HamiltonianCNN`.
+        provable: Whether the network has a small Lipschitz bound, see `models.HamiltonianCNN`; it needs the
+            normalisation None, "scale" or "shrinkage". Default False.
+        lipschitz: Lipschitz constant of a provable network, see `models.HamiltonianCNN`; default 2.
+        time_basis, basis_size, kernel_size, activation, normalization, padding, backprop: Arguments of the blocks, see
+            `layers.PDEBlock`.
+        dtype: Policy of Keras: "float32" (default), "mixed_bfloat16" or "mixed_float16".
+        loss: "classification" (default), the cross-entropy of class probabilities; or "least_squares", 1/2 |f - c|^2
+            for outputs f without softmax, where c is 1 for the class of the example and 0 for the others.
+        learning_rates, epochs: Learning rate and number of epochs of each phase of the training; default 20 epochs at
+            0.05, 6 at 0.01 and 6 at 0.002.
+        momentum: Momentum of the optimiser; default 0.9.
 
     Raises:
         ValueError: If a setting is outside its range, or settings do not fit together.
@@ -113,8 +145,10 @@ class Recipe:
         (5,)
     """
 
-    data: str = _setting("digits", _check_text, "Data set: digits, an .npz file, a folder, a TensorFlow data set.")
-    data_dir: str | None = _setting(None, _optional(_check_text), "Where TensorFlow Datasets keeps its data.")
+    data: str = _setting(
+        "digits", _check_text, "Data set: digits, an .npz file, a folder, or the name of a TensorFlow data set."
+    )
+    data_dir: str | None = _setting(None, _optional(_check_text), "Folder in which TensorFlow Datasets keeps its data.")
     size: int | tuple[int, ...] | None = _setting(
         None, _optional(_one_or_more(_whole)), "Resize images to a side or height,width; cut signals to a length."
     )
@@ -127,7 +161,7 @@ class Recipe:
     zoom: float = _setting(0.1, _fraction, "Enlarge or shrink training images at random by up to this fraction.")
     seed: int = _setting(0, _check_seed, "Seed of the weights, the order of the examples and their augmentation.")
 
-    architecture: str = _setting("hamiltonian", _check_architecture, f"One of {', '.join(ARCHITECTURES)}.")
+    architecture: str = _setting(DEFAULT, _check_architecture, f"Network: {', '.join(NETWORKS)}.")
     widths: tuple[int, ...] = _setting((16, 32), _each(_whole), "Width of each block.")
     head_width: int | None = _setting(None, _optional(_whole), "Width after the last block; none: the last width.")
     steps: int | tuple[int, ...] = _setting(3, _one_or_more(_whole), "Number of time steps, one or one per block.")
@@ -142,48 +176,59 @@ class Recipe:
     time_basis: str | None = _setting(
         None,
         _one_of(None, "constant", "linear", "cosine"),
-        "Basis of theta(t): constant, linear, cosine; none: every step has its own weights.",
+        "Basis of the weights in time: constant, linear, cosine; none: every step has its own weights.",
     )
-    basis_size: int | None = _setting(None, _optional(_whole), "Functions of the basis; none: as many as steps.")
+    basis_size: int | None = _setting(
+        None, _optional(_whole), "Number of functions of the basis; none: as many as steps."
+    )
     kernel_size: int | tuple[int, ...] = _setting(
         3, arguments.check_odd_sizes, "Size of the blocks' kernels, one or one per space axis."
     )
-    activation: str = _setting("relu", _check_activation, "Activation of the blocks, by Keras's name.")
+    activation: str = _setting("relu", _check_activation, "Activation of the blocks, a name that Keras knows.")
     normalization: str | None = _setting(
         "tv",
         _one_of("tv", None, "scale", "shrinkage"),
-        "Normalisation of the blocks: tv, or one with provable steps: none, scale, shrinkage.",
+        "Normalisation of the blocks: tv, none, scale or shrinkage; a provable network needs one of the last three.",
     )
     padding: str = _setting("same", _one_of("same", "periodic"), "Padding of the blocks: same (zeros) or periodic.")
     backprop: str | None = _setting(
         None,
         _one_of(None, "reversible", "checkpointed", "stored"),
-        "How the gradient is taken: reversible, checkpointed, stored; none: as the network prefers.",
+        "How the gradient is taken: reversible, checkpointed or stored; none: reversible where possible.",
     )
-    time_smoothness: float = _setting(0.0, _non_negative, "alpha1 of the regulariser, smoothness in time.")
-    weight_decay: float = _setting(5e-4, _non_negative, "alpha2 of the regulariser, decay of all kernels.")
-    box: float | None = _setting(None, _optional(_positive), "Bound of the blocks' kernel entries; none: no bound.")
+    time_smoothness: float = _setting(
+        0.0, _non_negative, "Strength alpha1 of the regulariser that keeps weights smooth in time."
+    )
+    weight_decay: float = _setting(5e-4, _non_negative, "Strength alpha2 of the decay of all kernels.")
+    box: float | None = _setting(
+        None, _optional(_positive), "Bound on the size of every kernel entry of the blocks; none: no bound."
+    )
     synchronized: bool = _setting(False, _flag, "Take batch statistics over all replicas.")
-    provable: bool = _setting(False, _flag, "Build a network of certified robustness; its normalisation is then none.")
-    lipschitz: float = _setting(2.0, _positive, "Lipschitz constant of a provable network; smaller: larger margins.")
-    dtype: str = _setting("float32", _one_of(*DTYPES), f"Policy of the types: {', '.join(DTYPES)}.")
+    provable: bool = _setting(
+        False, _flag, "Build a network whose robustness can be certified; its normalization is then none by default."
+    )
+    lipschitz: float = _setting(
+        2.0, _positive, "Lipschitz constant of a provable network; a smaller one gives larger margins."
+    )
+    dtype: str = _setting("float32", _one_of(*DTYPES), f"Policy of Keras for the numbers: {', '.join(DTYPES)}.")
 
-    loss: str = _setting("classification", _one_of(*LOSSES), "classification (entropy) or regression (least squares).")
+    loss: str = _setting("classification", check_loss, "classification (cross-entropy) or least_squares.")
     learning_rates: tuple[float, ...] = _setting((0.05, 0.01, 0.002), _each(_positive), "Learning rate of each phase.")
     epochs: tuple[int, ...] = _setting((20, 6, 6), _each(_whole), "Number of epochs of each phase.")
     momentum: float = _setting(0.9, _fraction, "Momentum of stochastic gradient descent.")
 
     def __post_init__(self):
-        for field in dataclasses.fields(self):
-            value = field.metadata["check"](field.name, getattr(self, field.name))
-            object.__setattr__(self, field.name, value)
+        for setting in dataclasses.fields(self):
+            value = setting.metadata["check"](setting.name, getattr(self, setting.name))
+            object.__setattr__(self, setting.name, value)
         for name in ("steps", "step_size", "max_step_size"):
             arguments.per_entry(name, getattr(self, name), len(self.widths), "block")
         if self.basis_size is not None and self.time_basis is None:
             raise ValueError(f"basis_size needs a time_basis. Received: basis_size={self.basis_size}, time_basis=None")
-        if self.provable and self.architecture == "residual":
+        if self.provable and not NETWORKS[self.architecture].has_step_limit:
             raise ValueError(
-                "Nothing makes residual steps non-expansive. Received: provable=True, architecture='residual'"
+                "A provable network needs a known limit of its step size, and this one has none. "
+                f"Received: provable=True, architecture={self.architecture!r}"
             )
         if self.provable and self.normalization == "tv":
             raise ValueError(
@@ -196,6 +241,18 @@ class Recipe:
                 f"Received: learning_rates={self.learning_rates}, epochs={self.epochs}"
             )
 
+    @property
+    def has_probabilities(self) -> bool:
+        """Whether the outputs of the network are class probabilities; with "least_squares" they are scores."""
+        return self.loss == "classification"
+
+    def network_settings(self) -> dict:
+        """Return the arguments of a builder of `models.NETWORKS`, besides `input_shape` and `classes`."""
+        activation = "softmax" if self.has_probabilities else None
+        settings = {name: getattr(self, name) for name in _NETWORK}
+        # All data sets have the channels last, whatever Keras's configuration says.
+        return {**settings, "classifier_activation": activation, "data_format": "channels_last"}
+
     def to_dict(self) -> dict:
         """Return the settings in types that JSON has; `from_dict` is the inverse."""
         settings = dataclasses.asdict(self)
@@ -203,14 +260,17 @@ class Recipe:
 
     @classmethod
     def from_dict(cls, settings: dict) -> Recipe:
-        """Return the recipe with these settings; what is missing has its default.
+        """Return the recipe with these settings; a setting that is missing has its default.
+
+        Args:
+            settings: Values by the names of the settings.
 
         Raises:
-            ValueError: If it is no dict, has an unknown key or a value outside its range.
+            ValueError: If `settings` is no dict, or has an unknown key or a value outside its range.
         """
         if not isinstance(settings, dict):
             raise ValueError(f"A recipe must be a dict of settings. Received: {settings!r}")
-        known = {field.name for field in dataclasses.fields(cls)}
+        known = {setting.name for setting in dataclasses.fields(cls)}
         unknown = [name for name in settings if name not in known]
         if unknown:
             raise ValueError(f"A recipe has no such setting. Received: {', '.join(map(repr, unknown))}")
@@ -255,9 +315,9 @@ RECIPES = {
         weight_decay=1e-4,
     ),
 }
-"""The recipes by name: the paper's for `cifar10`, `cifar100` and `stl10`, and ours for the `digits`."""
+"""The recipes by name of the data set: the paper's for `cifar10`, `cifar100` and `stl10`, and our own for `digits`."""
 
-# Mirroring is left out: what is known of the data does not say that it keeps the class.
+# No mirroring: the mirror image of an unknown kind of example may belong to another class, as that of a letter does.
 _OTHER = dataclasses.replace(_CIFAR10, validation=0.1, flip=False, head_width=None)
 
 
@@ -266,8 +326,8 @@ def for_source(source: str, recipe: str | None = None) -> Recipe:
 
     Args:
         source: Any source of `data.load`.
-        recipe: Name of another data set, whose recipe is to be used; default None, the recipe of this data set
-            if there is one, otherwise the one for CIFAR-10 without mirroring.
+        recipe: Name of the data set whose recipe is used; default None, the recipe of `source` if there is one,
+            otherwise that of CIFAR-10 without mirroring.
 
     Returns:
         A `Recipe` with `data=source`.

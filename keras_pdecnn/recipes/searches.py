@@ -1,10 +1,10 @@
-"""What a search may vary, and how: names that the command line knows before TensorFlow is imported."""
+"""The names of what a search may vary, and of the methods. The command line reads them before it imports TensorFlow."""
 
 METHODS = ("random", "bayesian", "hyperband", "grid")
-"""The ways to search."""
+"""The search methods."""
 
 DEFAULT = ("architecture", "width", "steps", "step_size")
-"""The hyperparameters that are searched unless told otherwise."""
+"""The hyperparameters that are searched by default."""
 
 NAMES = (
     "architecture",
@@ -19,4 +19,4 @@ NAMES = (
     "learning_rate",
     "batch_size",
 )
-"""The hyperparameters there are."""
+"""All hyperparameters."""

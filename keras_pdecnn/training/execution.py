@@ -147,13 +147,14 @@ def _begin(folder: RunFolder, recipe: Recipe, info: data.Info) -> Checkpoint | N
 def _write(folder: RunFolder, recipe: Recipe, model: keras.Model, metrics: dict, shown: tuple, info: data.Info):
     """Write what a run ends with; `shown` are some test examples, their labels and their predictions."""
     x, labels, outputs = shown
-    are_probabilities = recipe.loss != "regression"
     model.save(folder.model)
     folder.write_metrics(metrics)
     figures = {
         folder.training_curves: plotting.training_curves(folder.read_history()),
         folder.confusion_matrix: plotting.confusion_matrix(metrics["confusion_matrix"], info.class_names),
-        folder.predictions: plotting.predictions(x, labels, outputs, info.class_names, probabilities=are_probabilities),
+        folder.predictions: plotting.predictions(
+            x, labels, outputs, info.class_names, probabilities=recipe.has_probabilities
+        ),
     }
     for path, figure in figures.items():
         figure.savefig(path)

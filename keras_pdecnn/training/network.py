@@ -10,7 +10,7 @@ import numpy as np
 
 from keras_pdecnn import data, models
 from keras_pdecnn.losses import LeastSquares
-from keras_pdecnn.recipes import Recipe
+from keras_pdecnn.recipes import Recipe, check_loss
 
 
 def build(recipe: Recipe, info: data.Info) -> models.PDEModel:
@@ -34,30 +34,8 @@ def build(recipe: Recipe, info: data.Info) -> models.PDEModel:
     """
     keras.utils.set_random_seed(recipe.seed)
     with _dtype_policy(recipe.dtype):
-        return models.ARCHITECTURES[recipe.architecture](
-            info.input_shape,
-            classes=info.classes,
-            widths=recipe.widths,
-            head_width=recipe.head_width,
-            steps=recipe.steps,
-            step_size=recipe.step_size,
-            time_basis=recipe.time_basis,
-            basis_size=recipe.basis_size,
-            max_step_size=recipe.max_step_size,
-            time_smoothness=recipe.time_smoothness,
-            weight_decay=recipe.weight_decay,
-            box=recipe.box,
-            classifier_activation=None if recipe.loss == "regression" else "softmax",
-            synchronized=recipe.synchronized,
-            provable=recipe.provable,
-            lipschitz=recipe.lipschitz,
-            kernel_size=recipe.kernel_size,
-            activation=recipe.activation,
-            normalization=recipe.normalization,
-            padding=recipe.padding,
-            backprop=recipe.backprop,
-            data_format="channels_last",  # of all data sets
-        )
+        builder = models.NETWORKS[recipe.architecture].builder
+        return builder(info.input_shape, classes=info.classes, **recipe.network_settings())
 
 
 def learning_rate(recipe: Recipe, steps_per_epoch: int):
@@ -84,7 +62,7 @@ def compile(model: keras.Model, recipe: Recipe, steps_per_epoch: int) -> keras.M
     """Compile a model for a recipe: SGD with momentum, the loss for integer labels, accuracy.
 
     Args:
-        model: The model; its output are probabilities, for regression any numbers.
+        model: The model; it returns probabilities, or any numbers for the loss "least_squares".
         recipe: Learning rates, epochs, momentum and loss.
         steps_per_epoch: Number of batches of an epoch.
 
@@ -152,7 +130,7 @@ def evaluate(model: keras.Model, dataset, verbose: int | str = 0, loss: str = "c
         model: The model; its output has one number per class, of which the largest is the predicted class.
         dataset: A tf.data.Dataset of batches, each pass the same.
         verbose: As in `keras.Model.predict`; default 0.
-        loss: "classification" (default) or "regression", see `recipes.Recipe`.
+        loss: "classification" (default) or "least_squares", see `recipes.Recipe`.
 
     Returns:
         loss (its mean and regularisation, as in `keras.Model.evaluate`), accuracy, and confusion_matrix, a
@@ -177,7 +155,9 @@ def evaluate(model: keras.Model, dataset, verbose: int | str = 0, loss: str = "c
 
 
 def _loss(name: str) -> keras.losses.Loss:
-    return LeastSquares() if name == "regression" else keras.losses.SparseCategoricalCrossentropy()
+    return (
+        LeastSquares() if check_loss("loss", name) == "least_squares" else keras.losses.SparseCategoricalCrossentropy()
+    )
 
 
 @contextlib.contextmanager

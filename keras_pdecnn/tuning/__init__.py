@@ -1,4 +1,4 @@
-"""Search of depth, width, step size and what else a network and its training depend on, with Keras Tuner."""
+"""Search of depth, width, step size and other hyperparameters of a network and its training, with Keras Tuner."""
 
 from keras_pdecnn.tuning.hypermodel import PDEHyperModel
 from keras_pdecnn.tuning.oracles import METHODS

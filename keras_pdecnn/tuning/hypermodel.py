@@ -1,4 +1,4 @@
-"""A hypermodel for Keras Tuner: from hyperparameters to a recipe, and from there to a compiled network and its fit."""
+"""A hypermodel for Keras Tuner: hyperparameters become a recipe, and the recipe a compiled network that is trained."""
 
 from __future__ import annotations
 
@@ -17,36 +17,38 @@ from keras_pdecnn.utils import arguments
 class PDEHyperModel(kt.HyperModel):
     """Networks around a recipe, for any tuner of Keras Tuner.
 
-    Each hyperparameter is given as True, searched in its default range; False, as in the recipe; a tuple (low, high); a
-    list of choices; or a single value, which is then fixed. The default values are the recipe's.
+    Each hyperparameter is True, searched in its default range; False, as in the recipe; a tuple (low, high); a list of
+    choices; or a single value, which is then fixed. A search starts with the recipe's values.
 
-    A trial trains for `epochs` epochs, with the phases of the learning rate shortened in proportion, and is judged by
-    `validation` of the training part. One whose loss, validation loss or weights stop being finite, or that is beyond a
-    limit, fails with `keras_tuner.errors.FailedTrialError` and its reason.
+    A trial trains for `epochs` epochs, with the phases of the learning rate shortened in proportion. It is judged by
+    its accuracy on a part of the training data, `validation`. A trial whose loss, validation loss or weights are no
+    longer finite, or whose network is beyond a limit, fails with `keras_tuner.errors.FailedTrialError` and the reason.
 
     Args:
         recipe: A `recipes.Recipe`, or a source of `data.load`, which stands for its recipe; default "digits".
-        architecture: "hamiltonian", "parabolic", "second_order", "residual"; default True, all four.
-        blocks: Number of blocks; default False, its range is 1 to what pooling by 2 allows, at most 4.
+        architecture: Names of networks; default True, all of `models.NETWORKS`.
+        blocks: Number of blocks; default False, its range is 1 to as many as pooling by 2 allows, at most 4.
         width: Width of the first block, the others in proportion; default True, half to twice the recipe's.
         growth: Factor from each width to the next; default False, its range is 1 to 2.5.
         steps: Number of steps of every block; default True, 1 to 8.
         step_size: h, on a logarithmic scale; default True, a tenth to three times the recipe's.
-        final_time: T = steps * step_size of every block, held fixed: step_size is then no hyperparameter. Default None.
-        activation: Default False, its range is relu, tanh, silu.
+        final_time: T = steps * step_size of every block, held fixed; step_size is then no hyperparameter. Default
+            None, T follows from the two.
+        activation: Activation of the blocks; default False, its range is relu, tanh, silu.
         time_smoothness, weight_decay: alpha1, alpha2; default False, their range is 0, 1e-5, 1e-4, 1e-3, 1e-2.
         learning_rate: Rate of the first phase, the others in proportion, on a logarithmic scale; default False, its
             range is a tenth to three times the recipe's.
-        batch_size: Default False, its range is half, once and twice the recipe's.
+        batch_size: Number of examples per batch; default False, its range is half, once and twice the recipe's.
         validation: Fraction of the training part that trials are judged by; default 0.25.
         epochs: Epochs of a trial; default None, half the recipe's.
-        max_weights: Largest number of trainable weights; default None, any.
-        max_memory: Largest memory of training in bytes, as `tuning.training_memory` estimates it; default None, any.
-        compile: Function (model, recipe, hp), which compiles the model, and may declare further hyperparameters;
-            default None, as `training.compile` does.
-        input_shape, classes: Of your own data, to be passed to `search`; default None, the recipe's data. With them
-            nothing is loaded, the learning rate is that of the first phase, and arrays are divided into batches of the
-            recipe.
+        max_weights: Largest number of trainable weights; default None, no limit.
+        max_memory: Largest memory of training in bytes, as `tuning.training_memory` estimates it; default None, no
+            limit.
+        compile: Function (model, recipe, hp) that compiles the model and may declare further hyperparameters; default
+            None, `training.compile`.
+        input_shape, classes: Shape of an example and number of classes of your own data, which you pass to the `search`
+            of the tuner; default None, the recipe's data. With your own data nothing is loaded, the learning rate is
+            that of the first phase, and arrays are divided into batches of the recipe's size.
         name, tunable: See `keras_tuner.HyperModel`.
 
     Raises:
@@ -129,22 +131,22 @@ class PDEHyperModel(kt.HyperModel):
             raise ValueError(f"The network that the search starts with is too large. Received: {reason}")
 
     def declare_hyperparameters(self, hp):
-        """Declare all hyperparameters but those of an own `compile`."""
+        """Declare all hyperparameters but those that a user-defined `compile` declares."""
         self.space.declare(hp)
 
     def recipe(self, hp) -> Recipe:
-        """Return the recipe that hyperparameters stand for, with the validation part and the epochs of the start."""
+        """Return the recipe that hyperparameters stand for, with the validation part and epochs of the start recipe."""
         return self.space.to_recipe(hp)
 
     def trial_recipe(self, hp) -> Recipe:
-        """Return the recipe of a trial: that of `recipe`, with the validation part and the epochs of the search."""
+        """Return the recipe of a trial: that of `recipe()`, with the validation part and the epochs of the search."""
         return _shortened(dataclasses.replace(self.recipe(hp), validation=self.validation), self.epochs)
 
     def build(self, hp):
         """Return the compiled network of a trial.
 
         Raises:
-            keras_tuner.errors.FailedTrialError: If it is beyond a limit; then nothing has been built.
+            keras_tuner.errors.FailedTrialError: If the network is beyond a limit; it is not built then.
         """
         recipe = self.trial_recipe(hp)
         if reason := self._oversize(recipe):
@@ -164,9 +166,9 @@ class PDEHyperModel(kt.HyperModel):
         Args:
             hp: Hyperparameters of the trial.
             model: The network.
-            *args: Your own training data as in `keras.Model.fit`; without them, those of the recipe.
-            callbacks: Keras callbacks.
-            epochs: Number of the epoch at which to stop; default None, that of the hypermodel.
+            *args: Your own training data as in `keras.Model.fit`; without them, the data of the recipe are used.
+            callbacks: Keras callbacks; default none.
+            epochs: Number of epochs after which training stops; default None, that of the hypermodel.
             initial_epoch: Number of epochs that the network has been trained for; default 0.
             verbose: As in `keras.Model.fit`; default 0.
             **kwargs: Further arguments of `keras.Model.fit`, with your own data.
@@ -188,12 +190,13 @@ class PDEHyperModel(kt.HyperModel):
             history = model.fit(*args, callbacks=callbacks, **settings)
         elif args or kwargs:
             raise kt.errors.FatalValueError(
-                "The data are those of the recipe; for your own, give the hypermodel their input_shape and classes. "
+                "This hypermodel has loaded the data of its recipe. For your own data, make it with their input_shape "
+                "and classes. "
                 f"Received: {len(args)} positional arguments, {', '.join(kwargs) or 'no others'}"
             )
         else:
             dataset = self.dataset.with_batch_size(recipe.batch_size)
-            # The schedule goes on where an earlier, shorter trial of the same network ended.
+            # The learning rate continues where an earlier, shorter trial of the same network ended.
             model.optimizer.iterations.assign(initial_epoch * dataset.steps_per_epoch)
             ends = dataclasses.replace(_first_phase(recipe), epochs=(epochs,))
             history = training.fit(model, dataset, ends, callbacks, first_epoch=initial_epoch, verbose=verbose)
@@ -222,7 +225,7 @@ def _first_phase(recipe: Recipe) -> Recipe:
 
 
 def _shortened(recipe: Recipe, epochs: int) -> Recipe:
-    """Return the recipe with so many epochs in all, its phases in proportion; phases without an epoch are left out."""
+    """Return the recipe with so many epochs in total, divided over its phases in proportion, without empty phases."""
     whole, ends, end = sum(recipe.epochs), [0], 0
     for count in recipe.epochs:
         end += count

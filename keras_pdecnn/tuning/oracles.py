@@ -1,4 +1,4 @@
-"""The four ways to search, as oracles of Keras Tuner that start with the default values and survive interruptions."""
+"""The four search methods, as oracles of Keras Tuner that start with the default values and survive interruptions."""
 
 from __future__ import annotations
 
@@ -19,25 +19,25 @@ from keras_pdecnn.utils import files
 
 _ENDED = (TrialStatus.COMPLETED, TrialStatus.FAILED)
 REASON = "failure.txt"
-"""In the folder of a trial: why it failed, as Keras Tuner's messages from workers to the chief leave it out."""
+"""File in the folder of a trial with the reason of its failure, which workers cannot send to the chief."""
 
 
 class SearchOracle(kt.Oracle):
-    """What the oracles of this module add to Keras Tuner's.
+    """The base of the oracles of this module, and what they add to Keras Tuner's.
 
     * The first trial has the default values.
-    * The search ends when a number of epochs has been handed out, or when a number of trials in a row has failed; an
-      exception, as in Keras Tuner, would end a worker and not the chief.
-    * The file of the oracle is replaced in one go, with a copy of the state before the last change beside it, and
-      holds all trials: after a kill at any moment, finished trials are kept and unfinished ones tried again. A file
-      that is damaged is named.
-    * With a chief and workers: a trial stays with its worker when the chief is started again; that of a worker that has
-      not been heard of for some time goes to the next one that asks, and nobody leaves before the last trial has ended.
+    * The search ends when a number of epochs is used up, or when a number of trials in a row has failed. Keras Tuner
+      raises an exception instead, which ends a worker but not the chief.
+    * The file of the oracle holds all trials and is replaced as a whole, and a copy of the state before the last change
+      lies beside it. After a kill at any moment, finished trials are kept and unfinished ones are tried again. An error
+      names a damaged file.
+    * With a chief and workers, a trial stays with its worker when the chief is started again. The trial of a worker
+      that has been silent for too long goes to the next one that asks. No worker ends before the last trial has ended.
 
     Args:
         folder: Folder of the search.
-        epochs: Number of epochs of a trial, where the oracle does not say it.
-        budget: Number of epochs of all trials; no trial is started once so many are handed out. Default None, any.
+        epochs: Number of epochs of a trial, unless the oracle sets it.
+        budget: Number of epochs of all trials together; no trial starts once they are used up. Default None, no limit.
         max_failures: Number of failed trials in a row that end the search; default 10.
         patience: Seconds after which a silent worker is given up; default 60.
         **kwargs: Arguments of the oracle.
@@ -53,7 +53,7 @@ class SearchOracle(kt.Oracle):
         self._start = time.monotonic()
         self._heard = {}
 
-    # What is tried.
+    # The values that are tried.
 
     def populate_space(self, trial_id):
         if self.gave_up or (self.budget is not None and self._handed_out() >= self.budget):
@@ -70,17 +70,17 @@ class SearchOracle(kt.Oracle):
 
     @property
     def gave_up(self) -> bool:
-        """Whether so many trials failed in a row that the search has ended."""
+        """Whether the search has ended because too many trials in a row have failed."""
         last = self.end_order[-self.max_failures :]
         return len(last) == self.max_failures and all(self.trials[i].status == TrialStatus.FAILED for i in last)
 
     @property
     def finished(self) -> bool:
-        """Whether the search had come to its end, with the present budget."""
+        """Whether the search has ended, with the present limits."""
         return self._limits_at_end == self._limits()
 
     def trial_epochs(self, trial: Trial) -> int:
-        """Return the number of epochs at which a trial stops, those before it included where it continues another."""
+        """Return the number of epochs after which a trial stops, including those of a trial that it continues."""
         return trial.hyperparameters.values.get("tuner/epochs", self.epochs)
 
     def _handed_out(self) -> int:
@@ -90,7 +90,7 @@ class SearchOracle(kt.Oracle):
     def _limits(self) -> list:
         return [self.max_trials, self.budget, self.max_failures]
 
-    # Who tries it.
+    # The workers.
 
     @kt.synchronized
     def create_trial(self, tuner_id):
@@ -107,7 +107,7 @@ class SearchOracle(kt.Oracle):
         trial = super().create_trial(tuner_id)
         if trial.status == TrialStatus.STOPPED:
             if self.ongoing_trials:
-                # Another worker is busy; should it be lost, this one has to take over.
+                # Another worker is busy. If it is lost, this one takes over its trial.
                 self.tuner_ids.add(tuner_id)
                 trial.status = TrialStatus.IDLE
             elif not self.finished:
@@ -116,7 +116,7 @@ class SearchOracle(kt.Oracle):
         return trial
 
     def get_trial(self, trial_id):
-        # A worker asks for its trial every few seconds, to be heard of.
+        # A worker asks for its trial every few seconds, as a sign of life.
         self._heard[trial_id] = time.monotonic()
         return super().get_trial(trial_id)
 
@@ -131,7 +131,7 @@ class SearchOracle(kt.Oracle):
         if trial.trial_id in self.end_order:
             return
         if trial.status != TrialStatus.COMPLETED and not trial.message:
-            # Workers cannot send it.
+            # Workers cannot send the message.
             path = self.folder / f"trial_{trial.trial_id}" / REASON
             trial.message = path.read_text(encoding="utf-8") if path.exists() else None
         if self.verbose and trial.status != TrialStatus.COMPLETED:
@@ -140,7 +140,7 @@ class SearchOracle(kt.Oracle):
 
     @kt.synchronized
     def forget_silent(self):
-        """Forget workers that are silent and have no trial, so that a chief need not wait for them."""
+        """Forget silent workers that have no trial, so that the chief does not wait for them."""
         self.tuner_ids -= {i for i in self.tuner_ids if i not in self.ongoing_trials and self._is_silent(i)}
 
     def _is_silent(self, tuner_id) -> bool:
@@ -150,7 +150,7 @@ class SearchOracle(kt.Oracle):
         heard = max(self._heard.get(name, self._start) for name in names)
         return time.monotonic() - heard > self.patience
 
-    # What is kept.
+    # The files.
 
     def get_state(self):
         trials = {trial_id: trial.get_state() for trial_id, trial in self.trials.items()}
@@ -179,7 +179,7 @@ class SearchOracle(kt.Oracle):
         for number, trial_id in enumerate(state["start_order"], start=1):
             display["trial_start"].setdefault(trial_id, now)
             display["trial_number"].setdefault(trial_id, number)
-        # Keras Tuner would give them to whoever asks first, while their workers may still be training them.
+        # Keras Tuner would give these trials to the first worker that asks, while others may still be training them.
         self._interrupted = ongoing
         super().set_state({**state, "ongoing_trials": {}})
         self._limits_at_end = state["limits_at_end"]
@@ -211,12 +211,12 @@ class SearchOracle(kt.Oracle):
 
 
 def reason(trial) -> str | None:
-    """Return in one line why a trial failed, None if it did not."""
+    """Return the reason why a trial failed in one line; None if it did not fail."""
     if trial.status == TrialStatus.COMPLETED or not trial.message:
         return None
     if "Traceback (most recent call last):" not in trial.message:
         return trial.message
-    # The last line that does not belong to a frame names the exception.
+    # The last line of a traceback that is not indented names the exception.
     lines = [line for line in trial.message.splitlines() if line[:1].strip() and ": " in line]
     kind, text = lines[-1].split(": ", 1) if lines else ("Error", "unknown")
     return f"{kind.rpartition('.')[2]}: {text}"
@@ -235,7 +235,7 @@ class BayesianSearch(SearchOracle, kt.oracles.BayesianOptimizationOracle):
 
 
 class HyperbandSearch(SearchOracle, kt.oracles.HyperbandOracle):
-    """Hyperband: many networks for a few epochs, the better ones for more."""
+    """Hyperband: many networks are trained for a few epochs, and the better ones for more."""
 
     def __init__(self, *, max_trials=None, **kwargs):
         super().__init__(**kwargs)
@@ -262,8 +262,8 @@ def _grid_values(hp) -> list:
 class GridSearch(SearchOracle, _Grid):
     """All combinations, the default values first and the last hyperparameter varying fastest.
 
-    Keras Tuner's own oracle does not keep its place in its files, so that it cannot be continued. As there, ten values
-    of a continuous range are tried.
+    The grid search of Keras Tuner does not save its place and cannot be continued. As in Keras Tuner, ten values of a
+    continuous range are tried.
     """
 
 

@@ -1,4 +1,4 @@
-"""What a search found: its trials as a table and a picture, and the best network, trained by its whole recipe."""
+"""The results of a search: its trials as a table and a picture, and the best network, trained by its whole recipe."""
 
 from __future__ import annotations
 
@@ -19,7 +19,8 @@ from keras_pdecnn.tuning.search import Search
 from keras_pdecnn.tuning.space import mean_step_size
 from keras_pdecnn.utils import tables
 
-_COLUMNS = ("architecture", "blocks", "width", "growth", "steps", "step_size")  # shown always; others where searched
+# These columns are always shown, others if they were searched.
+_COLUMNS = ("architecture", "blocks", "width", "growth", "steps", "step_size")
 
 
 @dataclasses.dataclass(frozen=True)
@@ -27,10 +28,10 @@ class Outcome:
     """A trial that has ended.
 
     Args:
-        trial: Its name.
-        accuracy: Validation accuracy; None if it failed.
-        reason: Why it failed; None if it did not.
-        epochs: Number of epochs at which it stopped.
+        trial: Name of the trial.
+        accuracy: Validation accuracy; None if the trial failed.
+        reason: Reason of the failure; None if the trial did not fail.
+        epochs: Number of epochs after which the trial stopped.
         weights: Number of trainable weights.
         recipe: The recipe that its hyperparameters stand for.
     """
@@ -44,16 +45,16 @@ class Outcome:
 
 
 def outcomes(tuner: Search) -> list[Outcome]:
-    """Return the trials of a search that have ended, in the order of their start."""
+    """Return the trials of a search that have ended, in the order in which they started."""
     oracle, hypermodel = tuner.oracle, tuner.hypermodel
-    found = []
+    ended = []
     for trial_id in oracle.start_order:
         trial = oracle.get_trial(trial_id)
         if trial.status not in ("COMPLETED", "FAILED"):
             continue
         recipe = hypermodel.recipe(trial.hyperparameters)
         completed = trial.status == "COMPLETED"
-        found.append(
+        ended.append(
             Outcome(
                 trial=trial_id,
                 accuracy=float(trial.score) if completed else None,
@@ -63,23 +64,23 @@ def outcomes(tuner: Search) -> list[Outcome]:
                 recipe=recipe,
             )
         )
-    return found
+    return ended
 
 
-def best(found: list[Outcome]) -> Outcome:
-    """Return the trial with the highest validation accuracy; of equal ones that with fewer weights."""
-    return _ranked(found)[0][1]
+def best(trials: list[Outcome]) -> Outcome:
+    """Return the trial with the highest validation accuracy, and of several such trials the one with fewest weights."""
+    return _ranked(trials)[0][1]
 
 
-def to_markdown(found: list[Outcome], searched: Iterable[str], count: int = 10) -> str:
-    """Return tables of the best trials, and of those that failed with their reasons.
+def to_markdown(trials: list[Outcome], searched: Iterable[str], count: int = 10) -> str:
+    """Return a table of the best trials, and one of the failed trials with the reasons.
 
     Args:
-        found: Trials of a search.
+        trials: Trials of a search that have ended.
         searched: Names of the hyperparameters that were searched.
         count: Number of trials in the first table; default 10.
     """
-    ranked, failed = _ranked(found), [outcome for outcome in found if outcome.accuracy is None]
+    ranked, failed = _ranked(trials), [outcome for outcome in trials if outcome.accuracy is None]
     others = [name for name in searched if name not in _COLUMNS]
     heads = ["network", "steps", "step size", "widths", *(name.replace("_", " ") for name in others)]
 
@@ -92,7 +93,7 @@ def to_markdown(found: list[Outcome], searched: Iterable[str], count: int = 10) 
         [str(rank), o.trial, f"{100 * accuracy:.2f} %", *settings(o.recipe), f"{o.weights:,}", str(o.epochs)]
         for rank, (accuracy, o) in enumerate(ranked[:count], start=1)
     ]
-    text = f"{len(found)} trials: {len(ranked)} completed, {len(failed)} failed.\n\n"
+    text = f"{len(trials)} trials: {len(ranked)} completed, {len(failed)} failed.\n\n"
     text += tables.markdown(["rank", "trial", "validation accuracy", *heads, "weights", "epochs"], rows)
     if failed:
         rows = [[o.trial, *settings(o.recipe), o.reason or ""] for o in failed]
@@ -100,10 +101,10 @@ def to_markdown(found: list[Outcome], searched: Iterable[str], count: int = 10) 
     return text
 
 
-def write(found: list[Outcome], tuner: Search, folder: str | os.PathLike) -> str:
+def write(trials: list[Outcome], tuner: Search, folder: str | os.PathLike) -> str:
     """Write report.md and search.png into the folder of a search; return the text without the picture."""
     folder = pathlib.Path(folder)
-    text = to_markdown(found, tuner.hypermodel.space.ranges)
+    text = to_markdown(trials, tuner.hypermodel.space.ranges)
     figure = plotting.search(
         [
             {
@@ -114,7 +115,7 @@ def write(found: list[Outcome], tuner: Search, folder: str | os.PathLike) -> str
                 "step_size": mean_step_size(outcome.recipe),
                 "weights": outcome.weights,
             }
-            for outcome in found
+            for outcome in trials
         ]
     )
     figure.savefig(folder / "search.png")
@@ -129,15 +130,21 @@ def train(
     verbose: int | str = "auto",
     strategy: tf.distribute.Strategy | None = None,
 ) -> tuple[RunFolder, dict]:
-    """Train the network of a trial by its whole recipe, as an ordinary run in best-<trial> of the folder.
+    """Train the network of a trial by its whole recipe, as an ordinary run in the sub-folder best-<trial>.
 
-    If it has been done already, nothing is; a run that was interrupted goes on.
+    A run that has ended is not repeated, and one that was interrupted is continued.
+
+    Args:
+        outcome: The trial.
+        folder: Folder of the search.
+        verbose: As for `training.run`; default "auto".
+        strategy: A `tf.distribute.Strategy`; default None.
 
     Returns:
         The folder of the run and its metrics.
 
     Raises:
-        training.DivergedError: If the loss stopped being finite.
+        training.DivergedError: If the loss was no longer finite.
         training.StoppedError: If a file could not be written.
     """
     run = RunFolder(pathlib.Path(folder, f"best-{outcome.trial}"))
@@ -145,13 +152,13 @@ def train(
         metrics = run.read_metrics()
         if metrics["diverged"] is None:
             return run, metrics
-        shutil.rmtree(run.path)  # perhaps it does not diverge on these devices
+        shutil.rmtree(run.path)  # on other devices it may not diverge
     return run, training.run(outcome.recipe, run.path, verbose=verbose, strategy=strategy, resume=True).metrics
 
 
-def _ranked(found: list[Outcome]) -> list[tuple[float, Outcome]]:
-    """Return the trials that completed, with their accuracies, the best first."""
-    completed = [(outcome.accuracy, outcome) for outcome in found if outcome.accuracy is not None]
+def _ranked(trials: list[Outcome]) -> list[tuple[float, Outcome]]:
+    """Return the completed trials with their accuracies, the best first."""
+    completed = [(outcome.accuracy, outcome) for outcome in trials if outcome.accuracy is not None]
     return sorted(completed, key=lambda pair: (-pair[0], pair[1].weights))
 
 

@@ -1,7 +1,7 @@
-"""Searches in several processes: who is chief and who is worker, and how they notice each other's end.
+"""Searches in several processes: which process is the chief, which are workers, and how they notice each other's end.
 
-Keras Tuner's environment variables say who is who: KERASTUNER_TUNER_ID (the chief's has "chief" in it),
-KERASTUNER_ORACLE_IP and KERASTUNER_ORACLE_PORT, where the chief listens.
+The roles are Keras Tuner's environment variables: KERASTUNER_TUNER_ID, a name that contains "chief" for the chief, and
+KERASTUNER_ORACLE_IP and KERASTUNER_ORACLE_PORT, the address at which the chief listens.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ _PULSE = 5.0  # seconds between two signs of life of a worker
 
 
 class ChiefError(RuntimeError):
-    """The chief of a distributed search cannot listen, does not answer, or failed."""
+    """The chief of a distributed search cannot listen, does not answer, or has failed."""
 
 
 def set_role(role: str, address: str | None = None, worker_id: str | None = None):
@@ -26,12 +26,12 @@ def set_role(role: str, address: str | None = None, worker_id: str | None = None
 
     Args:
         role: "chief" or "worker".
-        address: "host:port" at which the chief listens; default None, what the variables say already.
-        worker_id: Name of the worker. One that is started again under its name gets its unfinished trial again.
-            Default None, made of the names of machine and process.
+        address: "host:port" at which the chief listens; default None, taken from the environment variables.
+        worker_id: Name of the worker; default None, made of the host name and the process number. A worker that is
+            started again under its name gets its unfinished trial again.
 
     Raises:
-        ValueError: If the address is none, or the name of a worker is that of a chief.
+        ValueError: If there is no valid address, or the name of a worker contains "chief".
     """
     host, port = os.environ.get(_IP, ""), os.environ.get(_PORT, "")
     if address is not None:
@@ -42,7 +42,7 @@ def set_role(role: str, address: str | None = None, worker_id: str | None = None
     if role == "worker":
         name = worker_id or f"{socket.gethostname()}-{os.getpid()}".replace("chief", "")
         if "chief" in name:
-            raise ValueError(f"Keras Tuner takes this name for the chief's. Received: worker_id={worker_id!r}")
+            raise ValueError(f"The name of a worker must not contain 'chief'. Received: worker_id={worker_id!r}")
     os.environ.update({_ID: name, _IP: host, _PORT: port})
 
 
@@ -50,7 +50,7 @@ def tuner_address() -> str | None:
     """Return the address at which the chief listens; None if the search is not distributed.
 
     Raises:
-        ValueError: If only some of the environment variables are there.
+        ValueError: If only some of the environment variables are set.
     """
     if _IP not in os.environ:
         return None
@@ -76,7 +76,7 @@ def is_worker() -> bool:
 
 
 def serve(search, oracle):
-    """Run the search of a chief; return when all is done and every worker knows it, or has not been heard of.
+    """Run the search of a chief; return when all trials have ended and every worker that still answers knows it.
 
     Raises:
         ChiefError: If it cannot listen at its address.
@@ -89,7 +89,7 @@ def serve(search, oracle):
 
 
 def work(search):
-    """Run the search of a worker; should the chief be stopped in the middle of an answer, wait for it to come back.
+    """Run the search of a worker. If the chief stops in the middle of an answer, wait until it is started again.
 
     Raises:
         ChiefError: If the chief does not answer for an hour, or answers with an error.

@@ -1,4 +1,4 @@
-"""A search from its start, or where it was interrupted, to its end: in one process, or with a chief and workers."""
+"""A search, from its start or from where it was interrupted, in one process or with a chief and workers."""
 
 from __future__ import annotations
 
@@ -11,6 +11,7 @@ import time
 import keras_tuner as kt
 from keras_tuner.engine.trial import TrialStatus
 
+from keras_pdecnn.recipes import Recipe
 from keras_pdecnn.tuning.hypermodel import PDEHyperModel
 from keras_pdecnn.tuning.oracles import METHODS, REASON, SearchOracle, reason
 from keras_pdecnn.tuning.roles import is_chief, is_worker, pulse, serve, tuner_id, work
@@ -18,7 +19,7 @@ from keras_pdecnn.utils import arguments, files
 
 OBJECTIVE = kt.Objective("val_accuracy", "max")
 
-_ASK = 1.0  # seconds between two requests for a trial, at least: Keras Tuner's idle workers would ask without a pause
+_ASK = 1.0  # least number of seconds between two requests for a trial; idle workers of Keras Tuner ask without a pause
 
 
 class SearchFailedError(RuntimeError):
@@ -26,16 +27,16 @@ class SearchFailedError(RuntimeError):
 
 
 class Search(kt.Hyperband):
-    """The tuner of every method: Hyperband's way of running a trial, where its oracle asks for no epochs, is the usual.
+    """The tuner of every method. It runs trials as Keras Tuner's Hyperband does, which suits the other methods as well.
 
     Args:
         oracle: An oracle of this package.
-        hypermodel: What is searched.
+        hypermodel: The hypermodel to search.
         **kwargs: Further arguments of `keras_tuner.Tuner`.
     """
 
     def __init__(self, oracle, hypermodel, **kwargs):
-        # Past the constructor of Hyperband, which makes an oracle of its own.
+        # Not the constructor of Hyperband, which would make another oracle.
         kt.Tuner.__init__(self, oracle, hypermodel, **kwargs)
         self._asked = -_ASK
         self._failure = None
@@ -49,7 +50,7 @@ class Search(kt.Hyperband):
             try:
                 return super().run_trial(trial, *args, **kwargs)
             except kt.errors.FailedTrialError as error:
-                # Passed on, it would be printed with its traceback, which is for errors that nobody has foreseen.
+                # Keras Tuner would print the traceback, which an expected failure does not need.
                 self._failure = str(error)
                 return {OBJECTIVE.name: 0.0}
 
@@ -73,33 +74,33 @@ def search(
     strategy=None,
     verbose=1,
 ) -> Search:
-    """Search hyperparameters by validation accuracy, the default values first.
+    """Search for the hyperparameters with the highest validation accuracy; the recipe's own values are tried first.
 
-    If the folder holds the same search already, it goes on: finished trials are kept, unfinished ones tried again;
-    `trials`, `budget`, `max_failures` and `patience` may be others than before.
+    If the folder already holds this search, the search continues: finished trials are kept, unfinished ones are tried
+    again. `trials`, `budget`, `max_failures` and `patience` may have changed.
 
-    With the environment variables of `roles` this process is the chief, which returns when all is done, or one of its
-    workers. All must see the same folder.
+    With the environment variables of Keras Tuner (see `tuning.roles`), this process is the chief, which returns when
+    all trials have ended, or one of its workers. All processes must see the same folder.
 
     Args:
-        hypermodel: What is searched.
+        hypermodel: The hypermodel to search.
         folder: Folder of the search.
         method: "random" (default), "bayesian", "hyperband" or "grid".
-        trials: Number of trials; default 12, None for as many as there are.
-        budget: Number of epochs of all trials: no trial is started once so many are handed out. Default None, any.
-        seed: Of what is tried; default 0.
+        trials: Number of trials; default 12, None for as many as the method has.
+        budget: Number of epochs of all trials together; no trial starts once they are used up. Default None, no limit.
+        seed: Seed of the values that are tried; default 0.
         max_failures: Number of failed trials in a row that end the search; default 10.
-        patience: Seconds after which the trial of a worker that is silent goes to another; default 60.
+        patience: Seconds without a sign of a worker after which its trial goes to another one; default 60.
         strategy: A `tf.distribute.Strategy` for every trial; default None.
-        verbose: 0 is silent, 1 (default) shows Keras Tuner's progress, 2 a line for every epoch, too.
+        verbose: 0, silent; 1 (default), Keras Tuner's progress; 2, also a line for every epoch.
 
     Returns:
-        The tuner, with everything that Keras Tuner's have.
+        The tuner, a `Search`.
 
     Raises:
         ValueError: If an argument is outside its range, the folder holds another search, or a file in it is damaged.
         SearchFailedError: If no trial succeeded.
-        roles.ChiefError: If the chief of a distributed search cannot listen, does not answer, or failed.
+        roles.ChiefError: If the chief of a distributed search cannot listen, does not answer, or has failed.
 
     Example:
         >>> recipe = keras_pdecnn.recipes.Recipe(widths=4, steps=1, epochs=1, learning_rates=0.1, batch_size=256)
@@ -153,7 +154,7 @@ def _make_oracle(hypermodel, folder, method, trials, budget, seed, max_failures,
     if method == "hyperband":
         kwargs["max_epochs"] = hypermodel.epochs
     if method == "bayesian":
-        # Keras Tuner would try three for each hyperparameter at random, which a short search ends with.
+        # Keras Tuner starts with three random trials for each hyperparameter: a short search would have no others.
         dimensions = len(hypermodel.space.ranges)
         expected = trials or (budget or 0) // hypermodel.epochs or 3 * dimensions
         kwargs["num_initial_points"] = max(3, min(3 * dimensions, expected // 3))
@@ -181,8 +182,10 @@ def _enter(folder: pathlib.Path, settings: dict):
     path = folder / "search.json"
     if path.exists():
         try:
-            found = json.loads(path.read_text(encoding="utf-8"))
-            other = [name for name, value in settings.items() if found[name] != value]
+            before = json.loads(path.read_text(encoding="utf-8"))
+            # A file of an earlier version may name a setting otherwise.
+            before["recipe"] = Recipe.from_dict(before["recipe"]).to_dict()
+            other = [name for name, value in settings.items() if before[name] != value]
         except (OSError, ValueError, KeyError, TypeError) as error:
             raise ValueError(f"Not readable settings of a search ({error}). Received: {str(path)!r}") from error
         if other:
@@ -200,5 +203,5 @@ def _enter(folder: pathlib.Path, settings: dict):
         if not is_worker():
             files.replace(path, json.dumps(settings, indent=2).encode())
     if not is_worker() and (folder / "oracle.json").exists():
-        # Keras Tuner goes on with a search if the (empty) file of the tuner is there, which it writes after a trial.
+        # Keras Tuner continues a search if the (empty) file of the tuner exists, which it writes after a trial.
         (folder / f"{tuner_id()}.json").write_text("{}")

@@ -1,31 +1,44 @@
-"""The size of a network before it is built: its number of weights, exactly; the memory of its training, estimated."""
+"""The size of a network before it is built: the exact number of its weights, and an estimate of its training memory."""
 
 from __future__ import annotations
 
+import fractions
 import math
 
+from keras import ops
+
+from keras_pdecnn.layers import PDEBlock
 from keras_pdecnn.layers.block import STORED_STEPS
+from keras_pdecnn.networks import NETWORKS
 from keras_pdecnn.ops.normalization import normalization
 from keras_pdecnn.recipes import Recipe
 from keras_pdecnn.utils import arguments
 
-_FLOAT = 4  # bytes; under a mixed policy the estimate is an upper one
-_KEPT = 3  # features that the gradient of one step needs: its input, K y and the activation
+_FLOAT = 4  # bytes of a number; a mixed policy needs fewer
+_KEPT = 3  # arrays that the gradient of one F needs, each of the size of its input: the input, K y and the activation
 _WORKING = 16  # features of the widest block that one step, its gradient and the framework hold at a time; measured
 
 
 def count_weights(recipe: Recipe, input_shape, classes: int) -> int:
     """Return the number of trainable weights of the network of a recipe.
 
-    Opening 3^d c0 c + 2 c; each step k c^2 + 2 c, for Hamiltonian 2 (k (c/2)^2 + c), for residual 2 k c^2 + 2 c, with k
-    entries of a kernel; connector c c' + 2 c'; classifier classes (c' + 1). With a time basis, `basis_size` stands for
-    the number of steps. In a provable network the connectors have a bias only, those that pool 2^d c c' + c', and the
-    classifier reads p pixels, classes (p c' + 1).
+    * Opening convolution: 3^d c0 c + 2 c, on d space axes with c0 channels.
+    * Each step of a block: f (s k p^2 + 2 p) with f fields, p = c / parts channels in each, k entries of a kernel, and
+      s = 1 kernel of a symmetric layer, or s = 2. That is k c^2 + 2 c for the parabolic network, and
+      2 (k (c/2)^2 + c) for the Hamiltonian one. With a time basis, `basis_size` stands for the number of steps.
+    * Connector: c c' + 2 c'.
+    * Classifier: classes (c' + 1).
+
+    In a provable network, connectors have a bias only: c c' + c', and 2^d c c' + c' where they pool. Its classifier
+    reads all n pixels: classes (n c' + 1).
 
     Args:
         recipe: Settings of the network.
         input_shape: (*space, channels) of an example.
         classes: Number of classes.
+
+    Returns:
+        The number, which is exact for networks of the shape that the package's own have.
 
     Example:
         >>> from keras_pdecnn.recipes import RECIPES
@@ -36,11 +49,12 @@ def count_weights(recipe: Recipe, input_shape, classes: int) -> int:
     size = recipe.kernel_size
     kernel = math.prod(size) if isinstance(size, tuple) else size**rank
     vectors = 1 + normalization(recipe.normalization).has_scale  # a bias and, with some normalisations, a scale
+    block = NETWORKS[recipe.architecture].block
+    kernels = 1 if block.symmetric else 2
 
     def step(c):
-        if recipe.architecture == "hamiltonian":
-            return 2 * (kernel * (c // 2) ** 2 + vectors * (c // 2))
-        return (2 if recipe.architecture == "residual" else 1) * kernel * c**2 + vectors * c
+        part = c // block.integrator.parts
+        return block.integrator.fields * (kernels * kernel * part**2 + vectors * part)
 
     steps, following = _steps(recipe), _following(recipe)
     pooled, normalized = (2**rank, 1) if recipe.provable else (1, 2)  # channels per channel; vectors of a connector
@@ -53,23 +67,27 @@ def count_weights(recipe: Recipe, input_shape, classes: int) -> int:
 
 
 def training_memory(recipe: Recipe, input_shape, classes: int) -> int:
-    """Return an estimate of the memory of training in bytes, without data and framework.
+    """Return an estimate of the memory of training in bytes, besides that of the data and the framework.
 
-    With S_i = 4 batch * space_i * c_i bytes of features of block i, it is the sum of
+    Features of block i take S_i = 4 batch * space_i * c_i bytes. A step keeps A_i = 3 S_i fields / parts for its
+    gradient, 3 S_i in each of the package's networks. A state takes Z_i: 2 S_i if it is features and their velocity, as
+    in the second-order network, otherwise S_i. The estimate is the sum of
 
     * weights, gradients and momentum: 12 bytes per weight;
     * opening and connectors: three features each;
-    * what block i keeps of its N steps: stored 3 N S_i; in the other modes 3 S_i for each of the last two, and of the
-      M = N - 2 before them: reversible one state; checkpointed, with k = ceil(sqrt(N)), ceil(M / k) states and 3 k S_i;
-      a state is S_i, for the second-order network 2 S_i;
+    * block i with N steps: "stored" N A_i; the other modes 2 A_i for the last two steps and, for the M = N - 2 before
+      them, "reversible" Z_i, and "checkpointed" ceil(M / k) Z_i + k A_i with k = ceil(sqrt(N));
     * working room: 16 times the largest S_i.
 
-    For ten networks on a processor it was 1.03 to 1.4 times the measured peak.
+    For ten networks on a processor the estimate was 1.03 to 1.4 times the measured peak.
 
     Args:
-        recipe: Settings of the network and its batch size.
+        recipe: Settings of the network, and the batch size.
         input_shape: (*space, channels) of an example.
         classes: Number of classes.
+
+    Returns:
+        Number of bytes.
 
     Example:
         >>> training_memory(Recipe(), (8, 8, 1), 10) < 100e6
@@ -77,26 +95,35 @@ def training_memory(recipe: Recipe, input_shape, classes: int) -> int:
     """
     space, rank = list(input_shape[:-1]), len(input_shape) - 1
     features = lambda c: _FLOAT * recipe.batch_size * math.prod(space) * c  # noqa: E731
+    block = NETWORKS[recipe.architecture].block
     total, largest = _KEPT * features(recipe.widths[0]), 0
     for count, c, after in zip(_steps(recipe), recipe.widths, _following(recipe), strict=True):
         largest = max(largest, features(c))
-        total += _kept(recipe, count) * features(c) + _KEPT * features(after)
+        total += math.ceil(_kept(block, recipe.backprop, count) * features(c)) + _KEPT * features(after)
         space = [max(1, space[axis] // 2) for axis in range(rank)]
     return 3 * _FLOAT * count_weights(recipe, input_shape, classes) + total + _WORKING * largest
 
 
-def _kept(recipe: Recipe, steps: int) -> int:
-    """Return how many features a block keeps for the gradient of so many steps."""
-    reversible = recipe.architecture in ("hamiltonian", "second_order")
-    backprop = recipe.backprop or ("reversible" if reversible else "stored")
-    state = 2 if recipe.architecture == "second_order" else 1
+def _kept(block: type[PDEBlock], backprop: str | None, steps: int) -> fractions.Fraction:
+    """Return what a block keeps for the gradient of so many steps, in multiples of its features."""
+    integrator = block.integrator
+    per_step = fractions.Fraction(_KEPT * integrator.fields, integrator.parts)
+    state = _state_size(block)
+    backprop = backprop or ("reversible" if integrator.is_reversible else "stored")
     if backprop == "stored" or steps <= STORED_STEPS:
-        return _KEPT * steps
-    last = _KEPT * STORED_STEPS
+        return per_step * steps
+    last = per_step * STORED_STEPS
     if backprop == "reversible":
         return last + state
     segment = math.isqrt(steps - 1) + 1
-    return last + math.ceil((steps - STORED_STEPS) / segment) * state + _KEPT * segment
+    return last + math.ceil((steps - STORED_STEPS) / segment) * state + per_step * segment
+
+
+def _state_size(block: type[PDEBlock]) -> fractions.Fraction:
+    """Return the size of the state of a block, in multiples of its features."""
+    parts = block.integrator.parts
+    state = block.integrator.start(ops.zeros((1, 1, parts)))
+    return fractions.Fraction(sum(math.prod(part.shape) for part in state), parts)
 
 
 def _steps(recipe: Recipe) -> tuple:

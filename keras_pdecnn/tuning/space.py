@@ -1,4 +1,4 @@
-"""What can be searched: hyperparameters of a network and its training, and the recipe that their values stand for."""
+"""The space of a search: hyperparameters of a network and its training, and the recipe that their values stand for."""
 
 from __future__ import annotations
 
@@ -8,7 +8,8 @@ import statistics
 
 import keras_tuner as kt
 
-from keras_pdecnn.recipes import ARCHITECTURES, Recipe
+from keras_pdecnn.networks import NETWORKS
+from keras_pdecnn.recipes import Recipe
 from keras_pdecnn.utils import arguments
 
 _WHOLE = ("blocks", "width", "steps", "batch_size")
@@ -17,21 +18,21 @@ _TEXT = ("architecture", "activation")
 
 
 class Space:
-    """Hyperparameters around a recipe; what is not searched is as in the recipe.
+    """Hyperparameters around a recipe. A setting that is not searched has the value of the recipe.
 
-    The width of block i is that of the recipe, times width / (the recipe's) and (growth / (the recipe's))^i, rounded to
-    an even number; where the recipe has no block i, its last width grows on. With the recipe's own values it is
-    exactly the recipe.
+    The width of block i is that of the recipe, w_i, changed in proportion and rounded to an even number:
+    w_i * (width / w_0) * (growth / g)^i, where g is the growth of the recipe. Beyond the last block of the recipe,
+    w_i grows on by the factor g. With the recipe's own values the result is exactly the recipe.
 
     Args:
         recipe: The recipe to start from.
         input_shape: (*space, channels) of an example.
-        settings: For each of `searches.NAMES`: True, the default range; False, the recipe's value; a tuple (low,
-            high); a list of choices; or any other value, which is then fixed.
-        final_time: T = steps * step_size of every block, held fixed; None, step_size is its own setting.
+        settings: One entry for each of `searches.NAMES`: True, its default range; False, the recipe's value; a tuple
+            (low, high); a list of choices; or any other value, which is then fixed.
+        final_time: T = steps * step_size of every block, held fixed; None, step_size is a setting like the others.
 
     Raises:
-        ValueError: If a range is none, a value in it is not possible, or nothing is left to search.
+        ValueError: If a range is malformed, a value in it is not possible, or nothing is left to search.
     """
 
     def __init__(self, recipe: Recipe, input_shape, settings: dict, final_time: float | None = None):
@@ -59,7 +60,7 @@ class Space:
                 self._apply({**self.fixed, name: value})
 
     def declare(self, hp: kt.HyperParameters) -> dict:
-        """Declare the hyperparameters, by default the recipe's values or the nearest in range; return values."""
+        """Declare the hyperparameters and return their values; the default is the recipe's value or the nearest one."""
         return {name: self._declare(hp, name, values) for name, values in self.ranges.items()}
 
     def to_recipe(self, hp: kt.HyperParameters) -> Recipe:
@@ -89,10 +90,13 @@ class Space:
         if "learning_rate" in values:
             factor = values["learning_rate"] / recipe.learning_rates[0]
             changes["learning_rates"] = tuple(factor * rate for rate in recipe.learning_rates)
-        if recipe.backprop == "reversible" and values.get("architecture") in ("parabolic", "residual"):
-            changes["backprop"] = None
-        if values.get("architecture") == "residual" and "auto" in _per_block(recipe, "step_size"):
-            changes.setdefault("step_size", self._own["step_size"])
+        name = str(values.get("architecture"))
+        network = NETWORKS.get(name) or NETWORKS.get(name.replace("-", "_"))
+        if network is not None:  # another one than the recipe's; an unknown name is reported by the new recipe
+            if recipe.backprop == "reversible" and not network.is_reversible:
+                changes["backprop"] = None
+            if "auto" in _per_block(recipe, "step_size") and not network.has_step_limit:
+                changes.setdefault("step_size", self._own["step_size"])
         if self.final_time is not None:
             steps = changes.get("steps", recipe.steps)
             several = isinstance(steps, tuple)
@@ -154,7 +158,7 @@ def _default_range(name: str, recipe: Recipe, input_shape) -> tuple | list:
     # Every connector but the last halves each axis.
     sides = [side for side in input_shape[:-1] if side]
     ranges: dict = {
-        "architecture": [name for name in ARCHITECTURES if not (recipe.provable and name == "residual")],
+        "architecture": [name for name in NETWORKS if not recipe.provable or NETWORKS[name].has_step_limit],
         "blocks": (1, min(4, int(math.log2(min(sides, default=8))) + 1)),
         "width": (2 * max(1, own["width"] // 4), 2 * own["width"]),
         "growth": (1.0, 2.5),
@@ -168,7 +172,7 @@ def _default_range(name: str, recipe: Recipe, input_shape) -> tuple | list:
 
 
 def _activations(recipe: Recipe) -> list[str]:
-    """Return the activations that suit the normalisation, and an automatic step size, which provable networks have."""
+    """Return the activations that suit the normalisation and the step size: with "silu" no automatic one is known."""
     if recipe.normalization == "shrinkage":
         return ["relu", "linear"]
     return (
