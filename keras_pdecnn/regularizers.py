@@ -5,6 +5,7 @@ from __future__ import annotations
 import keras
 from keras import ops
 
+from keras_pdecnn.ops import exact
 from keras_pdecnn.utils.arguments import check_non_negative, check_positive
 
 
@@ -39,7 +40,7 @@ class TimeSmoothness(keras.regularizers.Regularizer):
     def __call__(self, theta):
         h = self.step_size
         slope = (theta[1:] - theta[:-1]) / h
-        variation = ops.sum(ops.sqrt(ops.square(slope) + self.tau))
+        variation = ops.sum(exact.sqrt(ops.square(slope) + self.tau))
         return self.total_variation * h * variation + 0.5 * self.decay * h * ops.sum(ops.square(theta))
 
     def get_config(self):

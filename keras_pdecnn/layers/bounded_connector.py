@@ -9,6 +9,7 @@ from keras import ops
 
 from keras_pdecnn.initializers import draw
 from keras_pdecnn.layers.base_connector import BaseConnector
+from keras_pdecnn.ops import exact
 from keras_pdecnn.ops.norms import norm_bound
 from keras_pdecnn.ops.pooling import space_to_depth
 
@@ -79,7 +80,7 @@ class BoundedConnector(BaseConnector):
         kernel = ops.convert_to_tensor(self.kernel)
         # The quotient of a kernel of zeros is 0, too.
         bound = norm_bound(kernel, tolerance=TOLERANCE, squarings=SQUARINGS)
-        return kernel / ops.maximum(bound, keras.config.epsilon())
+        return kernel / exact.maximum(bound, keras.config.epsilon())
 
     def lipschitz_bound(self, input_shape) -> float:
         """Return an upper bound of the l2 Lipschitz constant of the layer, close to 1 or below.

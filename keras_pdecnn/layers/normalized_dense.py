@@ -9,6 +9,7 @@ import numpy as np
 from keras import ops
 
 from keras_pdecnn.initializers import draw
+from keras_pdecnn.ops import exact
 from keras_pdecnn.ops.limits import lipschitz as lipschitz_constant
 from keras_pdecnn.ops.norms import norm_bound
 from keras_pdecnn.utils import arguments
@@ -83,14 +84,14 @@ class NormalizedDense(keras.layers.Layer):
         self.input_spec = keras.layers.InputSpec(ndim=2, axes={-1: input_shape[-1]})
 
     def call(self, y):
-        return self.activation(ops.matmul(y, ops.cast(self.normalized_kernel(), self.compute_dtype)) + self.bias)
+        return self.activation(exact.matmul(y, ops.cast(self.normalized_kernel(), self.compute_dtype)) + self.bias)
 
     def normalized_kernel(self):
         """Return the matrix that the input is multiplied by, (features, units)."""
         kernel = ops.convert_to_tensor(self.kernel)
         # A matrix is a convolution with one pixel. The quotient of a matrix of zeros is 0, too.
         bound = norm_bound(kernel[None], squarings=SQUARINGS)
-        return kernel * (self.lipschitz / ops.maximum(bound, keras.config.epsilon()))
+        return kernel * (self.lipschitz / exact.maximum(bound, keras.config.epsilon()))
 
     def logits_bound(self) -> float:
         """Return the l2 Lipschitz constant of the layer before its activation, at most `lipschitz` up to rounding."""

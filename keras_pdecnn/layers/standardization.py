@@ -7,6 +7,7 @@ import math
 import keras
 from keras import ops
 
+from keras_pdecnn.ops import exact
 from keras_pdecnn.utils import arguments
 
 
@@ -37,11 +38,11 @@ class Standardization(keras.layers.Layer):
     def call(self, x):
         x = ops.cast(x, self.variable_dtype)
         axes = tuple(range(1, len(x.shape)))
-        centred = x - ops.mean(x, axis=axes, keepdims=True)
-        standard_deviation = ops.sqrt(ops.mean(ops.square(centred), axis=axes, keepdims=True))
+        centred = x - exact.mean(x, axis=axes, keepdims=True)
+        standard_deviation = exact.sqrt(exact.mean(ops.square(centred), axis=axes, keepdims=True))
         entries = ops.shape(x)[1:]
         count = math.prod(entries) if all(isinstance(n, int) for n in entries) else ops.prod(ops.stack(entries))
-        return centred / ops.maximum(standard_deviation, ops.rsqrt(ops.cast(count, self.variable_dtype)))
+        return centred / exact.maximum(standard_deviation, ops.rsqrt(ops.cast(count, self.variable_dtype)))
 
     def lipschitz_bound(self, input_shape) -> float:
         """Return the l2 Lipschitz constant of the layer, sqrt(n).

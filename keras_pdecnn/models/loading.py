@@ -123,9 +123,8 @@ def _is_known(config: dict) -> bool:
         return isinstance(registered, str) and _is_own(registered, name)
     if registered not in (None, name, f"{_OWN}>{name}"):
         return False
-    if config["class_name"] == "function":
-        return module == "builtins" or module in _MODULES
-    return module in _MODULES or name in _CLASSES.get(module, ())
+    plain = module == "builtins" if config["class_name"] == "function" else name in _CLASSES.get(module, ())
+    return plain or module in _MODULES
 
 
 def _is_own(registered: str, name: str) -> bool:

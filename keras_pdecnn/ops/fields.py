@@ -163,7 +163,7 @@ class BoundField:
         field, dtype = self.field, self._dtype(y)
         k1, k2, scale, bias = self._weights(index, dtype)
         u = self._convolve(ops.cast(y, dtype), k1)
-        a = field.sigma_of_n.value(u, scale, bias, field.activation, field.plain)
+        a = field.sigma_of_n.value(u, scale, bias, primitives.activation(field.activation), field.plain)
         return self._transpose(k2, factor, y)(a)
 
     def value_and_pull_back(self, index: int, x, w, factor=1.0):
@@ -185,7 +185,8 @@ class BoundField:
         apply_k2, apply_k1_transposed = self._transpose(k2, factor, x), self._transpose(k1, factor, x)
         x, w = ops.cast(x, dtype), ops.cast(w, dtype)
         u, v = self._convolve(x, k1), self._convolve(w, k2)
-        a, d, of_scale, of_bias = field.sigma_of_n.value_and_pull_back(u, v, scale, bias, field.activation)
+        activation = primitives.activation(field.activation)
+        a, d, of_scale, of_bias = field.sigma_of_n.value_and_pull_back(u, v, scale, bias, activation)
         of_k1 = primitives.kernel_gradient(x, d, k1.shape, field.padding)
         of_k2 = primitives.kernel_gradient(w, a, k2.shape, field.padding)
         kernels = {first: of_k1 + of_k2} if first == second else {first: of_k1, second: of_k2}

@@ -7,6 +7,7 @@ from collections.abc import Callable
 import keras
 from keras import ops
 
+from keras_pdecnn.ops import exact
 from keras_pdecnn.ops.fields import Field
 from keras_pdecnn.ops.integrators import Integrator
 from keras_pdecnn.ops.norms import norm_bound
@@ -99,13 +100,13 @@ def automatic_step(integrator: Integrator, field: Field, theta: Theta, maximum: 
     """
     kernel = ops.stop_gradient(field.sigma_of_n.effective_kernel(theta))
     norms = norm_bound(kernel, axes=len(kernel.shape) - 4)
-    h = ops.minimum(SAFETY * ops.min(limits(integrator, field, norms)), maximum)
+    h = exact.minimum(SAFETY * ops.min(limits(integrator, field, norms)), maximum)
     if max_gain is not None:
         for update in integrator.updates:
             if update.field is not None:
                 coefficients = ops.cast(update.factor.coefficients(theta.steps), norms.dtype)
                 gains = field_lipschitz(field) * norms[:, update.field] ** 2 * coefficients
-                h = ops.minimum(h, (max_gain / ops.max(gains)) ** (1 / update.factor.power))
+                h = exact.minimum(h, (max_gain / ops.max(gains)) ** (1 / update.factor.power))
     return ops.cast(h, kernel.dtype)
 
 

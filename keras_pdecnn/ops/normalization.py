@@ -19,6 +19,7 @@ import keras
 import numpy as np
 from keras import backend, ops
 
+from keras_pdecnn.ops import exact
 from keras_pdecnn.ops.backend import primitives
 from keras_pdecnn.ops.tv import inverse_length, tv_normalize, tv_pull_back
 from keras_pdecnn.utils import arguments
@@ -123,7 +124,7 @@ class Scale(Normalization):
         """
         kernel, scale = theta["kernel"], theta["scale"]
         # Rounded up where it is 0, so that the root has a finite derivative.
-        root = ops.sqrt(ops.maximum(scale, 1e-12))
+        root = exact.sqrt(exact.maximum(scale, 1e-12))
         if kernel.shape[1] != root.shape[1]:
             root = ops.repeat(root, kernel.shape[1] // root.shape[1], axis=1)
         return kernel * ops.reshape(root, (*root.shape[:2], *[1] * (len(kernel.shape) - 3), root.shape[-1]))
@@ -177,7 +178,8 @@ def _affine(u, scale, bias):
 
 
 def _positive_part(scale):
-    return None if scale is None else ops.maximum(scale, 0)
+    # A maximum has no gradient of its own where both are 0, which backends take in different ways.
+    return None if scale is None else scale * ops.cast(scale >= 0, scale.dtype)
 
 
 def _sum(x):

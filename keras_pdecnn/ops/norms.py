@@ -21,6 +21,7 @@ import math
 import numpy as np
 from keras import backend, ops
 
+from keras_pdecnn.ops import exact
 from keras_pdecnn.ops.backend import primitives
 
 TOLERANCE = 0.14
@@ -116,22 +117,22 @@ def _largest(kernels, wave: np.ndarray, squarings: int):
     size = ops.stop_gradient(ops.max(ops.abs(kernels), axis=(1, 2, 3)))
     scale = size[:, None, None, None]
     # A kernel of zeros is replaced, so that there are no quotients of zeros on the way to its gradient.
-    kernels = ops.where(scale > 0, kernels / ops.where(scale > 0, scale, 1.0), 1.0)
+    kernels = exact.where(scale > 0, kernels / exact.where(scale > 0, scale, 1.0), 1.0)
     # S as matrices (inner, n), so that G is the smaller of the two Gram matrices: as [Re S; Im S], and turned such that
     # the product of both is Re G + Im G.
     stencils = ops.reshape(ops.swapaxes(kernels, 2, 3) if c <= filters else kernels, (count, entries, inner * n))
     first, second = (
-        ops.reshape(ops.matmul(_interleave(a, b, dtype), stencils), (count, len(wave), 2 * inner, n))
+        ops.reshape(exact.matmul(_interleave(a, b, dtype), stencils), (count, len(wave), 2 * inner, n))
         for a, b in ((wave.real, wave.imag), (wave.real + wave.imag, wave.imag - wave.real))
     )
-    gram = ops.matmul(ops.swapaxes(first, 2, 3), second)
+    gram = exact.matmul(ops.swapaxes(first, 2, 3), second)
     # Every sum of p products has an error of at most p unit (1 + …) times that of the absolute values; those of the
     # Gram matrix are bounded by Frobenius norms. Twice that covers products of rounded factors and the final sums.
     squared = ops.sum(ops.square(first), axis=(2, 3))
     largest = _norm(gram, squarings, 2 * (2 * n + 4) * unit) + 2 * (4 * inner + 4) * unit * squared
     # The symbol itself: a sum over the stencil.
-    errors = ops.sum(ops.sqrt(ops.sum(ops.square(kernels), axis=(2, 3)) + _tiny(dtype)), axis=1)
-    largest = ops.sqrt(ops.max(largest, axis=1)) + 2 * (entries + 4) * unit * errors
+    errors = ops.sum(exact.sqrt(ops.sum(ops.square(kernels), axis=(2, 3)) + _tiny(dtype)), axis=1)
+    largest = exact.sqrt(ops.max(largest, axis=1)) + 2 * (entries + 4) * unit * errors
     return size * (1 + 64 * unit) * largest
 
 
@@ -143,18 +144,18 @@ def _norm(matrix, squarings: int, error: float):
     n = matrix.shape[-1]
     dtype = backend.standardize_dtype(matrix.dtype)
     squared = ops.sum(ops.square(matrix), axis=(-2, -1), keepdims=True) + _tiny(dtype)
-    length = ops.sqrt(squared[..., 0, 0])
+    length = exact.sqrt(squared[..., 0, 0])
     if squarings == 0:
         mean = ops.trace(matrix, axis1=-2, axis2=-1) / n
         rest = ops.sum(ops.square(matrix - mean[..., None, None] * ops.eye(n, dtype=dtype)), axis=(-2, -1))
         # The error covers that of the mean, and keeps the root differentiable.
-        return mean + error * length + math.sqrt((n - 1) / n) * ops.sqrt(rest + (error * length) ** 2)
+        return mean + error * length + math.sqrt((n - 1) / n) * exact.sqrt(rest + (error * length) ** 2)
     turned = ops.swapaxes(matrix, -1, -2)
     # (A + i B)^2 = A^2 - B^2 + i (A B + B A), and with M = A + B the sum of both parts is M A + M^T B. Divided by the
     # square of its length, the matrix can be squared again without overflow.
     half = 0.5 / squared
-    square = ops.matmul(matrix, (matrix + turned) * half) + ops.matmul(turned, (matrix - turned) * half)
-    return length * ops.sqrt(_norm(square, squarings - 1, error) + error)
+    square = exact.matmul(matrix, (matrix + turned) * half) + exact.matmul(turned, (matrix - turned) * half)
+    return length * exact.sqrt(_norm(square, squarings - 1, error) + error)
 
 
 def _interleave(first: np.ndarray, second: np.ndarray, dtype: str):

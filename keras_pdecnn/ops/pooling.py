@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from keras import ops
 
+from keras_pdecnn.ops import exact
+
 
 def average_pool(y, size: int):
     """Average over windows of `size` pixels along every space axis; the pixels left over at the end are dropped.
@@ -42,7 +44,7 @@ def _average_axis(y, size: int, axis: int):
     window = max(1, min(length, size)) if known else ops.maximum(1, ops.minimum(length, size))
     count = length // window
     y = y[(slice(None),) * axis + (slice(0, count * window),)]
-    return ops.mean(ops.reshape(y, (*shape[:axis], count, window, *shape[axis + 1 :])), axis=axis + 1)
+    return exact.mean(ops.reshape(y, (*shape[:axis], count, window, *shape[axis + 1 :])), axis=axis + 1)
 
 
 def space_to_depth(y, size: int):

@@ -5,6 +5,7 @@ from __future__ import annotations
 import numpy as np
 from keras import ops
 
+from keras_pdecnn.ops import exact
 from keras_pdecnn.utils import arguments
 
 TIME_BASES = ("constant", "linear", "cosine")
@@ -77,4 +78,4 @@ def combine(matrix: np.ndarray, coefficients):
         [[2.0], [3.0]]
     """
     coefficients = ops.convert_to_tensor(coefficients)
-    return ops.tensordot(ops.convert_to_tensor(matrix, dtype=coefficients.dtype), coefficients, axes=1)
+    return exact.tensordot(ops.convert_to_tensor(matrix, dtype=coefficients.dtype), coefficients, axes=1)

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from keras import backend, ops
 
+from keras_pdecnn.ops import exact
+
 
 def tv_normalize(u, epsilon: float = 1e-3):
     """Normalise over the channels of each pixel, N_tv(u) = u / sqrt(sum_c u_c^2 + epsilon) (eq. 9).
@@ -58,7 +60,7 @@ def tv_pull_back(u, g, r, scale=None, bias=None):
         along = ops.sum(product, axis=-1)
     else:
         scale = ops.cast(scale, r.dtype)
-        along = ops.matmul(product, scale[:, None])
-        of_scale = ops.reshape(ops.matmul(ops.transpose(product), ops.reshape(r, (-1, 1))), (-1,))
+        along = exact.matmul(product, scale[:, None])
+        of_scale = ops.reshape(exact.matmul(ops.transpose(product), ops.reshape(r, (-1, 1))), (-1,))
         g = g * scale
     return r * (g - u * (r * r * ops.reshape(along, ops.shape(r)))), of_scale, of_bias

@@ -5,6 +5,7 @@ from keras import backend
 match backend.backend():
     case "tensorflow":
         from keras_pdecnn.ops.backend.tensorflow.primitives import (
+            activation,
             after,
             convolve,
             float32_product_roundoff,
@@ -15,6 +16,7 @@ match backend.backend():
         )
     case "jax":
         from keras_pdecnn.ops.backend.jax.primitives import (
+            activation,
             after,
             convolve,
             float32_product_roundoff,
@@ -25,6 +27,7 @@ match backend.backend():
         )
     case "torch":
         from keras_pdecnn.ops.backend.torch.primitives import (
+            activation,
             after,
             convolve,
             float32_product_roundoff,
@@ -36,4 +39,13 @@ match backend.backend():
     case other:
         raise ImportError(f"keras_pdecnn works with the backends tensorflow, jax and torch of Keras. Received: {other}")
 
-__all__ = ["after", "convolve", "float32_product_roundoff", "jvp", "kernel_gradient", "tv_normalize", "vjp"]
+__all__ = [
+    "activation",
+    "after",
+    "convolve",
+    "float32_product_roundoff",
+    "jvp",
+    "kernel_gradient",
+    "tv_normalize",
+    "vjp",
+]

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 
 import jax
+import keras
 
 from keras_pdecnn.ops import convolution, tv
 
@@ -46,3 +47,8 @@ def float32_product_roundoff() -> float:
     exact = jax.default_backend() == "cpu" or precision in ("float32", "highest")
     # GPUs round the factors to 11 bits (TF32), TPUs to 8, unless told otherwise.
     return 2.0**-24 if exact else (2.0**-10 if jax.default_backend() == "gpu" else 2.0**-7)
+
+
+def activation(function: Callable) -> Callable:
+    """Return an activation that keeps the type of its argument: Keras's tanh rounds float64 to float32 under JAX."""
+    return jax.numpy.tanh if function is keras.activations.tanh else function
