@@ -408,7 +408,7 @@ def test_npz_whose_layout_is_not_clear(tmp_path, layout, shape, message):
 
 
 def test_npz_missing_file(tmp_path):
-    with pytest.raises(ValueError, match=r"no such file.*Received: source='.*none\.npz'"):
+    with pytest.raises(ValueError, match=r"does not exist. Received: source='.*none\.npz'"):
         data.load(tmp_path / "none.npz")
 
 
@@ -681,7 +681,7 @@ def test_read_image_into_a_wrong_shape(tmp_path, shape):
 
 
 def test_read_image_missing(tmp_path):
-    with pytest.raises(ValueError, match=r"no such image file. Received: '.*none\.png'"):
+    with pytest.raises(ValueError, match=r"does not exist. Received: '.*none\.png'"):
         data.read_image(tmp_path / "none.png", (8, 8, 1))
 
 

@@ -2,12 +2,11 @@
 
 import json
 
-import cluster
 import keras
 import numpy as np
 import pytest
-import replica_cases
 import tensorflow as tf
+from helpers import cluster, replica_cases
 
 from keras_pdecnn import distribute
 
