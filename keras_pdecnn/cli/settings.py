@@ -9,6 +9,7 @@ import typing
 import click
 
 from keras_pdecnn.recipes import RECIPES, Recipe, for_source
+from keras_pdecnn.utils import arguments
 
 _PART = 1000  # characters; a message about a damaged file may hold names of any length
 
@@ -54,7 +55,9 @@ class Setting(click.ParamType):
                 return tuple(self._read(self.entry, part.strip()) for part in value.split(",") if part.strip())
             return self._read(self.scalar, value)
         except ValueError:
-            raise WrongInput(f"{self.field} must be {self.name}. Received: {self.field}={value!r}") from None
+            raise WrongInput(
+                f"{self.field} must be {self.name}. Received: {self.field}={arguments.describe(value)}"
+            ) from None
 
     def _read(self, kind, text: str):
         return text if self.words and text == "auto" else kind(text)

@@ -106,6 +106,11 @@ def refused(strategy):
     return messages
 
 
+def architectures(workers):
+    """Return the networks that a cluster trains: all of them with two workers, one with more."""
+    return ARCHITECTURES if workers == 2 else ("hamiltonian",)
+
+
 def main(folder):
     """Run everything as one of several workers and write the results of this one."""
     strategy = pde.distribute.strategy("auto")
@@ -113,7 +118,7 @@ def main(folder):
     keras.config.set_floatx("float64")
     keras.config.set_dtype_policy("float64")
     results, texts = {}, {}
-    for architecture in ARCHITECTURES:
+    for architecture in architectures(pde.distribute.worker(strategy)[1]):
         _, weights, history = trained(architecture, strategy)
         texts[architecture] = history
         results |= {f"{architecture}/{i:03d}": weight for i, weight in enumerate(weights)}
