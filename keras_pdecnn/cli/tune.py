@@ -158,7 +158,7 @@ def tune(
         roles.set_role(role, address, worker_id)
     if distribute.resolve(strategy) == "multiworker":
         raise WrongInput(
-            "A trial runs on one machine; to share the trials among several machines, use --role. "
+            "A trial runs on one machine; several machines share the trials of a search by --role. "
             f"Received: --strategy {strategy}, with the workers of TF_CONFIG"
         )
     scope = distribute.strategy(strategy)
