@@ -141,7 +141,7 @@ def complete(arguments, folder, **settings):
         return cluster.wait(processes, 120)[0]
 
 
-def wait_for_epochs(folder, epochs, processes, seconds=60):
+def wait_for_epochs(folder, epochs, processes, seconds=120):
     """Wait until a run has a checkpoint after so many epochs; None of its processes may end before."""
     end = time.monotonic() + seconds
     checkpoints = CheckpointFolder(folder / "checkpoints")
