@@ -127,7 +127,7 @@ def test_what_can_be_resumed(recipe, tmp_path):
 
 
 # What follows starts programs.
-TINY = ["--widths", "4", "--steps", "1", "--batch-size", "64", "--drop-remainder", "--verbose", "0"]
+TINY = ["--widths", "4,6", "--steps", "1", "--batch-size", "64", "--drop-remainder", "--verbose", "0"]
 
 
 def command(folder, epochs, *others):
