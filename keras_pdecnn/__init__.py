@@ -5,35 +5,30 @@ After Ruthotto & Haber, *Deep Neural Networks Motivated by Partial Differential 
 """
 
 import os as _os
-import sys as _sys
 
-# TensorFlow reads this when it is first imported. Without it, its convolutions on processors without AVX-512 take
-# more time in training and about twice the memory. A setting of the user's, or an earlier import, prevails.
+# TensorFlow reads this variable when it is first imported. Without it, its convolutions on processors without AVX-512
+# take more time in training and about twice the memory. A value that the user has set, or an earlier import, prevails.
 _os.environ.setdefault("TF_ENABLE_ONEDNN_OPTS", "1")
 
-# `python -m keras_pdecnn` imports the package to find its __main__, while argv[0] is "-m". That needs nothing of it:
-# __main__ imports the package again, when all options have been read and a command is to start.
-if _sys.argv[:1] != ["-m"] or _sys.orig_argv[-len(_sys.argv)] != "keras_pdecnn":
-    from keras_pdecnn import (
-        callbacks,
-        constraints,
-        data,
-        distribute,
-        explain,
-        export,
-        initializers,
-        layers,
-        losses,
-        models,
-        operators,
-        ops,
-        plotting,
-        regularizers,
-        stability,
-        training,
-        tuning,
-    )
-
+from keras_pdecnn import (
+    callbacks,
+    constraints,
+    data,
+    distribute,
+    explain,
+    export,
+    initializers,
+    layers,
+    losses,
+    models,
+    operators,
+    ops,
+    plotting,
+    regularizers,
+    stability,
+    training,
+    tuning,
+)
 from keras_pdecnn.version import __version__
 
 __all__ = [

@@ -1,4 +1,4 @@
-"""`python -m keras_pdecnn` is the command `keras-pdecnn`."""
+"""`python -m keras_pdecnn` is the command `keras-pdecnn`; Python imports the package, and with it TensorFlow, first."""
 
 from keras_pdecnn_command import main
 

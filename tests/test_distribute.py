@@ -1,13 +1,13 @@
 """Several devices and several processes against one device: training, evaluation, prediction, refusals."""
 
+import functools
 import json
 
-import cluster
 import keras
 import numpy as np
 import pytest
-import replica_cases
 import tensorflow as tf
+from helpers import cluster, replica_cases
 
 from keras_pdecnn import distribute
 
@@ -25,6 +25,13 @@ def agree(a, b, replicas=2):
     # Keras divides losses by the number of replicas in float32, whatever their type: 1/3 is rounded there, 1/2 is not.
     tolerance = 1e-8 if replicas == 2 else 1e-6
     return np.linalg.norm(np.subtract(a, b)) <= tolerance * np.linalg.norm(b)
+
+
+@functools.cache
+def trained_alone(architecture):
+    """Return what one device makes of a network, in float64, see `replica_cases.trained`."""
+    assert keras.config.dtype_policy().name == keras.config.floatx() == "float64"
+    return replica_cases.trained(architecture, ONE)
 
 
 def test_names_of_strategies(two_devices, monkeypatch):
@@ -67,7 +74,7 @@ def test_a_strategy_that_does_not_exist():
 @pytest.mark.parametrize("architecture", replica_cases.ARCHITECTURES)
 @pytest.mark.slow
 def test_two_devices_train_as_one(double, two_devices, architecture):
-    before, weights, history = replica_cases.trained(architecture, ONE)
+    before, weights, history = trained_alone(architecture)
     _, other_weights, other_history = replica_cases.trained(architecture, two_devices)
     for start, after, other in zip(before, weights, other_weights, strict=True):
         assert np.linalg.norm(after - start) > 1e-4 * np.linalg.norm(after)
@@ -93,9 +100,8 @@ def test_two_devices_evaluate_as_one(double, two_devices):
     assert agree(other_probabilities, probabilities)
 
 
-@pytest.mark.parametrize("size", [5, 125])
-def test_batches_that_do_not_divide(two_devices, size):
-    model = replica_cases.build("parabolic", two_devices)
+def test_batches_that_do_not_divide(two_devices):
+    size, model = 5, replica_cases.build("parabolic", two_devices, **replica_cases.SMALLEST)
     x, y = replica_cases.examples(size)
     data = tf.data.Dataset.from_tensor_slices((x, y))
     for given in (
@@ -122,7 +128,7 @@ def test_fit_takes_the_first_pass_over_the_data_first(two_devices):
 
     data = tf.data.Dataset.from_generator(numbers, output_signature=tf.TensorSpec((), tf.float32))
     data = data.map(lambda number: (tf.fill((2, 8, 8, 3), number), tf.zeros((2,), tf.int32)))
-    replica_cases.build("parabolic", two_devices).fit(data, epochs=2, verbose=0)
+    replica_cases.build("parabolic", two_devices, **replica_cases.SMALLEST).fit(data, epochs=2, verbose=0)
     assert len(passes) == 2
 
 
@@ -140,15 +146,15 @@ def workers(request, tmp_path_factory):
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("architecture", replica_cases.ARCHITECTURES)
-def test_workers_train_as_one(double, workers, architecture):
-    before, weights, history = replica_cases.trained(architecture, ONE)
-    for arrays, texts in workers:
-        others = [arrays[name] for name in sorted(arrays) if name.startswith(architecture)]
-        for start, after, other in zip(before, weights, others, strict=True):
-            assert np.linalg.norm(after - start) > 1e-4 * np.linalg.norm(after)
-            assert agree(other, after, len(workers))
-        assert texts[architecture] == pytest.approx(history)
+def test_workers_train_as_one(double, workers):
+    for architecture in replica_cases.architectures(len(workers)):
+        before, weights, history = trained_alone(architecture)
+        for arrays, texts in workers:
+            others = [arrays[name] for name in sorted(arrays) if name.startswith(architecture)]
+            for start, after, other in zip(before, weights, others, strict=True):
+                assert np.linalg.norm(after - start) > 1e-4 * np.linalg.norm(after)
+                assert agree(other, after, len(workers))
+            assert texts[architecture] == pytest.approx(history)
 
 
 @pytest.mark.slow

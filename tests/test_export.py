@@ -14,7 +14,7 @@ import tensorflow as tf
 from PIL import Image
 
 from keras_pdecnn import data, export, inference, layers, models
-from keras_pdecnn.export import network
+from keras_pdecnn.export import checks
 from keras_pdecnn.export.decoding import decode
 
 # Each network, rank, policy and way to take the gradient, and loops (more than four steps) as well as single steps.
@@ -103,7 +103,7 @@ np.savez("results.npz", **results)
 
 @pytest.mark.slow
 def test_a_process_without_keras_gets_the_same_values_and_gradients(networks, folder):
-    kinds = {name: network.INPUTS[len(model.input_shape) - 2] for name, model in networks.items()}
+    kinds = {name: checks.INPUTS[len(model.input_shape) - 2] for name, model in networks.items()}
     for name, model in networks.items():
         np.save(folder / f"{name}.npy", examples(model))
     command = [sys.executable, "-c", WITHOUT_KERAS, *(f"{name}={kind}" for name, kind in kinds.items())]
@@ -240,7 +240,7 @@ def test_litert(networks, name, tmp_path):
     model = networks[name]
     path = export.litert(model, tmp_path / "model.tflite", NAMES)
     runner = interpreter.Interpreter(str(path)).get_signature_runner("serving_default")
-    kind = network.INPUTS[len(model.input_shape) - 2]
+    kind = checks.INPUTS[len(model.input_shape) - 2]
     for x in (examples(model), examples(model, 1)):
         outputs, expected = runner(**{kind: x}), np.asarray(float32_twin(name, model)(x))
         assert gap(outputs["probabilities"], expected) < 1e-5
@@ -256,7 +256,7 @@ def test_onnx(networks, name, tmp_path):
     runtime = pytest.importorskip("onnxruntime", reason="needs keras-pdecnn[onnx]")
     model = networks[name]
     session = runtime.InferenceSession(str(export.onnx(model, tmp_path / "model.onnx", NAMES)))
-    kind = network.INPUTS[len(model.input_shape) - 2]
+    kind = checks.INPUTS[len(model.input_shape) - 2]
     for x in (examples(model), examples(model, 1)):
         expected = np.asarray(float32_twin(name, model)(x))
         probabilities, index = session.run(["probabilities", "class"], {kind: x})

@@ -9,7 +9,7 @@ from PIL import Image
 
 from keras_pdecnn import data, inference
 from keras_pdecnn.data.audio import read_sound
-from keras_pdecnn.inference import Classifier, Prediction, Unreadable
+from keras_pdecnn.inference import Classifier, Prediction, Unreadable, examples, limits
 
 
 def write_wav(path, samples, width=2, rate=8000):
@@ -141,13 +141,13 @@ def test_one_wrong_bit_in_a_png_is_noticed(tmp_path):
 
 
 def test_an_example_must_not_be_huge(tmp_path, monkeypatch):
-    monkeypatch.setattr(inference, "_LARGEST_EXAMPLE", 100)
-    monkeypatch.setattr(inference, "_LARGEST_FILE", 1000)
+    monkeypatch.setattr(limits, "_LARGEST_EXAMPLE", 100)
+    monkeypatch.setattr(examples, "_LARGEST_FILE", 1000)
     Image.fromarray(np.zeros((11, 10), np.uint8)).save(tmp_path / "x.png")
     write_wav(tmp_path / "x.wav", np.zeros((101, 1)))
     np.savez(tmp_path / "x.npz", x=np.zeros((1, 11, 10, 1), np.uint8))
     for name, shape in (("x.png", (None, None, 1)), ("x.wav", (None, 1)), ("x.npz", (None, None, 1))):
-        with pytest.raises(ValueError, match=rf"may have 100 values. Received: '.*{name}'"):
+        with pytest.raises(ValueError, match=rf"may have at most 100 values. Received: '.*{name}'"):
             inference.read_examples(tmp_path / name, shape)
     np.savez_compressed(tmp_path / "x.npz", x=np.zeros((101, 10, 1), np.uint8))
     with pytest.raises(ValueError, match=r"1,010 bytes, more than 1,000.*Received: '.*x\.npz'"):
@@ -171,7 +171,7 @@ def test_sound_is_for_signals(tmp_path):
 
 
 def test_large_examples_are_predicted_a_few_at_a_time(tmp_path, monkeypatch):
-    monkeypatch.setattr(inference, "_LARGEST_EXAMPLE", 100)
+    monkeypatch.setattr(limits, "_LARGEST_EXAMPLE", 100)
     for index in range(5):
         Image.fromarray(np.full((8, 5), index % 3, np.uint8)).save(tmp_path / f"{index}.png")
     seen = []

@@ -209,7 +209,7 @@ def test_members_are_not_unpacked_beyond_their_limits(saved, tmp_path):
 
 
 def test_what_is_no_file(tmp_path):
-    for path, message in ((tmp_path, "not a regular file"), (tmp_path / "none.keras", "No such file")):
+    for path, message in ((tmp_path, "not a regular file"), (tmp_path / "none.keras", "does not exist")):
         with pytest.raises(ValueError, match=message + r".*Received: "):
             loading.load_model(path)
 

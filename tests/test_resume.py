@@ -1,15 +1,14 @@
-"""Interrupted runs end like what was never interrupted, bit for bit, with one process and with two."""
+"""Interrupted runs end like runs that were never interrupted, bit for bit, with one process and with two."""
 
 import dataclasses
-import json
 import resource
 import time
 
-import cluster
 import numpy as np
 import pytest
+from helpers import cluster
 
-from keras_pdecnn import training
+from keras_pdecnn import data, training
 from keras_pdecnn.recipes import Recipe
 from keras_pdecnn.runs import RunFolder
 from keras_pdecnn.runs.checkpoints import CheckpointFolder
@@ -19,10 +18,20 @@ class Interrupted(Exception):
     """What stops a training in these tests."""
 
 
+@pytest.fixture(scope="module")
+def archive(tmp_path_factory):
+    """Return the path of 120 digits, 20 of them for the test: an epoch takes no time."""
+    path = tmp_path_factory.mktemp("data") / "digits.npz"
+    x, y = (np.concatenate(parts) for parts in zip(*data.load("digits", validation=0).test, strict=True))
+    np.savez(path, x_train=x[:100], y_train=y[:100], x_test=x[100:120], y_test=y[100:120])
+    return str(path)
+
+
 @pytest.fixture
-def recipe():
+def recipe(archive):
     """Return a recipe that trains in seconds, with all kinds of augmentation and two learning rates."""
-    return Recipe(widths=(4, 6), batch_size=128, flip=True, steps=2, learning_rates=(0.05, 0.01), epochs=(2, 1))
+    settings = {"widths": (4,), "steps": 2, "learning_rates": (0.05, 0.01), "epochs": (2, 1)}
+    return Recipe(data=archive, batch_size=16, flip=True, **settings)
 
 
 def stop_at(epoch, batch):
@@ -86,8 +95,8 @@ def test_a_damaged_checkpoint_costs_an_epoch(recipe, tmp_path, caplog):
 
 @pytest.mark.slow
 def test_a_run_on_two_devices(recipe, tmp_path, two_devices):
-    with pytest.raises(ValueError, match="a batch of 125 examples and 2 replicas"):
-        training.run(dataclasses.replace(recipe, batch_size=125), tmp_path / "odd", strategy=two_devices)
+    with pytest.raises(ValueError, match="a batch of 15 examples and 2 replicas"):
+        training.run(dataclasses.replace(recipe, batch_size=15), tmp_path / "odd", strategy=two_devices)
     assert not (tmp_path / "odd").exists()
     recipe = dataclasses.replace(recipe, drop_remainder=True, synchronized=True)
     training.run(recipe, tmp_path / "whole", verbose=0, strategy=two_devices)
@@ -132,7 +141,7 @@ def complete(arguments, folder, **settings):
         return cluster.wait(processes, 120)[0]
 
 
-def wait_for_epochs(folder, epochs, processes, seconds=60):
+def wait_for_epochs(folder, epochs, processes, seconds=120):
     """Wait until a run has a checkpoint after so many epochs; None of its processes may end before."""
     end = time.monotonic() + seconds
     checkpoints = CheckpointFolder(folder / "checkpoints")
@@ -147,22 +156,27 @@ def done(checkpoints):
 
 
 @pytest.mark.slow
-def test_killed_ten_times(tmp_path):
-    """At random moments: while the program starts, in the middle of epochs, while a checkpoint is written."""
+def test_killed_four_times(tmp_path):
+    """At random moments: while the program starts, in the middle of epochs, while a checkpoint is written.
+
+    The run that is not interrupted is that of a cluster of one worker, which makes no difference either.
+    """
     rng = np.random.default_rng(5)
-    epochs, run = 24, tmp_path / "parts"
-    assert complete(command(tmp_path / "whole", epochs), tmp_path) == 0, cluster.logs(tmp_path)
-    for kill in range(10):
+    epochs, run = 16, tmp_path / "parts"
+    whole = command(tmp_path / "whole", epochs, "--strategy", "multiworker")
+    with cluster.start_workers(1, whole, tmp_path) as processes:
+        assert cluster.wait(processes, 120) == [0], cluster.logs(tmp_path)
+    for kill in range(4):
         before = done(CheckpointFolder(run / "checkpoints"))
         with cluster.start([(command(run, epochs, "--resume"), cluster.environment())], tmp_path) as processes:
-            if kill % 3 == 0:
+            if kill == 0:
                 time.sleep(rng.uniform(0, 3))
             else:
                 wait_for_epochs(run, before + rng.integers(1, 3), processes)
                 time.sleep(rng.uniform(0, 0.15))
             assert processes[0].poll() is None
             processes[0].kill()
-    assert 5 <= done(CheckpointFolder(run / "checkpoints")) < epochs
+    assert 3 <= done(CheckpointFolder(run / "checkpoints")) < epochs
     assert complete(command(run, epochs, "--resume"), tmp_path) == 0, cluster.logs(tmp_path)
     assert_same(tmp_path / "whole", run)
     assert not list(run.rglob("*.part"))
@@ -196,14 +210,6 @@ def test_a_killed_worker(tmp_path):
 
 
 @pytest.mark.slow
-def test_a_cluster_of_one_worker(tmp_path):
-    assert complete(command(tmp_path / "alone", 1), tmp_path) == 0, cluster.logs(tmp_path)
-    with cluster.start_workers(1, command(tmp_path / "worker", 1, "--strategy", "multiworker"), tmp_path) as processes:
-        assert cluster.wait(processes, 60) == [0], cluster.logs(tmp_path)
-    assert_same(tmp_path / "alone", tmp_path / "worker")
-
-
-@pytest.mark.slow
 def test_a_disk_that_fills_up_during_a_run(tmp_path):
     run, epochs = tmp_path / "run", 200
     with cluster.start([(command(run, epochs), cluster.environment())], tmp_path) as processes:
@@ -218,17 +224,3 @@ def test_a_disk_that_fills_up_during_a_run(tmp_path):
     last = checkpoints.read_last()
     assert last.epoch == done(checkpoints) >= 2
     assert str(checkpoints.paths()[-1]) in lines[-1]
-
-
-@pytest.mark.slow
-def test_wrong_use_of_the_command(tmp_path):
-    """One line and exit code 2."""
-    wrong = json.dumps({"cluster": {"worker": ["a:1"]}, "task": {"type": "worker", "index": 7}})
-    for arguments, settings, text in (
-        (["--strategy", "many"], {}, "strategy='many'"),
-        (["--strategy", "multiworker"], {}, "no TF_CONFIG"),
-        (["--strategy", "multiworker"], {"TF_CONFIG": wrong}, "TF_CONFIG="),
-    ):
-        assert complete(command(tmp_path / "run", 1, *arguments), tmp_path, **settings) == 2
-        assert text in (tmp_path / "log0.txt").read_text().strip().splitlines()[-1]
-    assert not (tmp_path / "run").exists()

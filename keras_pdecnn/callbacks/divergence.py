@@ -1,4 +1,4 @@
-"""Stopping a training that diverged."""
+"""A callback that stops a training that diverged."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ class Divergence:
 
     Args:
         epoch: Number of the epoch.
-        batch: Number of the batch whose loss was not finite; None if it showed at the end of the epoch only.
+        batch: Number of the batch whose loss was not finite; None if this was seen only at the end of the epoch.
         loss: Value of the loss.
 
     Example:
@@ -35,13 +35,13 @@ class Divergence:
 
 
 class DivergenceGuard(keras.callbacks.Callback):
-    """Stops a training whose loss is no longer finite, and puts the last good weights back.
+    """Stops a training whose loss is no longer finite, and restores the last good weights.
 
-    Good are the weights of the model and the variables of its optimiser at the end of the last epoch whose loss,
-    validation loss and weights were all finite; before that, the initial ones. They are kept in host memory.
+    These are the weights of the model, and the variables of its optimiser, at the end of the last epoch whose loss,
+    validation loss and weights were all finite, or else their initial values. They are kept in host memory.
 
     Attributes:
-        divergence: A `Divergence`, or None as long as all is well.
+        divergence: A `Divergence`, or None as long as the training has not diverged.
 
     Example:
         >>> guard = DivergenceGuard()
@@ -64,7 +64,7 @@ class DivergenceGuard(keras.callbacks.Callback):
         self._epoch = epoch + 1
 
     def on_train_batch_end(self, batch, logs=None):
-        # Keras reports the mean over the epoch so far: it is finite until the first loss that is not.
+        # Keras reports the mean over the epoch so far, which is finite until the first loss that is not.
         loss = float((logs or {}).get("loss", 0.0))
         if not math.isfinite(loss):
             self._stop(batch + 1, loss)

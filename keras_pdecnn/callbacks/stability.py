@@ -1,4 +1,4 @@
-"""Watching the stability of a network while it is trained."""
+"""A callback that watches the stability of a network during training."""
 
 from __future__ import annotations
 
@@ -16,22 +16,22 @@ from keras_pdecnn.utils import arguments
 class StabilityMonitor(keras.callbacks.Callback):
     """Logs norms, step limits and the growth of a disturbance to TensorBoard, and warns when a limit is passed.
 
-    For each block there are the curves BLOCK/norm (largest certified norm of a convolution), BLOCK/step_ratio (largest
-    h / h_max, where there is a limit) and BLOCK/growth (of a small disturbance, from the start to the end of the block)
-    over epochs as `keras.callbacks.TensorBoard` counts them, in the folder `stability` beside its `train` and
-    `validation`. Epochs after which weights are not finite are left out.
+    Each block has three curves over the epochs: BLOCK/norm, the largest certified norm of a convolution;
+    BLOCK/step_ratio, the largest h / h_max, if the block has a limit; and BLOCK/growth, the growth of a small
+    disturbance from the start to the end of the block. They are in the folder `stability`, beside the folders `train`
+    and `validation` of `keras.callbacks.TensorBoard`. Epochs that end with weights that are not finite are left out.
 
-    There is one `warnings.warn` per block and training, at the first epoch that ends with h > h_max, which says whether
-    that limit is a theorem; see `stability.report`.
+    At the first epoch that ends with h > h_max, there is one `warnings.warn` per block. It says whether the limit is a
+    theorem; see `stability.report`.
 
     Args:
         x: Inputs of the model at which the growth is measured; a few are enough.
         log_dir: Folder of the TensorBoard logs; default "logs".
-        every: Number of epochs from one time to the next; default 1.
+        every: Number of epochs between two measurements; default 1.
 
     Raises:
-        ValueError: If `every` is no positive integer; at the start of the training if the model has no blocks or x
-            is no input of it.
+        ValueError: If `every` is not a positive integer; at the start of the training, if the model has no blocks or x
+            is not an input of it.
 
     Example:
         >>> callbacks = [keras.callbacks.TensorBoard("logs"), StabilityMonitor(np.zeros((4, 8, 8, 1)), "logs")]
@@ -45,7 +45,7 @@ class StabilityMonitor(keras.callbacks.Callback):
         self.every = arguments.check_positive_integer("every", every)
 
     def on_train_begin(self, logs=None):
-        report(self.model, self.x, cheap=True)  # what is wrong is found before the first epoch
+        report(self.model, self.x, cheap=True)  # wrong arguments are reported before the first epoch
         self._warned = set()
         self._writer = tf.summary.create_file_writer(os.path.join(self.log_dir, "stability"))
 

@@ -1,4 +1,4 @@
-"""What callbacks ask of the weights of a model."""
+"""Whether the weights of a model are finite."""
 
 from __future__ import annotations
 
@@ -7,5 +7,5 @@ import numpy as np
 
 
 def are_finite(model: keras.Model) -> bool:
-    """Return whether no weight of a model is NaN or infinite."""
+    """Return whether all weights of a model are finite, neither NaN nor infinite."""
     return all(np.isfinite(weight).all() for weight in model.get_weights())

@@ -11,6 +11,7 @@ import click
 
 from keras_pdecnn.cli.explain import explain
 from keras_pdecnn.cli.export import export
+from keras_pdecnn.cli.paths import DataSource, ExistingPath, check_paths
 from keras_pdecnn.cli.predict import predict
 from keras_pdecnn.cli.settings import (
     WrongInput,
@@ -28,10 +29,11 @@ from keras_pdecnn.version import __version__
 
 
 class Commands(click.Group):
-    """A group of commands that report a ValueError as wrong input, and what the system refused as a failure.
+    """A group of commands that report a ValueError as wrong input, and an OSError as a failure.
 
-    Modules of the command line import nothing that needs TensorFlow, other than inside the commands. The object of the
-    context is called when the options of a command have been read: it imports the package, see `keras_pdecnn_command`.
+    Modules of the command line import nothing that needs TensorFlow, except inside the commands. When the options of a
+    command have been read and its paths exist, the object of the context is called, which imports the package; see
+    `keras_pdecnn_command`.
     """
 
     def add_command(self, cmd, name=None):
@@ -39,8 +41,10 @@ class Commands(click.Group):
 
         @functools.wraps(run)
         def start(*args, **kwargs):
-            if run_package := click.get_current_context().obj:
-                run_package()
+            ctx = click.get_current_context()
+            check_paths(ctx)
+            if import_package := ctx.obj:
+                import_package()
             return run(*args, **kwargs)
 
         cmd.callback = start
@@ -52,7 +56,7 @@ class Commands(click.Group):
         except ValueError as error:
             raise WrongInput(one_line(error)) from error
         except BrokenPipeError:
-            raise  # whoever reads the output has enough; click ends quietly
+            raise  # the reader of the output has closed it; click ends quietly
         except OSError as error:
             raise click.ClickException(one_line(error)) from error
 
@@ -60,7 +64,7 @@ class Commands(click.Group):
 @click.group(cls=Commands, context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 110})
 @click.version_option(__version__, prog_name="keras-pdecnn")
 def main():
-    """Train and use convolutional networks motivated by partial differential equations."""
+    """Train and use convolutional networks that are discretised partial differential equations."""
 
 
 main.add_command(tune)
@@ -71,32 +75,34 @@ main.add_command(export)
 
 
 @main.command()
-@click.argument("dataset", required=False)
-@click.option("--recipe", metavar="NAME", help=f"Start from the recipe of {', '.join(RECIPES)}.")
+@click.argument("dataset", required=False, type=DataSource())
+@click.option("--recipe", metavar="NAME", help=f"Start from another recipe: {', '.join(RECIPES)}.")
 @click.option("--output", type=click.Path(path_type=pathlib.Path), help="Folder of the run; it must not exist yet.")
 @click.option("--verbose", type=click.IntRange(0, 2), default=1, help="0: silent, 1: progress bar (default), 2: lines.")
-@click.option("--resume", is_flag=True, help="Go on with the run in the folder --output; begin it if there is none.")
-@click.option("--monitor", is_flag=True, help="Log norms and step limits to TensorBoard, and warn of large steps.")
+@click.option("--resume", is_flag=True, help="Continue the run in the folder --output; begin it if there is none.")
+@click.option(
+    "--monitor", is_flag=True, help="Log norms and step limits to TensorBoard, and warn of steps beyond the limit."
+)
 @strategy_option
 @recipe_options
 @click.pass_context
 def train(ctx, dataset, recipe, output, verbose, resume, monitor, strategy, **settings):
     """Train a network on DATASET and write the folder of the run.
 
-    DATASET is digits (default, needs no network), an .npz file with x_train, y_train, x_test and y_test, a folder
-    with one sub-folder of images per class, or the name of a TensorFlow data set such as cifar10. It has its recipe;
-    every option below replaces one setting of it. Lists are written with commas: --widths 32,64,112.
+    DATASET is digits (default, needs no download), an .npz file with x_train, y_train, x_test and y_test, a folder
+    with one sub-folder of images per class, or the name of a TensorFlow data set such as cifar10. Every data set has a
+    recipe, and every option below replaces one of its settings. Lists are written with commas: --widths 32,64,112.
 
-    After each epoch a checkpoint is written. The same command with --resume goes on after an interruption, and ends
-    with the same weights; without DATASET and settings it takes them from the folder. Over several machines the
-    command is started on each of them.
+    A checkpoint is written after each epoch. After an interruption, the same command with --resume continues the run,
+    which ends with the same weights; DATASET and settings may then be left out. For a training on several machines,
+    start the command on each of them.
     """
     given = given_options(ctx, settings)
     chosen: Recipe | None = chosen_recipe(dataset, recipe, {name: settings[name] for name in given})
     if resume and output is None:
-        raise WrongInput("--resume needs the folder of the run. Received: no --output")
+        raise WrongInput("--resume needs the folder of the run, --output. Received: no --output")
     if resume and output.exists() and not (dataset or recipe or given):
-        chosen = None  # as the folder says
+        chosen = None  # the recipe in the folder
 
     import tensorflow as tf
 
@@ -114,8 +120,13 @@ def train(ctx, dataset, recipe, output, verbose, resume, monitor, strategy, **se
 
 
 @main.command()
-@click.argument("run", type=click.Path(path_type=pathlib.Path))
-@click.option("--data", "source", help="Another data set of the same shape and classes; default: the run's own.")
+@click.argument("run", type=ExistingPath("The run folder"))
+@click.option(
+    "--data",
+    "source",
+    type=DataSource(),
+    help="Another data set of the same shape and classes; default: the data set of the run.",
+)
 def evaluate(run, source):
     """Evaluate the network of the folder RUN on the test part of a data set."""
     from keras_pdecnn import training
@@ -130,7 +141,11 @@ def evaluate(run, source):
 
 
 @main.command()
-@click.option("--quick", is_flag=True, help="A few small figures, in minutes; without it, about an hour on two cores.")
+@click.option(
+    "--quick",
+    is_flag=True,
+    help="Measure a few small networks, in minutes; without it, the benchmark takes about an hour on two cores.",
+)
 @click.option(
     "--table",
     "tables",
@@ -148,8 +163,8 @@ def evaluate(run, source):
 def benchmark(quick, tables, output):
     """Measure memory, time and precision of training on this machine.
 
-    Every figure comes from a fresh process. The folder gets report.md with the tables and a description of the
-    machine, the figures as benchmark.json, and pictures of memory, time and precision over depth.
+    Every figure comes from a process of its own. The folder will hold report.md with the tables and a description of
+    the machine, benchmark.json with the figures, and pictures of memory, time and precision over depth.
     """
     from keras_pdecnn.benchmarks import report, suite
 

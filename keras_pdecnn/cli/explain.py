@@ -7,24 +7,25 @@ import pathlib
 
 import click
 
+from keras_pdecnn.cli.paths import ExistingPath
 from keras_pdecnn.cli.settings import WrongInput, one_line
 from keras_pdecnn.networks import label
 
-_SHOWN = 6  # test examples on the page if no image is given
+_SHOWN = 6  # number of test examples on the page if no image is given
 
 
 @click.command()
-@click.argument("run", type=click.Path(path_type=pathlib.Path))
-@click.argument("images", nargs=-1, metavar="[IMAGE]...")
+@click.argument("run", type=ExistingPath("The run folder"))
+@click.argument("images", nargs=-1, type=ExistingPath("The image"), metavar="[IMAGE]...")
 @click.option("--output", type=click.Path(path_type=pathlib.Path), help="File to write.  [default: RUN/explain.html]")
 @click.option("--overwrite", is_flag=True, help="Replace the file if it exists; without it, that is an error.")
 def explain(run, images, output, overwrite):
     """Write a page that shows what the network of the folder RUN does, as one HTML file.
 
-    An IMAGE is an image, or an .npz file with examples under x or x_test; without one, some test examples of the
-    run's data set are shown. The page opens in any browser, without a network: what speaks for the predicted class
-    (saliency, SmoothGrad, class-activation maps), features, energy and the growth of a small change over time, the
-    weights over time, and kernels as differential operators.
+    An IMAGE is an image, or an .npz file with examples under x or x_test. Without one, the page shows some test
+    examples of the data set of the run. It opens in any browser, also offline, and shows what speaks for the predicted
+    class (saliency, SmoothGrad, class-activation maps), features, energy and the growth of a small change over time,
+    the weights over time, and the kernels as differential operators.
     """
     from keras_pdecnn.runs import RunFolder
 
@@ -34,7 +35,7 @@ def explain(run, images, output, overwrite):
     if os.path.lexists(output) and (output.is_dir() or not overwrite):
         raise WrongInput(f"The page must not exist yet, unless --overwrite is given. Received: {str(output)!r}")
     if not output.parent.is_dir():
-        raise WrongInput(f"There is no folder for the page. Received: {str(output)!r}")
+        raise WrongInput(f"The folder of the page does not exist. Received: {str(output)!r}")
 
     import numpy as np
 

@@ -6,13 +6,14 @@ import pathlib
 
 import click
 
+from keras_pdecnn.cli.paths import ExistingPath
 from keras_pdecnn.cli.settings import WrongInput, one_line
 
 _DEFAULTS = {"savedmodel": "savedmodel", "litert": "model.tflite", "onnx": "model.onnx"}
 
 
 @click.command()
-@click.argument("run", type=click.Path(path_type=pathlib.Path))
+@click.argument("run", type=ExistingPath("The run folder"))
 @click.option(
     "--format",
     "kind",
@@ -24,15 +25,15 @@ _DEFAULTS = {"savedmodel": "savedmodel", "litert": "model.tflite", "onnx": "mode
 @click.option(
     "--output",
     type=click.Path(path_type=pathlib.Path),
-    help="Folder of the versions of a SavedModel, or file that must not exist yet. "
+    help="Folder of the versions of a SavedModel, or path of a file that must not exist yet. "
     f"Default: {', '.join(_DEFAULTS.values())} in the run folder.",
 )
 def export(run, kind, output):
     """Export the network of the folder RUN for use without this package.
 
-    It takes raw pixel values ("image"; "signal" or "video") and returns "probabilities" and "class". A SavedModel is
-    written as the next version, NAME/1, NAME/2, …, has the signature serving_bytes for encoded images and also returns
-    "label".
+    The exported network takes raw pixel values ("image", or "signal" or "video") and returns "probabilities" and
+    "class". A SavedModel also returns "label", and has the signature serving_bytes for image files; it is written as
+    the next version, NAME/1, NAME/2, ….
     """
     import tensorflow as tf
 
@@ -42,7 +43,9 @@ def export(run, kind, output):
     folder = RunFolder(run)
     recipe, info = folder.read_config()
     if not recipe.has_probabilities:
-        raise WrongInput(f"A network of scores has no probabilities to export. Received: loss={recipe.loss!r}")
+        raise WrongInput(
+            f"A network that was trained for scores has no probabilities to export. Received: loss={recipe.loss!r}"
+        )
     model = folder.load_model(compile=False)
     try:
         path = FORMATS[kind](model, output or folder.path / _DEFAULTS[kind], info.class_names)

@@ -6,15 +6,15 @@ import csv
 import dataclasses
 import io
 import json
-import pathlib
 
 import click
 
+from keras_pdecnn.cli.paths import ExistingPath
 from keras_pdecnn.cli.settings import one_line
 
 
 @click.command()
-@click.argument("model", type=click.Path(path_type=pathlib.Path))
+@click.argument("model", type=ExistingPath("The model"))
 @click.argument("files", nargs=-1, required=True, metavar="FILE...")
 @click.option(
     "--format",
@@ -22,23 +22,22 @@ from keras_pdecnn.cli.settings import one_line
     type=click.Choice(("table", "json", "csv")),
     default="table",
     show_default=True,
-    help="How to print the predictions.",
+    help="Format of the predictions.",
 )
 @click.option(
     "--sampling-rate",
     type=click.IntRange(1, 384_000),
-    help="Samples per second that the network was trained on; .wav files with another rate are resampled. "
-    "Default: samples as they are.",
+    help="Samples per second of the sound that the network was trained on; .wav files with another rate are resampled. "
+    "Default: files are never resampled.",
 )
 def predict(model, files, kind, sampling_rate):
-    """Print the class that the network MODEL sees in each FILE, and its probability.
+    """Print the class that the network MODEL predicts for each FILE, and its probability.
 
-    For a network trained with --loss least_squares it is the score of the class, which is no probability; 1 is a
-    perfect fit.
+    A network trained with --loss least_squares has scores in place of probabilities; 1 is a perfect fit.
 
     MODEL is a run folder, a .keras file or an exported SavedModel. A FILE is an image, a .wav file for a network of
-    signals, an .npz file with examples under x or x_test, or a folder of such files. A file that cannot be read is
-    reported, and the others are predicted: exit code 1 then, 2 if none can be read.
+    signals, an .npz file with examples under x or x_test, or a folder of such files. Files that cannot be read are
+    reported, and the others are predicted. The exit code is then 1, or 2 if no file can be read.
     """
     from keras_pdecnn import inference
 
@@ -57,7 +56,7 @@ def predict(model, files, kind, sampling_rate):
 
 
 def _to_json(rows, unreadable, quantity: str) -> str:
-    """Return JSON that says which files are missing from it."""
+    """Return JSON with the predictions, and the files that could not be read."""
     content = {
         "predictions": [_fields(row, quantity) for row in rows],
         "unreadable": [{"file": entry.file, "reason": one_line(entry.reason)} for entry in unreadable],

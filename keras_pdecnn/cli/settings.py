@@ -1,4 +1,4 @@
-"""Options that are settings of a recipe, and how wrong ones are reported."""
+"""Options that are settings of a recipe, and the report of wrong input."""
 
 from __future__ import annotations
 
@@ -9,24 +9,30 @@ import typing
 import click
 
 from keras_pdecnn.recipes import RECIPES, Recipe, for_source
+from keras_pdecnn.utils import arguments
 
-_PART = 1000  # characters of a message; a damaged file can name things of any length
+_PART = 1000  # characters; a message about a damaged file may hold names of any length
 
 
 class WrongInput(click.ClickException):
-    """Wrong input: one line on stderr and exit code 2."""
+    """Wrong input, which is reported in one line on stderr, with exit code 2."""
 
     exit_code = 2
 
 
 def one_line(error) -> str:
-    """Return the message of an error as one line; of a very long one the start and the end, with what was received."""
+    """Return the message of an error as one line; a very long one is cut in its middle."""
     text = " ".join(str(error).split())
     return text if len(text) <= 2 * _PART else f"{text[:_PART]} … {text[-_PART:]}"
 
 
 class Setting(click.ParamType):
-    """A field of `Recipe` written as text: a number, a word, a comma list, or none where the field may be None."""
+    """The text of a field of `Recipe`: a number, a word, a list with commas, or none if the field may be None.
+
+    Args:
+        field: Name of the field.
+        hint: Type of the field.
+    """
 
     def __init__(self, field: str, hint):
         self.field = field
@@ -49,14 +55,16 @@ class Setting(click.ParamType):
                 return tuple(self._read(self.entry, part.strip()) for part in value.split(",") if part.strip())
             return self._read(self.scalar, value)
         except ValueError:
-            raise WrongInput(f"{self.field} must be {self.name}. Received: {self.field}={value!r}") from None
+            raise WrongInput(
+                f"{self.field} must be {self.name}. Received: {self.field}={arguments.describe(value)}"
+            ) from None
 
     def _read(self, kind, text: str):
         return text if self.words and text == "auto" else kind(text)
 
 
 def recipe_options(command):
-    """Add an option for every field of `Recipe` but the data set, which is the argument."""
+    """Add an option for every field of `Recipe` except the data set, which is an argument."""
     hints = typing.get_type_hints(Recipe)
     for field in reversed(dataclasses.fields(Recipe)[1:]):
         option = "--" + field.name.replace("_", "-")
@@ -73,19 +81,19 @@ strategy_option = click.option(
     metavar="NAME",
     default="none",
     show_default=True,
-    help="none: one device; mirrored: all GPUs; multiworker: the machines of TF_CONFIG; auto: what there is.",
+    help="Devices: none is one device, mirrored all GPUs, multiworker the machines of TF_CONFIG, auto those available.",
 )
 
 
 def given_options(ctx: click.Context, names) -> set[str]:
-    """Return the options that are on the command line; what is None may have been asked for (--box none)."""
+    """Return the options that are on the command line; their values may be None (--box none)."""
     return {name for name in names if ctx.get_parameter_source(name) == click.core.ParameterSource.COMMANDLINE}
 
 
 def chosen_recipe(dataset: str | None, name: str | None, changes: dict) -> Recipe:
-    """Return the recipe of a data set (default: that of the named recipe, or the digits), with changes.
+    """Return the recipe of a data set, or of the named recipe's own data set, or of the digits, with changes.
 
-    `--provable` alone suffices: the normalisation of the recipes has no proof.
+    `--provable` also changes the normalisation to None, as that of the recipes has no proof.
     """
     if changes.get("provable"):
         changes = {"normalization": None, **changes}

@@ -1,4 +1,4 @@
-"""The command `keras-pdecnn stability`."""
+"""The command `keras-pdecnn stability`: the steps of the network of a run, or its accuracy under attack."""
 
 from __future__ import annotations
 
@@ -8,6 +8,7 @@ import pathlib
 
 import click
 
+from keras_pdecnn.cli.paths import DataSource, ExistingPath
 from keras_pdecnn.cli.settings import WrongInput
 from keras_pdecnn.utils.tables import markdown
 
@@ -21,7 +22,11 @@ _CLAIMS = {
 
 
 class Numbers(click.ParamType):
-    """Numbers with commas."""
+    """Numbers separated by commas.
+
+    Args:
+        count: Number of the numbers; default None, at least one.
+    """
 
     name = "number,…"
 
@@ -37,42 +42,58 @@ class Numbers(click.ParamType):
             numbers = ()
         if not numbers or self.count not in (None, len(numbers)):
             what = f"{self.count} numbers" if self.count else "numbers"
-            raise WrongInput(f"--{param.name} must be {what} with commas. Received: {value!r}")
+            raise WrongInput(f"{param.opts[0]} must be {what} separated by commas. Received: {value!r}")
         return numbers
 
 
 @click.command()
-@click.argument("run", type=_PATH)
-@click.option("--data", "source", help="Another data set of the same shape and classes; default: the run's own.")
-@click.option("--examples", type=click.IntRange(1), help="Number of test examples; default 4, with --attack 200.")
-@click.option("--csv", "file", type=_PATH, help="Write the rows to this file as well; it must not exist yet.")
-@click.option("--attack", is_flag=True, help="Accuracy under noise, blur and attacks instead.")
-@click.option("--norm", type=click.Choice(("l2", "linf")), default="l2", show_default=True, help="Of the attacks.")
+@click.argument("run", type=ExistingPath("The run folder"))
+@click.option(
+    "--data",
+    "source",
+    type=DataSource(),
+    help="Another data set of the same shape and classes; default: the data set of the run.",
+)
+@click.option("--examples", type=click.IntRange(1), help="Number of test examples; default 4, or 200 with --attack.")
+@click.option("--csv", "file", type=_PATH, help="File, not existing yet, to which the rows are written as well.")
+@click.option("--attack", is_flag=True, help="Print the accuracy under noise, blur and attacks instead.")
+@click.option(
+    "--norm", type=click.Choice(("l2", "linf")), default="l2", show_default=True, help="Norm that bounds the attacks."
+)
 @click.option(
     "--epsilon",
     type=Numbers(),
-    help="Sizes of the attacks in the units of the data; default 1/8, 1/4, 1/2 of the range for l2, 1/64, 1/32, 1/16 "
-    "for linf.",
+    help="Sizes of the attacks in the units of the data; default 1/8, 1/4, 1/2 of the range of the data for l2, and "
+    "1/64, 1/32, 1/16 of it for linf.",
 )
-@click.option("--range", "bounds", type=Numbers(2), help="low,high of the data; default: those of the test examples.")
-@click.option("--steps", type=click.IntRange(1), default=40, show_default=True, help="Steps of PGD.")
-@click.option("--restarts", type=click.IntRange(1), default=1, show_default=True, help="Random starts of PGD.")
-@click.option("--seed", type=click.IntRange(0), default=0, show_default=True, help="Of noise and random starts.")
+@click.option(
+    "--range",
+    "bounds",
+    type=Numbers(2),
+    help="Smallest and largest value of the data, low,high; default: those of the test examples.",
+)
+@click.option("--steps", type=click.IntRange(1), default=40, show_default=True, help="Number of steps of PGD.")
+@click.option(
+    "--restarts", type=click.IntRange(1), default=1, show_default=True, help="Number of random starts of PGD."
+)
+@click.option(
+    "--seed", type=click.IntRange(0), default=0, show_default=True, help="Seed of the noise and of the random starts."
+)
 def stability(run, source, examples, file, attack, norm, epsilon, bounds, steps, restarts, seed):
     """Print how stable the network of the folder RUN is, step by step, at some test examples.
 
-    For each step there are the certified norms of its convolutions, its size h beside the largest h_max of the theory,
-    the spectral radius of its Jacobian, the growth of a small disturbance since the start of the block, the norm of the
-    features, and for reversible blocks the error of going to the end of the block and back.
+    Each row is a step, with the certified norms of its convolutions, its size h and the largest size h_max of the
+    theory, the spectral radius of its Jacobian, the growth of a small disturbance since the start of the block, the
+    norm of the features, and for reversible blocks the error of going to the end of the block and back.
 
-    With --attack there is the accuracy under noise, salt and pepper, blur, and attacks by the gradient; the rows "any,
-    l2" say what is certain under any change of this size, which is little unless the network is a provable one.
+    With --attack, the rows are the accuracy under noise, salt and pepper, blur, and gradient attacks. The rows "any,
+    l2" are the accuracy that is certain under any change of this size, which is low unless the network is provable.
     """
     from keras_pdecnn import training
     from keras_pdecnn.runs import RunFolder
 
     if file is not None and (file.exists() or not file.parent.is_dir()):
-        raise WrongInput(f"The file of the rows must be a new one in a folder that exists. Received: {str(file)!r}")
+        raise WrongInput(f"The file of the rows must not exist yet, and its folder must exist. Received: {str(file)!r}")
     folder = RunFolder(run)
     recipe, info = folder.read_config()
     model = folder.load_model()

@@ -6,6 +6,7 @@ import pathlib
 
 import click
 
+from keras_pdecnn.cli.paths import DataSource
 from keras_pdecnn.cli.settings import (
     WrongInput,
     chosen_recipe,
@@ -22,11 +23,11 @@ _PATH = click.Path(path_type=pathlib.Path)
 
 
 def parse_range(text: str) -> tuple[str, bool | tuple | list]:
-    """Return the name and the range of NAME (its default range), NAME=low:high or NAME=choice,choice,…."""
+    """Return the name and the range of NAME=low:high, of NAME=choice,choice,…, or of NAME, for its default range."""
     name, _, values = text.partition("=")
     name = name.replace("-", "_")
     if name not in NAMES:
-        raise ValueError(f"What is searched must be one of {', '.join(NAMES)}. Received: {text!r}")
+        raise ValueError(f"--search must name one of {', '.join(NAMES)}. Received: {text!r}")
     if not values:
         return name, True
     if name in ("architecture", "activation"):
@@ -37,45 +38,63 @@ def parse_range(text: str) -> tuple[str, bool | tuple | list]:
             return name, (low, high)
         return name, [float(choice) for choice in values.split(",")]
     except ValueError:
-        raise ValueError(f"A range must be low:high or numbers with commas. Received: {text!r}") from None
+        raise ValueError(
+            f"The range of --search must be low:high or numbers separated by commas. Received: {text!r}"
+        ) from None
 
 
 @click.command()
-@click.argument("dataset", required=False)
-@click.option("--recipe", metavar="NAME", help=f"Start from the recipe of {', '.join(RECIPES)}.")
-@click.option("--output", type=_PATH, help="Folder; a search in it goes on. Default: searches/<data>-<method>.")
-@click.option("--method", type=click.Choice(METHODS), default="random", show_default=True, help="How to search.")
-@click.option("--trials", type=int, help="Number of trials; default 12, without limit for hyperband or with a budget.")
-@click.option("--budget", type=int, help="Number of epochs of all trials together.")
+@click.argument("dataset", required=False, type=DataSource())
+@click.option("--recipe", metavar="NAME", help=f"Start from another recipe: {', '.join(RECIPES)}.")
+@click.option(
+    "--output", type=_PATH, help="Folder of the search; a search in it is continued. Default: searches/<data>-<method>."
+)
+@click.option("--method", type=click.Choice(METHODS), default="random", show_default=True, help="Method of the search.")
+@click.option("--trials", type=int, help="Number of trials; default 12, or no limit for hyperband or with --budget.")
+@click.option("--budget", type=int, help="Total number of epochs of all trials.")
 @click.option(
     "--search",
     "searched",
     multiple=True,
     metavar="NAME[=RANGE]",
-    help=f"Search {', '.join(NAMES)}; RANGE is low:high, or choices with commas. May be given more than once. "
-    f"{', '.join(DEFAULT)} are searched unless given as settings below.",
+    help=f"Search a setting: {', '.join(NAMES)}. RANGE is low:high, or choices separated by commas. May be given more "
+    f"than once. {', '.join(DEFAULT)} are searched unless they are given as settings below.",
 )
-@click.option("--final-time", type=float, help="Hold steps * step size at this time; the step size follows.")
-@click.option("--trial-epochs", type=int, help="Epochs of a trial; default: half the recipe's.")
+@click.option(
+    "--final-time", type=float, help="Keep steps * step size at this time; the step size follows from the steps."
+)
+@click.option("--trial-epochs", type=int, help="Number of epochs of a trial; default: half those of the recipe.")
 @click.option(
     "--trial-validation",
     type=float,
     default=0.25,
     show_default=True,
-    help="Fraction of the training part that trials are judged by.",
+    help="Fraction of the training part on which trials are compared.",
 )
 @click.option("--max-weights", type=int, help="Reject networks with more weights.")
-@click.option("--max-memory", type=float, help="Reject networks whose training is estimated to need more MB.")
-@click.option("--max-failures", type=int, default=10, show_default=True, help="Give up after so many in a row.")
-@click.option("--role", type=click.Choice(("chief", "worker")), help="Part in a search by several processes.")
-@click.option("--address", metavar="HOST:PORT", help="Where the chief listens.")
-@click.option("--worker-id", help="Name of a worker; started again under it, it gets its unfinished trial again.")
+@click.option(
+    "--max-memory", type=float, help="Reject networks whose training is estimated to need more memory, in MB."
+)
+@click.option(
+    "--max-failures",
+    type=int,
+    default=10,
+    show_default=True,
+    help="Number of consecutive failed trials after which the search gives up.",
+)
+@click.option(
+    "--role", type=click.Choice(("chief", "worker")), help="Role of this process in a search by several processes."
+)
+@click.option("--address", metavar="HOST:PORT", help="Address at which the chief listens.")
+@click.option(
+    "--worker-id", help="Name of a worker; if it is started again with this name, it repeats its unfinished trial."
+)
 @click.option(
     "--patience",
     type=float,
     default=60.0,
     show_default=True,
-    help="Seconds until the trial of a silent worker is given away.",
+    help="Seconds after which the trial of a worker that does not answer is given to another one.",
 )
 @click.option(
     "--verbose", type=click.IntRange(0, 2), default=1, help="0: silent, 1: progress (default), 2: every epoch."
@@ -108,13 +127,13 @@ def tune(
 ):
     """Search the architecture, width, depth and step size of a network on DATASET.
 
-    DATASET is as in train; its recipe is the first trial, and every setting of it that is given as an option is fixed.
-    At the end there are tables and pictures, and the best network is trained by its whole recipe, into a run folder
-    for evaluate and predict. After an interruption the same command goes on where it was.
+    DATASET is a data set as in train. Its recipe is the first trial, and every setting that is given as an option is
+    fixed. At the end, tables and pictures of the search are written, and the best network is trained by its whole
+    recipe, into a run folder for evaluate and predict. After an interruption, the same command continues the search.
 
-    In several processes, or on several machines that see one folder: the same command with --role chief --address
-    HOST:PORT once, and with --role worker --address HOST:PORT as often as there are processors to use. With --strategy
-    mirrored each trial trains on all GPUs of its machine.
+    To search with several processes, or on several machines that share a folder, start the same command with --role
+    chief --address HOST:PORT once, and with --role worker --address HOST:PORT for each processor. With --strategy
+    mirrored each trial is trained on all GPUs of its machine.
     """
     from keras_pdecnn import distribute, training, tuning
     from keras_pdecnn.runs import data_name
@@ -153,11 +172,11 @@ def tune(
         if roles.is_worker():
             click.echo("There are no more trials.")
             return
-        found = report.outcomes(tuner)
-        click.echo(report.write(found, tuner, folder))
+        outcomes = report.outcomes(tuner)
+        click.echo(report.write(outcomes, tuner, folder))
         if tuner.oracle.gave_up:
             click.echo(f"The search has given up: the last {max_failures} trials failed.", err=True)
-        best = report.best(found)
+        best = report.best(outcomes)
         click.echo(f"Training the network of trial {best.trial} by its whole recipe.")
         run, metrics = report.train(best, folder, verbose, scope)
     except (tuning.SearchFailedError, roles.ChiefError, training.DivergedError, training.StoppedError) as error:

@@ -8,7 +8,7 @@ import wave
 
 import numpy as np
 
-from keras_pdecnn.utils import archives
+from keras_pdecnn.utils import archives, files
 
 _MAX_RATE = 384_000  # samples per second; the filter that resamples grows with it
 _MAX_BYTES = 2**28
@@ -16,26 +16,27 @@ _MAX_RESAMPLED = 2**26  # samples
 
 
 def read_sound(path: str | os.PathLike, shape: tuple[int | None, int], sampling_rate: int | None = None) -> np.ndarray:
-    """Reads a .wav file into the shape a model takes.
+    """Read a .wav file into the shape a model takes.
 
-    Samples of 8, 16, 24 or 32 bits are brought to the range of 16 bits, -32768..32767. For a model with one channel
-    all channels are averaged; otherwise their number must agree. What is too long is cut at its end and what is
-    too short is followed by zeros, as `load(..., size=length)` does.
+    Samples of 8, 16, 24 or 32 bits are scaled to the range of 16 bits, -32768..32767. For a model with one channel all
+    channels are averaged; otherwise their number must agree. As in `load(..., size=length)`, longer sound is cut at its
+    end, and shorter sound is padded with zeros.
 
     Args:
         path: An uncompressed .wav file (PCM).
-        shape: `(length, channels)`; length may be None, for all samples.
-        sampling_rate: Samples per second that the model was trained at; a file with another rate is resampled.
-            Default None: the samples are taken as they are.
+        shape: `(length, channels)`; the length None stands for all samples.
+        sampling_rate: Samples per second of the sound that the model was trained on; a file with another rate is
+            resampled. Default None: samples are never resampled.
 
     Returns:
         A float32 array of that shape.
 
     Raises:
-        ValueError: if the file cannot be read, is damaged, longer than 256 MiB or than 67 million resampled samples,
-            has other channels or no samples.
+        ValueError: If the file does not exist, is damaged, has more than 256 MiB or more than 67 million samples after
+            resampling, has another number of channels, or has no samples.
     """
     length, channels = shape
+    files.check_exists("The .wav file", path)
     try:
         archives.check_file(path)
         x, rate = _read(path)
@@ -56,7 +57,7 @@ def read_sound(path: str | os.PathLike, shape: tuple[int | None, int], sampling_
 
 
 def _read(path):
-    """Returns the samples of a file, shape (length, channels), in the range of 16 bits, and its sampling rate."""
+    """Return the samples of a file, shape (length, channels), in the range of 16 bits, and its sampling rate."""
     with wave.open(os.fspath(path), "rb") as file:
         channels, width, rate, length = file.getparams()[:4]
         size = length * channels * width
@@ -70,7 +71,7 @@ def _read(path):
     if len(raw) != size:
         raise ValueError(f"its header declares {size:,} bytes of samples, and {len(raw):,} follow")
     bytes_ = np.frombuffer(raw, np.uint8).reshape(length, channels, width)
-    if width == 1:  # the only width without a sign
+    if width == 1:  # samples of one byte have no sign, all others have one
         return (bytes_[..., 0].astype(np.float64) - 128) * 256, rate
     # Little-endian numbers of `width` bytes are the upper bytes of four.
     wide = np.zeros((length, channels, 4), np.uint8)

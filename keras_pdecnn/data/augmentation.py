@@ -1,4 +1,4 @@
-"""Random mirroring, shifting, turning and zooming of a batch."""
+"""Augmentation: random mirroring, shifting, rotation and zoom of the examples of a batch."""
 
 import dataclasses
 import math
@@ -10,21 +10,22 @@ from keras_pdecnn.utils import arguments
 
 @dataclasses.dataclass(frozen=True)
 class Augmentation:
-    """Mirrors and shifts each example at random: zero padding, then a random crop back to size; turns and zooms images.
+    """Mirrors, shifts, rotates and zooms each example at random.
 
-    Mirroring and shifting work on one, two or three space axes. The type is kept, and each example has its own draw.
-    Ruthotto and Haber use `Augmentation(flip=True, pad=1/16)`.
+    A shift is zero padding followed by a random crop back to the original size. Mirroring and shifting work on one, two
+    or three space axes, rotation and zoom on images. The type of the examples is kept, and each example has its own
+    draw. Ruthotto and Haber use `Augmentation(flip=True, pad=1/16)`.
 
     Args:
         flip: Whether to mirror along the last space axis with probability 1/2. Default False.
-        pad: Zeros to add on each side of every space axis, as a fraction of its size, in [0, 1); rounded to
-            the nearest pixel, at least one if positive. Default 0.
-        rotate: Largest angle, in degrees, by which images are turned about their centre, in [0, 180]; bilinear
-            interpolation, zeros beyond the border, integers rounded. Default 0.
-        zoom: Images are enlarged or shrunk by a factor between exp(-zoom) and exp(zoom), in [0, 1). Default 0.
+        pad: Number of zeros on each side of every space axis, as a fraction of the size of the axis, in [0, 1). It is
+            rounded to whole pixels, at least one if the fraction is positive. Default 0.
+        rotate: Largest angle of a rotation of images about their centre, in degrees, in [0, 180]. The interpolation is
+            bilinear, with zeros beyond the border, and integers are rounded. Default 0.
+        zoom: Range of the zoom of images, in [0, 1): the factor lies between exp(-zoom) and exp(zoom). Default 0.
 
     Raises:
-        ValueError: for anything else.
+        ValueError: If an argument is outside its range.
 
     Example:
         >>> Augmentation(flip=True, pad=1 / 16).pad
@@ -43,7 +44,7 @@ class Augmentation:
         arguments.check_angle("rotate", self.rotate)
 
     def check_shape(self, shape):
-        """Raises ValueError if examples of this shape, `(*space, channels)`, cannot be augmented so."""
+        """Raise ValueError if examples of this shape, `(*space, channels)`, cannot be augmented so."""
         if (self.rotate or self.zoom) and len(shape) != 3:
             raise ValueError(
                 "`rotate` and `zoom` are for images, of shape (height, width, channels). "
@@ -51,15 +52,15 @@ class Augmentation:
             )
 
     def margin(self, space):
-        """Returns the zeros added on each side, one number per space axis of sizes `space`."""
+        """Return the number of zeros on each side, one per space axis of sizes `space`."""
         return tuple(max(1, math.floor(self.pad * size + 0.5)) if self.pad else 0 for size in space)
 
     def __call__(self, x, key):
-        """Returns the batch `x` of shape `(batch, *space, channels)` augmented; a pure function of `x` and `key`.
+        """Return an augmented batch, a pure function of `x` and `key`.
 
         Args:
-            x: Tensor; all its axes but the first have a static size.
-            key: Integer tensor of shape `(2,)`, the seed of TensorFlow's stateless generators.
+            x: Tensor of shape `(batch, *space, channels)`; all axes but the first have a static size.
+            key: Integer tensor of shape `(2,)`: the seed of TensorFlow's stateless generators.
 
         Returns:
             A tensor of the same shape and type.
@@ -70,7 +71,7 @@ class Augmentation:
         keys = tf.random.experimental.stateless_split(key, 1 + len(space), alg="philox")
         if self.pad:
             x = tf.pad(x, [(0, 0), *zip(margin, margin, strict=True), (0, 0)])
-        # Crop and mirror are one lookup: the position of each pixel of the result in the padded batch.
+        # Cropping and mirroring are one lookup: the position in the padded batch of each pixel of the result.
         index = tf.range(batch)
         for axis, (size, zeros) in enumerate(zip(space, margin, strict=True)):
             here = tf.range(size, dtype=tf.int64)[tf.newaxis]
@@ -85,15 +86,15 @@ class Augmentation:
         return self._transform(x, key) if self.rotate or self.zoom else x
 
     def _transform(self, x, key):
-        """Turn and zoom images about their centre."""
+        """Rotate and zoom images about their centre."""
         self.check_shape(x.shape[1:])
-        # Seeds that mirroring and shifting, at most four, have not used.
+        # Mirroring and shifting use at most four seeds; these are others.
         keys = tf.random.experimental.stateless_split(key, 8, alg="philox")[-2:]
         batch, (height, width) = tf.shape(x)[0], x.shape[1:3]
         angle = _between((batch,), keys[0], self.rotate * math.pi / 180)
         factor = tf.exp(_between((batch,), keys[1], self.zoom))
         cos, sin, zero = factor * tf.cos(angle), factor * tf.sin(angle), tf.zeros_like(angle)
-        # Column and row that a pixel of the result is read from, the centre fixed.
+        # The column and row from which a pixel of the result is read; the centre stays fixed.
         column, row = (width - 1) / 2, (height - 1) / 2
         shift_column = column - cos * column + sin * row
         shift_row = row - sin * column - cos * row

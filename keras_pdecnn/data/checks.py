@@ -1,4 +1,4 @@
-"""What a data set must satisfy before anything is trained on it."""
+"""Checks of a data set before anything is trained on it."""
 
 from __future__ import annotations
 
@@ -7,24 +7,24 @@ from collections.abc import Sequence
 import numpy as np
 from numpy.typing import ArrayLike, DTypeLike
 
-_ROWS = 1024  # examined at a time, so that no second copy of the data arises
+_ROWS = 1024  # examples checked at a time, so that the data are not copied
 
 
 def check_examples(
     x: ArrayLike, what: str, shape: Sequence[int | None] | None = None, dtype: DTypeLike | None = None
 ) -> np.ndarray:
-    """Returns examples as an array of numbers, shape `(n, *space, channels)`, not empty and all finite.
+    """Return examples as an array of numbers, shape `(n, *space, channels)`, not empty and all finite.
 
     Args:
         x: The examples.
-        what: What they are, for error messages.
-        shape: `(*space, channels)` of what takes them, None for an axis of any size. Default None: any, with one to
-            three space axes.
-        dtype: Type of the array that is returned. Default None: that of the examples, if TensorFlow holds it; float32
-            for float64 and uint8 for bool.
+        what: Name of the examples in error messages.
+        shape: `(*space, channels)` that the examples must have; None in it stands for any size. Default None: any shape
+            with one to three space axes.
+        dtype: Type of the returned array. Default None: the type of the examples, with float32 in place of float64 and
+            uint8 in place of bool.
 
     Raises:
-        ValueError: if they are not what they should be.
+        ValueError: If the examples are not numbers, have another shape, are empty, or are not all finite.
     """
     try:
         x = np.asarray(x)
@@ -42,7 +42,7 @@ def check_examples(
         )
     if 0 in x.shape:
         raise ValueError(f"{what} must not be empty. Received: shape={x.shape}")
-    with np.errstate(over="ignore"):  # what overflows is reported below
+    with np.errstate(over="ignore"):  # the check below reports overflows
         x = x.astype(_native(x.dtype) if dtype is None else dtype, copy=False)
     if x.dtype.kind == "f":
         for first in range(0, len(x), _ROWS):
@@ -55,7 +55,7 @@ def check_examples(
 
 
 def _native(dtype: np.dtype) -> np.dtype:
-    """Returns the type that TensorFlow and Keras take in place of one of NumPy's."""
+    """Return the type of TensorFlow and Keras that replaces a type of NumPy."""
     if dtype.kind == "b":
         return np.dtype(np.uint8)
     if dtype.kind == "f" and dtype.itemsize > 4:
@@ -64,7 +64,7 @@ def _native(dtype: np.dtype) -> np.dtype:
 
 
 def check_labels(y: ArrayLike, examples: int, what: str) -> np.ndarray:
-    """Returns `y` of shape `(n,)` or `(n, 1)` as int32 of shape `(n,)`."""
+    """Return labels `y` of shape `(n,)` or `(n, 1)` as int32 of shape `(n,)`; raise ValueError for others."""
     y = np.asarray(y)
     if y.ndim == 2 and y.shape[1] == 1:
         y = y[:, 0]
@@ -82,13 +82,16 @@ def check_labels(y: ArrayLike, examples: int, what: str) -> np.ndarray:
 
 
 def check_classes(y_train: np.ndarray, y_test: np.ndarray, classes: int | None, where: str) -> int:
-    """Returns the number of classes; each of them occurs in training, and no other in either part.
+    """Return the number of classes, after checking that each has a training example and that there are no others.
 
     Args:
         y_train: Labels of the training part, shape `(n,)`.
         y_test: Labels of the test part, shape `(n,)`.
-        classes: The number expected, or None for the largest training label plus one.
-        where: The data set, for error messages.
+        classes: Expected number of classes; None stands for the largest training label plus one.
+        where: Name or path of the data set, for error messages.
+
+    Raises:
+        ValueError: If there are fewer than two classes, a label is too large, or a class has no training example.
     """
     if classes is None:
         classes = int(y_train.max()) + 1

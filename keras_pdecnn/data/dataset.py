@@ -1,4 +1,4 @@
-"""A data set, ready for `model.fit`."""
+"""A data set that is ready for `model.fit`."""
 
 from __future__ import annotations
 
@@ -12,14 +12,14 @@ from keras_pdecnn.utils import arguments
 
 @dataclasses.dataclass(frozen=True)
 class Info:
-    """What a data set is.
+    """The properties of a data set.
 
     Args:
         name: Name of the data set.
         input_shape: `(*space, channels)`, the shape of an example.
         classes: Number of classes.
         class_names: One name per class.
-        sizes: Number of examples: a dict with the keys `train`, `validation` and `test`.
+        sizes: Numbers of examples, a dict with the keys `train`, `validation` and `test`.
         dtype: Type of the raw examples, such as `"uint8"`.
 
     Example:
@@ -37,16 +37,15 @@ class Info:
 
 @dataclasses.dataclass(frozen=True)
 class Data:
-    """Batches `(x, label)`: x raw, of shape `(batch, *space, channels)`; labels int32, of shape `(batch,)`.
+    """A data set in batches `(x, label)`: raw x of shape `(batch, *space, channels)`, int32 labels of shape `(batch,)`.
 
     Args:
-        train: One epoch per pass. The k-th pass over this dataset is epoch k: another order, another
-            augmentation, the same at each start of the program. For a run that may be interrupted and
-            resumed, see `epochs`.
-        validation: In a fixed order, not augmented; None if no example is set aside for it.
-        test: In a fixed order, not augmented.
-        info: What the data set is.
-        training: The plan that `train` and `epochs` follow.
+        train: Training batches. The k-th pass over this dataset is epoch k, with its own order and augmentation, which
+            are the same at each start of the program. Use `epochs` for a run that may be interrupted and resumed.
+        validation: Validation batches in a fixed order, not augmented; None if there is no validation part.
+        test: Test batches in a fixed order, not augmented.
+        info: Properties of the data set.
+        training: Plan of the epochs, which `train` and `epochs` follow.
 
     Example:
         >>> x, label = next(iter(keras_pdecnn.data.load("digits", batch_size=32).train))
@@ -66,15 +65,15 @@ class Data:
         return self.training.examples.steps
 
     def with_batch_size(self, batch_size: int) -> Data:
-        """Returns the same data in training batches of another size, without a copy of the examples.
+        """Return the same data in training batches of another size, without copying the examples.
 
-        The batches of `validation` and `test` stay as they are.
+        The batches of `validation` and `test` do not change.
 
         Args:
-            batch_size: Examples per training batch.
+            batch_size: Number of examples per training batch.
 
         Raises:
-            ValueError: if `batch_size` is no positive integer.
+            ValueError: If `batch_size` is not a positive integer.
         """
         batch_size = arguments.check_positive_integer("batch_size", batch_size)
         examples = dataclasses.replace(self.training.examples, batch_size=batch_size)
@@ -82,19 +81,18 @@ class Data:
         return dataclasses.replace(self, train=training.one_by_one(), training=training)
 
     def epochs(self, first: int = 0) -> tf.data.Dataset:
-        """Returns an endless training dataset that starts with epoch `first`.
+        """Return an endless training dataset that starts with epoch `first`.
 
-        Batch b of epoch e depends on (seed, e, b) alone, so `epochs(3)` continues bit for bit where three
-        epochs of `epochs()` ended: `model.fit(data.epochs(3), steps_per_epoch=data.steps_per_epoch,
-        initial_epoch=3, ...)`.
+        Batch b of epoch e depends on (seed, e, b) alone. Therefore `epochs(3)` continues bit for bit where three epochs
+        of `epochs()` ended: `model.fit(data.epochs(3), steps_per_epoch=data.steps_per_epoch, initial_epoch=3, ...)`.
 
         Args:
-            first: Number of the first epoch, from 0. Default 0.
+            first: Number of the first epoch, counted from 0. Default 0.
 
         Returns:
             A `tf.data.Dataset` of infinite cardinality.
 
         Raises:
-            ValueError: if `first` is no integer, or negative.
+            ValueError: If `first` is not an integer, or is negative.
         """
         return self.training.endless(arguments.check_non_negative_integer("first", first))

@@ -7,6 +7,8 @@ from collections.abc import Sequence
 
 import numpy as np
 
+from keras_pdecnn.utils import files
+
 FORMATS = ("PNG", "JPEG", "BMP", "GIF", "WEBP")
 SUFFIXES = (".png", ".jpg", ".jpeg", ".bmp", ".gif", ".webp")
 _WIDE = ("I", "I;16", "I;16B", "I;16L")  # 16 bits per pixel; Pillow's own conversion clips them
@@ -14,11 +16,11 @@ _GRAY = ("1", "L", "LA", "La", *_WIDE)
 
 
 def read_image(path: str | os.PathLike, shape: Sequence[int]) -> np.ndarray:
-    """Reads an image file into the shape a model takes.
+    """Read an image file into the shape a model takes.
 
-    The first frame of an animation is read, transparency is ignored, and 16 bits are reduced to 8. Pixels are taken
-    as they are stored: a rotation that EXIF asks for is not done, as TensorFlow and Keras do not. An image of another
-    size is resized (bilinear, with antialiasing when it shrinks).
+    Of an animation the first frame is read; transparency is ignored, and 16 bits are reduced to 8. As in TensorFlow and
+    Keras, a rotation in the EXIF data is not applied. An image of another size is resized (bilinear, with antialiasing
+    when it shrinks).
 
     Args:
         path: A PNG, JPEG, BMP, GIF or WebP file.
@@ -28,7 +30,8 @@ def read_image(path: str | os.PathLike, shape: Sequence[int]) -> np.ndarray:
         A uint8 array of that shape, with values 0..255.
 
     Raises:
-        ValueError: if the file cannot be read or is larger than Pillow's limit, or for another kind of shape.
+        ValueError: If the file does not exist, cannot be read or has more pixels than Pillow's limit, or the shape is
+            not one of these.
 
     Example:
         >>> import tempfile
@@ -46,22 +49,23 @@ def read_image(path: str | os.PathLike, shape: Sequence[int]) -> np.ndarray:
 
 
 def measure_image(path: str | os.PathLike) -> tuple[int, int, int]:
-    """Returns `(height, width, channels)` of an image file, from its header; raises ValueError if it has none."""
+    """Return `(height, width, channels)` of an image file, from its header; raise ValueError if it has none."""
     return _decode(path, lambda image: (image.height, image.width, 1 if image.mode in _GRAY else 3))
 
 
 def _decode(path, function):
     from PIL import Image, UnidentifiedImageError
 
+    files.check_exists("The image file", path)
     if not os.path.isfile(path):
-        raise ValueError(f"There is no such image file. Received: {os.fspath(path)!r}")
+        raise ValueError(f"Not a readable image (it is not a regular file). Received: {os.fspath(path)!r}")
     try:
         with Image.open(path, formats=FORMATS) as image:
-            limit = Image.MAX_IMAGE_PIXELS  # up to twice of it Pillow only warns
+            limit = Image.MAX_IMAGE_PIXELS  # up to twice as many, Pillow only warns
             if limit is not None and image.width * image.height > limit:
                 raise ValueError(f"{image.width} x {image.height} pixels, more than {limit}")
             if image.format == "PNG":
-                image.verify()  # its checksums, which are not compared when pixels are read
+                image.verify()  # the checksums, which Pillow does not compare when it reads the pixels
         with Image.open(path, formats=FORMATS) as image:
             return function(image)
     except UnidentifiedImageError as error:

@@ -1,4 +1,4 @@
-"""From the name of a data set to its batches."""
+"""`load`: from the name of a data set to its batches."""
 
 from __future__ import annotations
 
@@ -31,45 +31,46 @@ def load(
     classes: int | None = None,
     drop_remainder: bool = False,
 ) -> Data:
-    """Loads a labelled data set into memory and feeds it in batches of raw examples.
+    """Load a labelled data set into memory, and divide it into batches of raw examples.
 
     Sources:
 
     * `"digits"`: the 1,797 handwritten digits that come with scikit-learn, uint8 of 0..16, shape `(8, 8, 1)`;
       360 of them are the test part.
-    * A path that ends in `.npz`: the arrays `x_train`, `y_train`, `x_test`, `y_test`, and maybe `class_names`;
-      x of shape `(n, *space, channels)`, integer labels of shape `(n,)` or `(n, 1)`. An entry `layout`, "signals",
-      "images" or "volumes", lets x do without an axis of one channel. Without it, x of shape `(n, 28, 28)` or
-      `(n, 16, 16, 16)` is refused: it is either gray images or signals of 28 channels.
+    * A path that ends in `.npz`: the arrays `x_train`, `y_train`, `x_test`, `y_test`, and optionally `class_names`;
+      x of shape `(n, *space, channels)`, integer labels of shape `(n,)` or `(n, 1)`. With an entry `layout` ("signals",
+      "images" or "volumes") x needs no axis for a single channel. Without `layout`, x of shape `(n, 28, 28)` or
+      `(n, 16, 16, 16)` is refused: `(n, 28, 28)` may be gray images or signals of 28 channels.
     * A folder: one sub-folder of images per class; a fifth of each class, by a hash of the file name, is the
       test part. PNG, JPEG, BMP, GIF and WebP files; gray if all of them are, otherwise RGB.
-    * Any other name: a data set of TensorFlow Datasets, such as `"cifar10"` or `"name/config:1.0.0"`, read from
-      `data_dir` if it is prepared there, and downloaded otherwise. Splits `train` and `test`; without `test`,
-      `validation`; without either, a fifth of `train`.
+    * Any other name: a data set of TensorFlow Datasets, such as `"cifar10"` or `"name/config:1.0.0"`. It is read from
+      `data_dir` if it is prepared there, and downloaded otherwise. Training part is the split `train`, test part the
+      split `test`, or else `validation`, or else a fifth of `train`.
 
-    Numbers keep their type, but for float64 (read as float32) and bool (as uint8). Test and validation part
-    depend on the data and on `validation`, never on `seed`, so runs with different seeds can be compared.
+    Numbers keep their type, except that float64 becomes float32 and bool becomes uint8. The test and validation parts
+    depend on the data and on `validation`, never on `seed`, so that runs with different seeds can be compared.
 
     Args:
-        source: See above.
-        batch_size: Examples per batch. Default 128.
-        validation: Fraction of the training part to set aside for validation, stratified by class, in [0, 1).
+        source: Name or path of the data set, see above.
+        batch_size: Number of examples per batch. Default 128.
+        validation: Fraction of the training part that is used for validation, stratified by class, in [0, 1).
             Default 0.1.
         augmentation: An `Augmentation` of the training batches. Default None.
-        seed: Determines the order and the augmentation of every epoch. Default 0.
-        data_dir: Where TensorFlow Datasets keeps its data. Default None, its own default.
-        size: For folders and TensorFlow Datasets: resize images to `(height, width)` or to a square; pad with
-            zeros, or crop, signals to a length. Needed if sizes differ. Default None, as they are.
-        classes: The number of classes expected. Default None, as many as the data set has.
-        drop_remainder: Whether a training epoch leaves out a last, smaller batch. Validation and test are
-            always complete. Default False.
+        seed: Seed of the order and the augmentation of every epoch. Default 0.
+        data_dir: Folder in which TensorFlow Datasets keeps its data. Default None, its own default.
+        size: Size of the examples, for folders and TensorFlow Datasets: images are resized to `(height, width)` or to a
+            square, signals are cropped to a length or padded with zeros. Needed if sizes differ. Default None, the
+            size that the examples have.
+        classes: Expected number of classes. Default None, as many as the data set has.
+        drop_remainder: Whether a training epoch drops a smaller last batch. Validation and test are always complete.
+            Default False.
 
     Returns:
         A `Data` with `train`, `validation`, `test` and `info`.
 
     Raises:
-        ValueError: if an argument is out of range, the source is unknown, cannot be read or is larger than
-            `MEMORY_LIMIT`, or its examples and labels are not what they should be.
+        ValueError: If an argument is out of range, the source does not exist, cannot be read or is larger than
+            `MEMORY_LIMIT`, or its arrays are not examples and labels.
 
     Example:
         >>> load("digits", validation=0.1).info.sizes
@@ -80,7 +81,9 @@ def load(
     validation = arguments.check_fraction("validation", validation)
     drop_remainder = arguments.check_flag("drop_remainder", drop_remainder)
     if not (augmentation is None or isinstance(augmentation, Augmentation)):
-        raise ValueError(f"`augmentation` must be None or an Augmentation. Received: augmentation={augmentation!r}")
+        raise ValueError(
+            f"`augmentation` must be None or an Augmentation. Received: augmentation={arguments.describe(augmentation)}"
+        )
     seed = _check_seed(seed)
 
     raw = read(source, data_dir=data_dir, size=_check_size(size))
@@ -106,7 +109,7 @@ def load(
         train_rows, validation_rows = stratified_split(
             y_train, round(validation * len(y_train)), f"{raw.where}, validation={validation}"
         )
-    with tf.device("CPU:0"):  # the accelerator's memory is for the model
+    with tf.device("CPU:0"):  # the memory of an accelerator is for the model
         train = tf.constant(x_train), tf.constant(y_train)
         test = tf.constant(x_test), tf.constant(y_test)
         rows = [tf.constant(r, tf.int64) for r in (train_rows, validation_rows, np.arange(len(x_test)))]
@@ -139,7 +142,7 @@ def _check_seed(seed) -> int:
     except TypeError:
         number = None
     if number is None or not -(2**63) <= number < 2**63:
-        raise ValueError(f"`seed` must be an integer of at most 64 bits. Received: seed={seed!r}")
+        raise ValueError(f"`seed` must be an integer of at most 64 bits. Received: seed={arguments.describe(seed)}")
     return number
 
 
@@ -152,5 +155,7 @@ def _check_size(size) -> tuple[int, ...] | None:
     except ValueError:
         sizes = ()
     if not 1 <= len(sizes) <= 2:
-        raise ValueError(f"`size` must be a positive integer or (height, width). Received: size={size!r}")
+        raise ValueError(
+            f"`size` must be a positive integer or (height, width). Received: size={arguments.describe(size)}"
+        )
     return sizes

@@ -1,4 +1,4 @@
-"""Batches from arrays in memory; every training batch is a pure function of (seed, epoch, batch)."""
+"""Batches of arrays in memory: every training batch is a pure function of (seed, epoch, batch)."""
 
 import dataclasses
 import itertools
@@ -16,9 +16,9 @@ class Examples:
     Args:
         x: Tensor of shape `(n, *space, channels)`, in host memory.
         y: int32 tensor of shape `(n,)`, in host memory.
-        rows: int64 tensor: the rows of `x` and `y` that belong to this part, in order.
-        batch_size: Rows of a batch.
-        drop_remainder: Whether to leave out a last, smaller batch.
+        rows: int64 tensor of the rows of `x` and `y` that belong to this part, in order.
+        batch_size: Number of rows per batch.
+        drop_remainder: Whether to drop a smaller last batch. Default False.
     """
 
     x: tf.Tensor
@@ -35,35 +35,35 @@ class Examples:
 
     @property
     def batch_sizes(self):
-        """The sizes that batches have, one or two of them."""
+        """The one or two sizes that batches have."""
         full, rest = divmod(len(self.rows), self.batch_size)
         last = rest and not self.drop_remainder
         return ([self.batch_size] if full else []) + ([rest] if last else [])
 
     def slice(self, rows, batch):
-        """Returns entries `batch * batch_size, ...` of the vector `rows`, one batch of them."""
+        """Return the entries of the vector `rows` that are batch number `batch`."""
         rows = rows[batch * self.batch_size : (batch + 1) * self.batch_size]
         full = self.drop_remainder or len(self.rows) % self.batch_size == 0
         return tf.ensure_shape(rows, (self.batch_size if full else None,))
 
     def gather(self, rows):
-        """Returns the examples and labels in these rows."""
+        """Return the examples and labels in these rows."""
         return tf.gather(self.x, rows), tf.gather(self.y, rows)
 
     def in_order(self):
-        """Returns a dataset of the batches, always in the same order."""
+        """Return a dataset of the batches in an order that never changes."""
         batches = tf.data.Dataset.range(self.steps)
         return _feed(batches, lambda batch: self.gather(self.slice(self.rows, batch)))
 
 
 @dataclasses.dataclass(frozen=True)
 class Training:
-    """Examples in a new order, with a new augmentation, each epoch.
+    """The plan of the training: each epoch has its own order and its own augmentation.
 
     Args:
-        examples: The training part.
-        seed: Determines, with the number of the epoch, the order and the augmentation.
-        augmentation: An `Augmentation`, or None.
+        examples: Training part.
+        seed: Seed that determines, with the number of the epoch, the order and the augmentation.
+        augmentation: An `Augmentation`; default None.
     """
 
     examples: Examples
@@ -71,12 +71,12 @@ class Training:
     augmentation: Augmentation | None = None
 
     def endless(self, first):
-        """Returns a dataset of the batches of the epochs `first`, `first + 1`, ..."""
+        """Return a dataset of the batches of the epochs `first`, `first + 1`, ..."""
         dataset = self._batches(tf.data.Dataset.counter(first))
         return dataset.apply(tf.data.experimental.assert_cardinality(tf.data.INFINITE_CARDINALITY))
 
     def one_by_one(self):
-        """Returns a dataset of the batches of one epoch: the k-th pass over it is epoch k."""
+        """Return a dataset of the batches of one epoch: the k-th pass over it is epoch k."""
         numbers = itertools.count()
         epoch = tf.data.Dataset.from_generator(
             lambda: itertools.islice(numbers, 1), output_signature=tf.TensorSpec((), tf.int64)
@@ -87,7 +87,7 @@ class Training:
         return _feed(epochs.flat_map(self._plan), self._batch)
 
     def _plan(self, epoch):
-        """Returns the rows of each batch of an epoch, and the key of the batch's augmentation."""
+        """Return the rows of each batch of an epoch, and the key of the batch's augmentation."""
         key = tf.stack([tf.constant(self.seed, tf.int64), epoch])
         order_key, augmentation_key = tf.unstack(tf.random.experimental.stateless_split(key, 2, alg="philox"))
         rows = tf.random.experimental.stateless_shuffle(self.examples.rows, order_key, alg="philox")
@@ -104,10 +104,10 @@ class Training:
 
 
 def _feed(dataset, function):
-    """Maps in parallel, in order, ahead of the consumer."""
+    """Apply a function to a dataset in parallel, in order, and ahead of the consumer."""
     options = tf.data.Options()
     options.deterministic = True
-    # Rewriting the graph gains nothing here, and would first hash every captured array.
+    # TensorFlow's rewriting of the graph gains nothing here, and would first hash every captured array.
     options.experimental_optimization.apply_default_optimizations = False
     options.experimental_distribute.auto_shard_policy = tf.data.experimental.AutoShardPolicy.DATA
     dataset = dataset.map(function, num_parallel_calls=tf.data.AUTOTUNE, deterministic=True)

@@ -1,26 +1,26 @@
-"""Stratified splits that never change."""
+"""Stratified splits that depend on the labels alone."""
 
 import numpy as np
 
-_STATE = 20190918  # of every split; no argument changes it
+_STATE = 20190918  # the random state of every split; no argument changes it
 
 
 def stratified_split(labels: np.ndarray, count: int, where: str) -> tuple[np.ndarray, np.ndarray]:
-    """Sets `count` examples aside, each class in proportion to its size.
+    """Split examples into two parts that have the classes in the same proportions.
 
-    The draw has a fixed random state, so equal labels give equal splits. Shares are rounded by largest
-    remainder, and every class keeps at least one example in the rest.
+    The random state is fixed, so equal labels give equal splits. Shares are rounded by the largest-remainder method,
+    and every class keeps at least one example in the first part.
 
     Args:
         labels: Integer array of shape `(n,)`.
-        count: How many examples to set aside.
-        where: What is split, for the error message.
+        count: Number of examples of the second part.
+        where: Name of the data in the error message.
 
     Returns:
-        Two sorted arrays of indices: the rest, and the part set aside.
+        Two sorted arrays of indices: the first part, with all other examples, and the second part.
 
     Raises:
-        ValueError: if there are too few examples for that.
+        ValueError: If there are too few examples.
     """
     classes, inverse, sizes = np.unique(labels, return_inverse=True, return_counts=True)
     if not 0 < count <= len(labels) - len(classes):

@@ -1,4 +1,4 @@
-"""The data of a model on several replicas: batches that divide, one order for all workers, replicas without any."""
+"""The data of a model on several replicas: batches that divide evenly, one order for all workers, empty batches."""
 
 from __future__ import annotations
 
@@ -27,11 +27,10 @@ def check_divides(sizes, strategy: tf.distribute.Strategy):
 
 
 def training_data(settings: dict, strategy: tf.distribute.Strategy) -> dict:
-    """Return the arguments of `keras.Model.fit` with data that every replica takes an equal part of.
+    """Return the arguments of `keras.Model.fit` with data whose batches are divided equally over the replicas.
 
     Raises:
-        ValueError: If a batch is known not to divide; one that shows only when it is read is reported as
-            `report_uneven_batches` says.
+        ValueError: If a batch is known not to divide; `report_uneven_batches` reports those found while training.
     """
     x, replicas = settings["x"], strategy.num_replicas_in_sync
     if isinstance(x, tf.data.Dataset):
@@ -53,14 +52,14 @@ def training_data(settings: dict, strategy: tf.distribute.Strategy) -> dict:
 
 @contextlib.contextmanager
 def report_uneven_batches():
-    """Raise the ValueError for a batch that did not divide, which TensorFlow reports as another error."""
+    """Raise a ValueError for a batch that does not divide, which TensorFlow reports as another error."""
     try:
         yield
     except tf.errors.InvalidArgumentError as error:
-        found = re.search(re.escape(_UNEVEN).replace(r"\{\}", r"\d+"), str(error))
-        if not found:
+        message = re.search(re.escape(_UNEVEN).replace(r"\{\}", r"\d+"), str(error))
+        if not message:
             raise
-        raise ValueError(found.group()) from error
+        raise ValueError(message.group()) from error
 
 
 def count_rows(data) -> tf.Tensor:
@@ -69,13 +68,13 @@ def count_rows(data) -> tf.Tensor:
 
 
 def pad_to_one_row(batch):
-    """Return a batch of one example of zeros for a batch without examples, and every other batch as it is."""
+    """Return one example of zeros in place of a batch without examples; leave other batches unchanged."""
     missing = tf.maximum(1 - tf.shape(batch)[0], 0)
     return tf.pad(batch, [[0, missing], *[[0, 0]] * (len(batch.shape) - 1)])
 
 
 def first_replica(spec):
-    """Return what the first replica receives of a distributed dataset: one spec for each of its entries."""
+    """Return the specs of the entries of a distributed dataset on the first replica."""
     return tf.nest.map_structure(lambda entry: tf.nest.flatten(entry, expand_composites=True)[0], spec)
 
 
@@ -87,7 +86,7 @@ def _checked(batch: tuple, replicas: int):
 
 
 def _shuffled_alike(settings: dict, strategy, count: int, batch_size: int) -> dict:
-    """Replace arrays by a dataset in an order that is the same on all workers and new in each epoch."""
+    """Replace arrays by a dataset in an order that is the same on all workers and changes with each epoch."""
     seed = distribute.from_chief(strategy, lambda: int(np.random.randint(2**31)))
     names = ("x", "y", "sample_weight")
     arrays = [settings[name] for name in names]

@@ -1,4 +1,4 @@
-"""Training on several devices and several machines: which strategy, and what one worker tells the others."""
+"""Strategies for several devices and machines, and what the chief tells the other workers."""
 
 from __future__ import annotations
 
@@ -16,22 +16,22 @@ STRATEGIES = ("none", "mirrored", "multiworker", "auto")
 
 
 def strategy(name: str = "auto") -> tf.distribute.Strategy:
-    """Return the strategy of `tf.distribute` of that name, to build and compile a model in its scope.
+    """Return a strategy of `tf.distribute` by its name; build and compile the model in its scope.
 
-    Gradients are summed over the replicas, batches are global, and the learning rate is the one that the user set:
-    nothing is rescaled.
+    A batch is divided over the replicas and their gradients are added, so that the batch size and the learning rate
+    keep their meaning.
 
     Args:
-        name: "none": one device. "mirrored": all GPUs of this machine, without one all logical CPU devices.
-            "multiworker": the workers of the environment variable TF_CONFIG, each with all its GPUs; this must be
-            called before TensorFlow computes anything, and waits for all workers. "auto" (default): "multiworker"
-            if TF_CONFIG names several workers, else "mirrored" if there are several GPUs, else "none".
+        name: Name of the strategy. "none" is one device. "mirrored" is all GPUs of this machine, or else all logical
+            CPU devices. "multiworker" is the workers of the environment variable TF_CONFIG, each with all its GPUs;
+            it must be asked for before TensorFlow computes anything, and it waits for all workers. "auto" (default) is
+            "multiworker" if TF_CONFIG names several workers, else "mirrored" if there are several GPUs, else "none".
 
     Returns:
         A `tf.distribute.Strategy`; for "none" the default one, whose scope changes nothing.
 
     Raises:
-        ValueError: If the name is none of these, or "multiworker" is asked for without a valid TF_CONFIG.
+        ValueError: If the name is unknown, or "multiworker" is asked for without a valid TF_CONFIG.
 
     Example:
         >>> with strategy("none").scope():
@@ -44,13 +44,13 @@ def strategy(name: str = "auto") -> tf.distribute.Strategy:
 
 
 def resolve(name: str) -> str:
-    """Return which of "none", "mirrored" and "multiworker" the strategy of that name is here.
+    """Return which of "none", "mirrored" and "multiworker" a name stands for on this machine.
 
     Args:
-        name: "none", "mirrored", "multiworker" or "auto", as for `strategy`.
+        name: Name of the strategy: "none", "mirrored", "multiworker" or "auto", as for `strategy`.
 
     Raises:
-        ValueError: If the name is none of `STRATEGIES`, or "multiworker" is asked for without a valid TF_CONFIG.
+        ValueError: If the name is not one of `STRATEGIES`, or "multiworker" is asked for without a valid TF_CONFIG.
 
     Example:
         >>> resolve("none")
@@ -72,7 +72,7 @@ def resolve(name: str) -> str:
 
 @functools.cache
 def _mirrored() -> tf.distribute.Strategy:
-    # One for the whole program: the collectives of two in a process confuse each other.
+    # There is one for the whole program, as the collective operations of two strategies interfere.
     devices = tf.config.list_logical_devices("GPU") or tf.config.list_logical_devices("CPU")
     return tf.distribute.MirroredStrategy([device.name for device in devices])
 
@@ -82,14 +82,17 @@ def _multi_worker() -> tf.distribute.Strategy:
     try:
         return tf.distribute.MultiWorkerMirroredStrategy()
     except RuntimeError as error:
-        raise ValueError(f"The strategy 'multiworker' must come before everything else ({error})") from error
+        raise ValueError(
+            f"The strategy 'multiworker' must be asked for before TensorFlow computes anything ({error}). "
+            "Received: strategy='multiworker'"
+        ) from error
 
 
 def in_cluster(strategy: tf.distribute.Strategy) -> bool:
     """Return whether a strategy spans several worker processes.
 
     Args:
-        strategy: What `strategy` returns.
+        strategy: A strategy, as `strategy` returns it.
 
     Example:
         >>> in_cluster(strategy("none"))
@@ -102,7 +105,7 @@ def worker(strategy: tf.distribute.Strategy) -> tuple[int, int]:
     """Return the index of this worker and the number of workers; worker 0 is the chief, which writes the files.
 
     Args:
-        strategy: What `strategy` returns; outside a cluster the answer is (0, 1).
+        strategy: A strategy, as `strategy` returns it; if it spans one process, the result is (0, 1).
 
     Example:
         >>> worker(strategy("none"))
@@ -114,13 +117,16 @@ def worker(strategy: tf.distribute.Strategy) -> tuple[int, int]:
 
 
 def from_chief(strategy: tf.distribute.Strategy, function):
-    """Return what `function()` returns on the chief, on every worker; the others do not call it.
+    """Call a function on the chief alone, and return its result on every worker.
 
-    A ValueError is raised on every worker alike. All workers must call this at the same place.
+    A ValueError of the function is raised on every worker. All workers must call `from_chief` at the same place.
 
     Args:
-        strategy: The strategy; outside a cluster the function is simply called.
+        strategy: A strategy, as `strategy` returns it; if it spans one process, the function is simply called.
         function: A function without arguments, whose result can be pickled.
+
+    Returns:
+        The result of the function.
 
     Raises:
         ValueError: If the function raises one.
@@ -137,7 +143,7 @@ def from_chief(strategy: tf.distribute.Strategy, function):
             message = pickle.dumps((None, function()))
         except ValueError as error:
             message = pickle.dumps((str(error), None))
-    # Whoever could send another message could run anything here anyhow: TensorFlow's servers trust their cluster.
+    # Unpickling adds no risk: TensorFlow's servers trust their cluster, whose members can run any program here.
     reason, result = pickle.loads(_broadcast(strategy, message))
     if reason is not None:
         raise ValueError(reason)
@@ -145,7 +151,7 @@ def from_chief(strategy: tf.distribute.Strategy, function):
 
 
 def _broadcast(strategy: tf.distribute.Strategy, message: bytes) -> bytes:
-    """Return the chief's message: a new variable of the strategy has the chief's initial value everywhere."""
+    """Return the message of the chief: a new variable of a strategy has the chief's initial value on all workers."""
     with strategy.scope():
         size = int(tf.Variable(np.int64(len(message))).numpy())
         padded = np.frombuffer(message.ljust(-(-size // 8) * 8, b"\0")[: -(-size // 8) * 8], np.int64)
@@ -153,7 +159,7 @@ def _broadcast(strategy: tf.distribute.Strategy, message: bytes) -> bytes:
 
 
 def _read_cluster() -> dict[str, list[str]]:
-    """Return the tasks of TF_CONFIG that train, by job; empty if there is no TF_CONFIG."""
+    """Return the addresses in TF_CONFIG by job; empty if there is no TF_CONFIG."""
     text = os.environ.get("TF_CONFIG", "")
     if not text:
         return {}
@@ -167,7 +173,7 @@ def _read_cluster() -> dict[str, list[str]]:
     if not valid:
         raise ValueError(
             'TF_CONFIG must be like {"cluster": {"worker": ["host:port", …]}, "task": {"type": "worker", "index": 0}}. '
-            f"Received: TF_CONFIG={text!r}"
+            f"Received: TF_CONFIG={arguments.describe(text)}"
         )
     return cluster
 

@@ -1,4 +1,4 @@
-"""Trained networks for use without this package: SavedModel, LiteRT and ONNX."""
+"""Export of trained networks for use without this package: SavedModel, LiteRT and ONNX."""
 
 from __future__ import annotations
 
@@ -7,6 +7,6 @@ from keras_pdecnn.export.onnx import onnx
 from keras_pdecnn.export.saved_model import savedmodel
 
 FORMATS = {"savedmodel": savedmodel, "litert": litert, "onnx": onnx}
-"""The functions by the name of their format."""
+"""The functions that export, by the name of the format."""
 
 __all__ = ["FORMATS", "litert", "onnx", "savedmodel"]

@@ -1,4 +1,4 @@
-"""Decoding images inside an exported graph, as `data.read_image` decodes files."""
+"""Decoding images in an exported graph, as `data.read_image` decodes files."""
 
 from __future__ import annotations
 
@@ -6,17 +6,17 @@ import tensorflow as tf
 
 
 def decode(contents, shape) -> tf.Tensor:
-    """Decode encoded images to the raw pixels that a network takes.
+    """Decode image files to the raw pixels that a network takes.
 
-    Transparency is ignored, 16 bits are reduced to 8, colours become gray by the weights of ITU-R 601 as in Pillow.
-    Another size than the network's is resized, bilinear and with antialiasing when it shrinks.
+    Transparency is ignored, and 16 bits are reduced to 8. Colours become gray by the weights of ITU-R 601, as in
+    Pillow. Images of another size are resized (bilinear, with antialiasing when they shrink).
 
     Args:
-        contents: Strings, shape (n,): PNG, JPEG, GIF (first frame) or BMP.
+        contents: Contents of the files, strings of shape (n,): PNG, JPEG, GIF (first frame) or BMP.
         shape: (height, width, channels), 1 or 3 channels; height and width may be None.
 
     Returns:
-        float32 of whole numbers 0 … 255, shape (n, height, width, channels).
+        Whole numbers 0 … 255 as float32, shape (n, height, width, channels).
     """
     spec = tf.TensorSpec(shape, tf.float32)
     return tf.map_fn(lambda content: _decode_one(content, shape), contents, fn_output_signature=spec)

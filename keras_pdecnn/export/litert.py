@@ -1,4 +1,4 @@
-"""LiteRT, formerly TensorFlow Lite."""
+"""Export to LiteRT, formerly TensorFlow Lite."""
 
 from __future__ import annotations
 
@@ -8,41 +8,41 @@ import zipfile
 import keras
 import tensorflow as tf
 
-from keras_pdecnn.export import network
+from keras_pdecnn.export import checks, exportable
 
 
 def litert(model: keras.Model, path, class_names=None) -> pathlib.Path:
-    """Export a classifier for LiteRT, in float32 and in LiteRT's own operations alone.
+    """Export a classifier to LiteRT, in float32 and with LiteRT's built-in operations only.
 
     The signature `serving_default` has the input `image` (or `signal`, `video`) of raw float32 values and the outputs
-    `probabilities` and `class`. The class names are a file classes.txt inside, one per line, where LiteRT's metadata
-    have such files: `zipfile.ZipFile(path).read("classes.txt")`.
+    `probabilities` and `class`. The class names are in a file classes.txt, one per line, which is attached as LiteRT's
+    metadata are: `zipfile.ZipFile(path).read("classes.txt")`.
 
     Args:
-        model: See `savedmodel`; of a model in mixed precision a copy in float32 is exported.
-        path: File that ends in .tflite; it must not exist yet.
-        class_names: One name per class; default their numbers.
+        model: A classifier, see `savedmodel`; a model in mixed precision is exported as a copy in float32.
+        path: Path of the file, which ends in .tflite and must not exist yet.
+        class_names: One name per class; default None, the numbers of the classes.
 
     Returns:
         The path.
 
     Raises:
-        ValueError: If the model cannot be exported (see `savedmodel`), or the path is taken.
+        ValueError: If the model cannot be exported (see `savedmodel`), or the path exists.
 
     Example:
-        >>> network = keras_pdecnn.models.ParabolicCNN((8, 8, 1), classes=2, widths=(4,))
-        >>> litert(network, "animals.tflite", class_names=("cat", "dog"))  # doctest: +SKIP
+        >>> model = keras_pdecnn.models.ParabolicCNN((8, 8, 1), classes=2, widths=(4,))
+        >>> litert(model, "animals.tflite", class_names=("cat", "dog"))  # doctest: +SKIP
         PosixPath('animals.tflite')
     """
-    path = network.check_vacant(path, ".tflite")
-    network.check_model(model)
-    names = network.check_names(class_names, model)
-    with network.new_file(model, path) as (named, part):
+    path = checks.check_vacant(path, ".tflite")
+    checks.check_model(model)
+    names = checks.check_names(class_names, model)
+    with exportable.new_file(model, path) as (named, part):
         named.export(
             part,
             format="litert",
             verbose=False,
-            # Keras would also allow operations of TensorFlow, which the plain runtime does not have.
+            # Keras would also allow operations of TensorFlow, which LiteRT alone does not have.
             target_spec={"supported_ops": [tf.lite.OpsSet.TFLITE_BUILTINS]},
         )
         with zipfile.ZipFile(part, "a") as archive:

@@ -1,4 +1,4 @@
-"""TensorFlow's SavedModel, in folders as TensorFlow Serving reads them."""
+"""Export to TensorFlow's SavedModel, in folders as TensorFlow Serving reads them; and loading such folders."""
 
 from __future__ import annotations
 
@@ -9,9 +9,10 @@ import keras
 import numpy as np
 import tensorflow as tf
 
-from keras_pdecnn.export import network
+from keras_pdecnn.export import checks, exportable
 from keras_pdecnn.export.decoding import decode
 from keras_pdecnn.layers.plain import plain_operations
+from keras_pdecnn.utils import files
 
 _NAMES = "classes.txt"
 
@@ -21,38 +22,40 @@ def savedmodel(model: keras.Model, path, class_names=None) -> pathlib.Path:
 
     Signatures, for any number of examples:
 
-    * `serving_default`: float32 `image` (or `signal`, `video`), raw values, shape (n, *space, channels).
-    * `serving_bytes`, for images of 1 or 3 channels: `image_bytes`, n strings, the content of PNG, JPEG, GIF or BMP
-      files; where the network has a fixed size they are resized, otherwise all must have one size.
+    * `serving_default` takes `image` (or `signal`, `video`), raw float32 values of shape (n, *space, channels).
+    * `serving_bytes`, for images of 1 or 3 channels, takes `image_bytes`: n strings, the contents of PNG, JPEG, GIF or
+      BMP files. They are resized if the network has a fixed size; otherwise they must have the same size.
 
-    The weights are constants; to train on elsewhere, `keras.Model.export` keeps variables.
+    Both return `probabilities` of shape (n, classes), `class`, the index of the largest as int64, and `label`, its
+    name.
 
-    Outputs: `probabilities` (n, classes), `class`, the index of the largest as int64, and `label`, its name.
+    The weights are constants. Use `keras.Model.export`, which keeps variables, if the network is to be trained further.
 
     Args:
         model: A model of `models`, or another Keras model of one signal, image or video that returns one value per
             class; logits become probabilities.
-        path: Folder of all versions; the model is written into path/1, path/2, …, the next number that is free.
-        class_names: One name per class; default their numbers. They are an asset, assets/classes.txt, one per line.
+        path: Folder of all versions. The model is written into path/1, path/2, …, the next free number.
+        class_names: One name per class; default None, the numbers of the classes. They are written, one per line, into
+            the asset assets/classes.txt.
 
     Returns:
         The path of the new version.
 
     Raises:
-        ValueError: If the model is no such classifier, or class_names are not one line per class.
+        ValueError: If the model is not such a classifier, or class_names does not have one line per class.
 
     Example:
-        >>> network = keras_pdecnn.models.ParabolicCNN((8, 8, 1), classes=2, widths=(4,))
-        >>> savedmodel(network, "animals", class_names=("cat", "dog"))  # doctest: +SKIP
+        >>> model = keras_pdecnn.models.ParabolicCNN((8, 8, 1), classes=2, widths=(4,))
+        >>> savedmodel(model, "animals", class_names=("cat", "dog"))  # doctest: +SKIP
         PosixPath('animals/1')
     """
-    name = network.check_model(model)
-    names = network.check_names(class_names, model)
+    name = checks.check_model(model)
+    names = checks.check_names(class_names, model)
     path = pathlib.Path(path).expanduser()
-    call = _with_constants(network.named(model))
+    call = _with_constants(exportable.named(model))
     spec = tf.TensorSpec((None, *model.input_shape[1:]), tf.float32, name=name)
     path.mkdir(parents=True, exist_ok=True)
-    # A server that looks at the folder meanwhile sees no version.
+    # A server that watches the folder must not see an incomplete version.
     with tempfile.TemporaryDirectory(prefix=".part-", dir=path) as temporary:
         asset = pathlib.Path(temporary, _NAMES)
         asset.write_text("".join(f"{label}\n" for label in names), encoding="utf-8")
@@ -61,10 +64,10 @@ def savedmodel(model: keras.Model, path, class_names=None) -> pathlib.Path:
         )
         table = tf.lookup.StaticHashTable(lines, default_value="")
 
-        @tf.function(input_signature=[spec], autograph=False)  # so that both signatures share the weights
+        @tf.function(input_signature=[spec], autograph=False)  # both signatures share its weights
         def serve(x):
             outputs = call(x)
-            return {**outputs, network.LABEL: table.lookup(outputs[network.CLASS])}
+            return {**outputs, exportable.LABEL: table.lookup(outputs[exportable.CLASS])}
 
         archive = keras.export.ExportArchive()
         archive.track(table)
@@ -81,8 +84,8 @@ def savedmodel(model: keras.Model, path, class_names=None) -> pathlib.Path:
 def _with_constants(model: keras.Model):
     """Return the call of a model with its weights as constants.
 
-    TensorFlow then prepares once what depends on them alone, such as the kernels of the adjoints: predictions take a
-    tenth less time.
+    TensorFlow then computes only once what depends on the weights alone, such as the kernels of the adjoints:
+    predictions take a tenth less time.
     """
     weights = [[v.numpy() for v in group] for group in (model.trainable_variables, model.non_trainable_variables)]
 
@@ -109,7 +112,7 @@ def _publish(part: pathlib.Path, path: pathlib.Path) -> pathlib.Path:
 def load(path):
     """Load a SavedModel of `savedmodel`.
 
-    A SavedModel is a program of TensorFlow, which can read and write files. Load it only from whom you trust.
+    A SavedModel is a TensorFlow program, which can read and write files. Load it only from a source that you trust.
 
     Args:
         path: Folder of one version.
@@ -119,26 +122,27 @@ def load(path):
         a float32 array of examples to an array of probabilities.
 
     Raises:
-        ValueError: If it cannot be read, or is not one of `savedmodel`.
+        ValueError: If the folder does not exist, cannot be read, or was not written by `savedmodel`.
     """
+    files.check_exists("The SavedModel", path)
     try:
         loaded = tf.saved_model.load(str(path))
         serve = loaded.signatures["serving_default"]
         (spec,) = serve.structured_input_signature[1].values()
         names = pathlib.Path(path, "assets", _NAMES).read_text(encoding="utf-8").splitlines()
-        classes = serve.structured_outputs[network.PROBABILITIES].shape[-1]
+        classes = serve.structured_outputs[exportable.PROBABILITIES].shape[-1]
     except Exception as error:  # a damaged folder raises a dozen types
         reason = str(error).strip().partition("\n")[0] or type(error).__name__
         raise ValueError(f"Not an exported SavedModel that can be read ({reason}). Received: {str(path)!r}") from error
-    if len(names) != classes or spec.name not in network.INPUTS.values():
+    if len(names) != classes or spec.name not in checks.INPUTS.values():
         raise ValueError(
             f"Not a SavedModel of this package: {len(names)} names for {classes} classes, input {spec.name!r}. "
             f"Received: {str(path)!r}"
         )
 
     def run(x: np.ndarray) -> np.ndarray:
-        # Not `serve` itself: a signature does not keep alive the variables of what was loaded.
+        # `serve` itself would not keep alive the variables of the loaded model.
         outputs = loaded.signatures["serving_default"](**{spec.name: tf.constant(x)})
-        return outputs[network.PROBABILITIES].numpy()
+        return outputs[exportable.PROBABILITIES].numpy()
 
     return tuple(spec.shape[1:]), tuple(names), run

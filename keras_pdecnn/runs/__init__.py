@@ -1,4 +1,4 @@
-"""The folder of a run: its files, and the checkpoints in it (`runs.checkpoints`, which needs Keras)."""
+"""The folder of a run and its files; the checkpoints in it are in `runs.checkpoints`, which needs Keras."""
 
 from keras_pdecnn.runs.folder import RunFolder, data_name, default_path
 

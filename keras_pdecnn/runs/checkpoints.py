@@ -1,4 +1,4 @@
-"""Checkpoints of a training: written in one go, verified when they are read, few."""
+"""Checkpoints of a training: a few files, each written as a whole and verified when it is read."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ _LOG = logging.getLogger(__name__)
 
 
 class CheckpointError(RuntimeError):
-    """A checkpoint could not be written; those before it are as they were."""
+    """A checkpoint could not be written; the earlier ones are undamaged."""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -28,9 +28,9 @@ class Checkpoint:
     """The state of a training after some epochs.
 
     Args:
-        epoch: Number of epochs that are done.
-        seconds: Time that they took.
-        values: The variables of the model and of its optimiser, in their order.
+        epoch: Number of completed epochs.
+        seconds: Time that these epochs took, in seconds.
+        values: Values of the variables of the model and of its optimiser, in their order.
     """
 
     epoch: int
@@ -43,10 +43,10 @@ class Checkpoint:
         return cls(epoch, seconds, tuple(keras.ops.convert_to_numpy(variable) for variable in _variables(model)))
 
     def restore(self, model: keras.Model):
-        """Give a compiled model this state.
+        """Set the variables of a compiled model to this state.
 
         Raises:
-            ValueError: If it is the state of another network or optimiser.
+            ValueError: If the state is that of another network or optimiser.
         """
         variables = _variables(model)
         expected, received = ([(tuple(v.shape), str(v.dtype)) for v in side] for side in (variables, self.values))
@@ -62,18 +62,18 @@ class Checkpoint:
 def _variables(model: keras.Model) -> list:
     if not model.optimizer.built:
         model.optimizer.build(model.trainable_variables)
-    # Those of the model include the states of random layers; metrics, which start anew each epoch, are not among them.
+    # The variables of the model include the states of random layers, but not its metrics, which are reset each epoch.
     return [*model.variables, *model.optimizer.variables]
 
 
 class CheckpointFolder:
-    """A folder of checkpoints, one file for each, epoch-00003.checkpoint after three epochs.
+    """A folder of checkpoints, with one file for each: epoch-00003.checkpoint after three epochs.
 
-    A file holds the SHA-256 of its content. It appears under its name only when it is complete.
+    A file holds the SHA-256 of its content, and has its name only when it is complete.
 
     Args:
-        path: Path of the folder; it need not exist.
-        keep: Number of checkpoints to keep; default 2, so that there is one if the last is damaged.
+        path: Path of the folder, which need not exist.
+        keep: Number of checkpoints to keep; default 2, so that one remains if the last one is damaged.
     """
 
     def __init__(self, path, keep: int = 2):
@@ -84,7 +84,7 @@ class CheckpointFolder:
         """Write a checkpoint, then remove the oldest ones.
 
         Raises:
-            CheckpointError: If it cannot be written.
+            CheckpointError: If the checkpoint cannot be written.
         """
         path, good = self.path / f"epoch-{checkpoint.epoch:05d}.checkpoint", []
         try:
@@ -101,11 +101,11 @@ class CheckpointFolder:
 
     def paths(self) -> list[pathlib.Path]:
         """Return the files of the checkpoints, the newest last."""
-        found = [path for path in self.path.glob("*") if re.fullmatch(r"epoch-\d{5,}\.checkpoint", path.name)]
-        return sorted(found, key=lambda path: int(path.stem.removeprefix("epoch-")))
+        paths = [path for path in self.path.glob("*") if re.fullmatch(r"epoch-\d{5,}\.checkpoint", path.name)]
+        return sorted(paths, key=lambda path: int(path.stem.removeprefix("epoch-")))
 
     def read_last(self) -> Checkpoint | None:
-        """Return the newest checkpoint that is whole, None if there is none; each damaged one is logged by name."""
+        """Return the newest undamaged checkpoint, or None if there is none; damaged ones are logged by name."""
         for path in reversed(self.paths()):
             try:
                 return _from_bytes(path.read_bytes())
@@ -115,11 +115,11 @@ class CheckpointFolder:
 
 
 class CheckpointWriter(keras.callbacks.Callback):
-    """Writes a checkpoint after each epoch, but not after one that stopped the training.
+    """Writes a checkpoint after each epoch, except after an epoch that stopped the training.
 
     Args:
         folder: A `CheckpointFolder`.
-        seconds: Time that the epochs before this training took; default 0.
+        seconds: Time that earlier epochs took, in seconds; default 0.
     """
 
     def __init__(self, folder: CheckpointFolder, seconds: float = 0.0):
@@ -145,7 +145,7 @@ def _to_bytes(checkpoint: Checkpoint) -> bytes:
 def _from_bytes(data: bytes) -> Checkpoint:
     head, _, content = data.partition(b"\n")
     if head != _HEAD + hashlib.sha256(content).hexdigest().encode():
-        raise ValueError("its content does not have its checksum")
+        raise ValueError("its content does not have the checksum in its first line")
     with np.load(io.BytesIO(content), allow_pickle=False) as archive:
         epoch, seconds, *values = (archive[f"arr_{index}"] for index in range(len(archive.files)))
     return Checkpoint(int(epoch), float(seconds), tuple(values))

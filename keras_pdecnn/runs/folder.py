@@ -1,4 +1,4 @@
-"""The folder of a run: which files there are, and how they are written and read."""
+"""The folder of a run: its files, and how they are written and read."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ import re
 from keras_pdecnn.recipes import Recipe
 from keras_pdecnn.utils import files
 
-_LARGEST_JSON = 2**24  # bytes; the names of the classes are the longest part
+_LARGEST_JSON = 2**24  # bytes; the names of the classes take the most
 
 
 def data_name(recipe: Recipe) -> str:
@@ -60,7 +60,8 @@ class RunFolder:
         """Raise ValueError if there is anything at the path: a run never overwrites.
 
         Args:
-            allow_empty: Whether a folder may be there that a run made and was interrupted before it wrote anything.
+            allow_empty: Whether there may be an empty folder, of a run that was interrupted before it wrote anything;
+                default False.
         """
         if allow_empty and self.path.is_dir() and all(path.suffix == ".part" for path in self.path.iterdir()):
             return
@@ -79,7 +80,7 @@ class RunFolder:
             raise ValueError(f"The run folder cannot be made ({error}). Received: {str(self.path)!r}") from error
 
     def write_config(self, recipe: Recipe, info):
-        """Write what the run is: the recipe, what is known of the data (`data.Info`) and the versions in use."""
+        """Write config.json: the recipe, the properties of the data (`data.Info`) and the versions in use."""
         config = {"recipe": recipe.to_dict(), "data": dataclasses.asdict(info), "versions": _versions()}
         _write_json(self.config, config)
 
@@ -87,7 +88,7 @@ class RunFolder:
         """Return (recipe, info) of the run.
 
         Raises:
-            ValueError: If there is no config.json, or it is damaged.
+            ValueError: If there is no folder or no config.json in it, or it is damaged.
         """
         config = _read_json(self.config)
         try:
@@ -96,25 +97,26 @@ class RunFolder:
             raise ValueError(f"Not the configuration of a run ({error}). Received: {str(self.config)!r}") from error
 
     def write_metrics(self, metrics: dict):
-        """Write results; numbers that are not finite become null, which is all that JSON has."""
+        """Write metrics.json; numbers that are not finite become null, as JSON has no such numbers."""
         _write_json(self.metrics, metrics)
 
     def read_metrics(self) -> dict:
-        """Return what `write_metrics` wrote; raise ValueError if there is none."""
+        """Return the content of metrics.json; raise ValueError if there is none."""
         return _read_json(self.metrics)
 
     def cut_history(self, epochs: int):
-        """Keep of history.csv, if there is one, what belongs to the first epochs: those that follow are done again."""
+        """Keep the first epochs of history.csv, if there is one: a resumed run does the others again."""
         if self.history.is_file():
             lines = self.history.read_bytes().splitlines(keepends=True)
             files.replace(self.history, b"".join(lines[: epochs + 1] if epochs else []))
 
     def read_history(self) -> dict[str, list[float]]:
-        """Return the columns of history.csv by name, empty ones left out; an entry that is missing is NaN.
+        """Return the columns of history.csv by name, without empty ones; missing entries are NaN.
 
         Raises:
-            ValueError: If there is no history.csv.
+            ValueError: If there is no folder or no history.csv in it.
         """
+        self._check_exists()
         try:
             with open(self.history, newline="") as file:
                 rows = list(csv.DictReader(file))
@@ -127,20 +129,24 @@ class RunFolder:
         """Return the trained model, loaded safely (`loading.load_model`).
 
         Args:
-            compile: Whether its optimiser and loss are loaded too; default True.
+            compile: Whether to load its optimiser and loss too; default True.
 
         Raises:
-            ValueError: If there is none that can be read.
+            ValueError: If there is no folder or no model.keras in it, or the model cannot be loaded.
         """
         from keras_pdecnn.models.loading import load_model
 
+        self._check_exists()
         if not self.model.is_file():
             raise ValueError(f"The run has no model.keras. Received: {str(self.path)!r}")
         return load_model(self.model, compile)
 
+    def _check_exists(self):
+        files.check_exists("The run folder", self.path)
+
 
 def _to_info(entries: dict):
-    """Return `data.Info` of what was written of it; raise an exception of several types if it is something else."""
+    """Return the `data.Info` with these entries; raise an exception of several types if they are of something else."""
     from keras_pdecnn.data import Info
 
     values: dict = {name: tuple(value) if isinstance(value, list) else value for name, value in entries.items()}
@@ -175,7 +181,8 @@ def _write_json(path: pathlib.Path, content: dict):
 
 
 def _read_json(path: pathlib.Path) -> dict:
-    if not os.path.isfile(path):  # a pipe or a device could be read without end
+    files.check_exists("The run folder", path.parent)
+    if not os.path.isfile(path):  # reading a pipe or a device might never end
         raise ValueError(f"Not the folder of a run: no {path.name}. Received: {str(path.parent)!r}")
     try:
         if path.stat().st_size > _LARGEST_JSON:

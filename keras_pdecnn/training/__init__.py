@@ -1,9 +1,11 @@
-"""From a recipe to a trained network: load, build, compile, fit, evaluate; and a whole run with its folder."""
+"""Training by recipes: load, build, compile, fit, evaluate; and a whole run with its folder."""
 
+from keras_pdecnn.training.building import build
+from keras_pdecnn.training.evaluation import evaluate
 from keras_pdecnn.training.execution import run
 from keras_pdecnn.training.failures import DivergedError, StoppedError
+from keras_pdecnn.training.fitting import compile, fit, learning_rate
 from keras_pdecnn.training.inputs import load_data, load_like, spread
-from keras_pdecnn.training.network import build, compile, evaluate, fit, learning_rate
 from keras_pdecnn.training.result import Result
 
 __all__ = [

@@ -1,4 +1,4 @@
-"""How a run fails."""
+"""Errors of a run that fails."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ class DivergedError(RuntimeError):
     """The loss stopped being finite; the run folder holds the last good model.
 
     Attributes:
-        divergence: Where, a `callbacks.Divergence`.
+        divergence: A `callbacks.Divergence`, which says where.
         result: The `Result` of the run.
     """
 
@@ -31,7 +31,7 @@ class DivergedError(RuntimeError):
 class StoppedError(RuntimeError):
     """A run stopped before its end: a file could not be written, or another worker no longer answers.
 
-    What the run folder holds is whole; `run(…, resume=True)` goes on from its last checkpoint.
+    The files in the run folder are undamaged; `run(…, resume=True)` continues from the last checkpoint.
     """
 
 
@@ -48,7 +48,7 @@ def report_files(path):
 
 @contextlib.contextmanager
 def report_lost_worker(strategy: tf.distribute.Strategy):
-    """Raise a StoppedError on the other workers if one of them is gone."""
+    """Raise a StoppedError on this worker if another one no longer answers."""
     try:
         yield
     except _LOST as error:
@@ -62,7 +62,7 @@ def report_lost_worker(strategy: tf.distribute.Strategy):
         ) from error
 
 
-# What TensorFlow raises, by the moment, when a worker is gone.
+# Which of these TensorFlow raises when a worker is lost depends on the moment.
 _LOST = (
     tf.errors.UnavailableError,
     tf.errors.AbortedError,

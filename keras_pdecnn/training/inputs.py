@@ -15,13 +15,13 @@ def load_data(recipe: Recipe) -> data.Data:
     """Load the data set of a recipe, with its split and its augmentation.
 
     Args:
-        recipe: The recipe.
+        recipe: Recipe with the settings of the data.
 
     Returns:
         A `data.Data`.
 
     Raises:
-        ValueError: If the data cannot be read, or the settings of the recipe do not suit them.
+        ValueError: If the data do not exist, cannot be read, or do not suit the settings of the recipe.
 
     Example:
         >>> load_data(Recipe(batch_size=64)).info.classes
@@ -41,18 +41,18 @@ def load_data(recipe: Recipe) -> data.Data:
 
 
 def load_like(recipe: Recipe, info: data.Info, source: str | None = None) -> data.Data:
-    """Load a data set for a network that was trained by `recipe` on the data `info`.
+    """Load a data set for a network that was trained by `recipe` on a data set described by `info`.
 
     Args:
         recipe: Recipe of the network.
-        info: What its data were.
-        source: Source of other data; default None, the recipe's own. Images in a folder are resized.
+        info: Properties of the data set that the network was trained on.
+        source: Source of another data set; default None, the data set of the recipe. Images in a folder are resized.
 
     Returns:
         A `data.Data`.
 
     Raises:
-        ValueError: If the data cannot be read, or their shape or classes are not those of the network.
+        ValueError: If the data do not exist or cannot be read, or their shape or classes are not those of the network.
 
     Example:
         >>> digits = load_data(Recipe())
@@ -61,31 +61,34 @@ def load_like(recipe: Recipe, info: data.Info, source: str | None = None) -> dat
     """
     if source is not None and source != recipe.data:
         size = info.input_shape[:-1] if os.path.isdir(os.path.expanduser(source)) else None
-        # What is wanted is the test part; there may be too few examples for a validation part.
+        # Only the test part is needed, and there may be too few examples for a validation part.
         recipe = dataclasses.replace(recipe, data=source, size=size, validation=0.0)
-    found = load_data(recipe)
-    expected, received = ((i.input_shape, i.classes) for i in (info, found.info))
+    loaded = load_data(recipe)
+    expected, received = ((i.input_shape, i.classes) for i in (info, loaded.info))
     if expected != received:
         raise ValueError(
             f"The network takes examples of shape {expected[0]} and {expected[1]} classes. "
             f"Received: {recipe.data!r} with shape {received[0]} and {received[1]} classes"
         )
     numbers = tuple(map(str, range(info.classes)))
-    if len({numbers, info.class_names, found.info.class_names}) > 2:
+    if len({numbers, info.class_names, loaded.info.class_names}) > 2:
         raise ValueError(
             f"The network knows the classes {', '.join(info.class_names)}. "
-            f"Received: {recipe.data!r} with the classes {', '.join(found.info.class_names)}"
+            f"Received: {recipe.data!r} with the classes {', '.join(loaded.info.class_names)}"
         )
-    return found
+    return loaded
 
 
 def spread(dataset, size: int, count: int) -> tuple[np.ndarray, np.ndarray]:
-    """Return examples at equal distances over a dataset, so that one sorted by class shows its classes.
+    """Return examples at equal distances in a dataset, which are of all classes even if it is sorted by class.
 
     Args:
         dataset: A tf.data.Dataset of batches (x, label).
-        size: Number of its examples.
-        count: Number of examples to take; all, if there are fewer.
+        size: Number of examples in the dataset.
+        count: Number of examples to return; all of them, if there are fewer.
+
+    Returns:
+        (x, labels), of shapes (count, *space, channels) and (count,).
 
     Example:
         >>> digits = load_data(Recipe())

@@ -1,4 +1,4 @@
-"""What a run leaves."""
+"""The result of a run."""
 
 from __future__ import annotations
 
@@ -10,12 +10,12 @@ from keras_pdecnn.runs import RunFolder
 
 @dataclasses.dataclass(frozen=True)
 class Result:
-    """What a run leaves.
+    """The result of a run.
 
     Args:
         folder: The `runs.RunFolder`.
         model: The trained model.
-        metrics: What metrics.json holds.
+        metrics: Content of metrics.json.
     """
 
     folder: RunFolder

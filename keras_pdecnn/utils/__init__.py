@@ -1,1 +1,1 @@
-"""What is no part of the subject: checks of arguments, files, archives, tables."""
+"""Utilities that have nothing to do with differential equations: checks of arguments, files, archives, tables."""

@@ -1,4 +1,4 @@
-"""Reading zip archives that may be damaged or hostile: sizes are taken from headers, checksums are verified."""
+"""Reading zip archives that may be damaged or hostile: headers tell the sizes, and checksums are verified."""
 
 from __future__ import annotations
 
@@ -19,8 +19,9 @@ def open_archive(path) -> zipfile.ZipFile:
     """Open a zip archive for reading.
 
     Raises:
-        ValueError: If it is no file, or has two members of one name or in another compression than deflation.
-        Exception: Of a dozen types, if it is damaged.
+        ValueError: If there is no regular file, two members have the same name, or a member is compressed by another
+            method than deflation.
+        Exception: Of a dozen types, if the archive is damaged.
     """
     check_file(path)
     archive = zipfile.ZipFile(path)
@@ -38,9 +39,11 @@ def open_archive(path) -> zipfile.ZipFile:
 
 
 def check_file(path):
-    """Raise ValueError if there is no regular file at the path: a pipe or a device could be read without end."""
+    """Raise ValueError if there is no regular file at the path: reading a pipe or a device might never end."""
     try:
         mode = os.stat(path).st_mode
+    except FileNotFoundError as error:
+        raise ValueError("it does not exist") from error
     except OSError as error:
         raise ValueError(error.strerror) from error
     if not stat.S_ISREG(mode):
@@ -48,14 +51,14 @@ def check_file(path):
 
 
 def verify(archive: zipfile.ZipFile, limits: dict[str, int]):
-    """Read every member once, a piece at a time, so that its checksum is verified; nothing is kept.
+    """Verify the checksum of every member, which is read a piece at a time and not kept.
 
     Args:
-        archive: Archive.
-        limits: Largest size of each member that may occur, in bytes.
+        archive: The archive.
+        limits: Largest size, in bytes, of each member that may occur.
 
     Raises:
-        ValueError: If there is another member, or one that declares to be larger.
+        ValueError: If there is another member, or a member declares a larger size.
         Exception: Of several types, if a member is damaged.
     """
     for member in archive.infolist():
@@ -71,10 +74,10 @@ def verify(archive: zipfile.ZipFile, limits: dict[str, int]):
 
 
 def read_headers(archive: zipfile.ZipFile) -> dict[str, tuple[tuple[int, ...], np.dtype]]:
-    """Return {name: (shape, dtype)} of the arrays of an .npz archive, without reading their data.
+    """Return {name: (shape, dtype)} for the arrays of an .npz archive, without reading their data.
 
     Raises:
-        ValueError: If a member is no array, or declares another size than its header.
+        ValueError: If a member is not an array, or its size is not the one that its header declares.
         Exception: Of several types, if a member is damaged.
     """
     headers = {}
@@ -89,16 +92,16 @@ def read_headers(archive: zipfile.ZipFile) -> dict[str, tuple[tuple[int, ...], n
 
 
 def read_array(archive: zipfile.ZipFile, name: str) -> np.ndarray:
-    """Return one array of an .npz archive, its checksum verified; nothing is unpickled.
+    """Return one array of an .npz archive after verifying its checksum; nothing is unpickled.
 
     Raises:
-        ValueError: If it holds Python objects.
-        Exception: Of several types, if it is damaged.
+        ValueError: If the array holds Python objects.
+        Exception: Of several types, if the archive is damaged.
     """
     member = name if name in archive.namelist() else f"{name}.npy"
     with archive.open(member) as file:
         array = np.lib.format.read_array(file, allow_pickle=False)
-        # The checksum is compared at the end of the member, so the end must have been reached.
+        # zipfile compares the checksum at the end of the member, so the end must have been reached.
         if file.read(1):
             raise ValueError(f"{member} is longer than its header says")
     return array

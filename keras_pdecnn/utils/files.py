@@ -1,4 +1,4 @@
-"""Writing files so that an interruption leaves the old content or the new one."""
+"""Files: whether a path exists, and writing so that an interruption leaves the old content or the new one."""
 
 from __future__ import annotations
 
@@ -6,11 +6,34 @@ import os
 import pathlib
 
 
-def replace(path: pathlib.Path, content: bytes):
-    """Write a file in one go: at every moment, also after a crash of the machine, it is as before or complete.
+def check_exists(what: str, path, received: str = "Received: "):
+    """Raise ValueError if there is nothing at a path.
+
+    Args:
+        what: What the path is of, as the beginning of the message: "The run folder".
+        path: The path; a leading ~ is the home folder.
+        received: Beginning of the end of the message; default "Received: ", which the path follows.
 
     Raises:
-        OSError: If it cannot be written; the file is then as before.
+        ValueError: If the path does not exist.
+    """
+    if not os.path.exists(os.path.expanduser(path)):
+        raise ValueError(f"{what} does not exist. {received}{os.fspath(path)!r}")
+
+
+def is_path(source: str) -> bool:
+    """Return whether a source of data is written as a path, and cannot be the name of a TensorFlow data set.
+
+    Those names may hold slashes, as in "name/config", so a path is what ends in .npz or starts with /, ~ or a point.
+    """
+    return source.lower().endswith(".npz") or source.startswith((".", "~", os.sep))
+
+
+def replace(path: pathlib.Path, content: bytes):
+    """Write a file as a whole: at every moment, even if the machine crashes, the old content or the new one is there.
+
+    Raises:
+        OSError: If the file cannot be written; the old content is then still there.
     """
     part = path.with_name(path.name + ".part")
     try:

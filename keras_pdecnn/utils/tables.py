@@ -4,7 +4,7 @@ from __future__ import annotations
 
 
 def markdown(heads: list[str], rows: list[list[str]]) -> str:
-    """Return a Markdown table whose columns are aligned, a line for the heads and one for each row."""
+    """Return a Markdown table with aligned columns: one line for the heads, and one line for each row."""
     widths = [max(map(len, column)) for column in zip(heads, *rows, strict=True)]
     lines = [heads, ["-" * width for width in widths], *rows]
     return "".join(

@@ -17,7 +17,7 @@ _TEST = 0.2
 
 
 def read(name, data_dir=None, size=None):
-    """Returns the splits `train` and `test` (or `validation`, or a fifth of `train`) of a TensorFlow data set."""
+    """Return the splits `train` and `test` (or `validation`, or a fifth of `train`) of a TensorFlow data set."""
     builder = _builder(name, data_dir)
     if not builder.is_prepared():
         _prepare(builder, name)
@@ -48,10 +48,14 @@ def _builder(name, data_dir):
         known = tfds.list_builders(with_community_datasets=False)
         close = difflib.get_close_matches(name.split("/")[0].split(":")[0], known, n=3)
         hint = f" Similar names: {', '.join(close)}." if close else ""
-        raise ValueError(f"{ACCEPTED}{hint} Received: source={name!r}") from error
+        raise ValueError(
+            f"Neither a path nor a TensorFlow data set of this name exists. {ACCEPTED}{hint} Received: source={name!r}"
+        ) from error
     except Exception as error:  # a malformed name, an unknown configuration or version
         reason = str(error).strip().partition("\n")[0]
-        raise ValueError(f"{ACCEPTED} TensorFlow Datasets says: {reason} Received: source={name!r}") from error
+        raise ValueError(
+            f"The path does not exist. {ACCEPTED} TensorFlow Datasets says: {reason} Received: source={name!r}"
+        ) from error
 
 
 def _prepare(builder, name):
@@ -71,7 +75,7 @@ def _count(builder, split):
 
 
 def _read_split(builder, split, size):
-    """Returns the examples and labels of a split, in the order of its files."""
+    """Return the examples and labels of a split, in the order of its files."""
     import tensorflow_datasets as tfds
 
     where = f"{builder.info.full_name}, split {split!r}"
@@ -100,7 +104,7 @@ def _read_split(builder, split, size):
 
 
 def _fit(shape, size, where):
-    """Returns the function that brings an example of this static shape to `size`."""
+    """Return the function that brings an example of this static shape to `size`."""
     if shape.rank == 3:
         return lambda image: _resize(image, (size[0], size[-1]))
     if shape.rank in (1, 2) and len(size) == 1:

@@ -9,7 +9,7 @@ _TEST = 360
 
 
 def read():
-    """Returns 1,797 digits of 8 x 8 pixels, values 0..16; 360 of them, stratified by class, are the test part."""
+    """Return 1,797 digits of 8 x 8 pixels, values 0..16; 360 of them, stratified by class, are the test part."""
     from sklearn.datasets import load_digits
 
     digits = load_digits()

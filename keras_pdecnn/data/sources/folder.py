@@ -15,7 +15,7 @@ _TEST = 0.2
 
 
 def read(path, size=None):
-    """Returns the images of a folder: gray if all of them are, otherwise RGB.
+    """Return the images of a folder: gray if all of them are, otherwise RGB.
 
     A fifth of each class, at least one image, is the test part: those whose names hash lowest. It depends on
     the file names alone.
@@ -39,7 +39,7 @@ def read(path, size=None):
 
 
 def _files(path, name):
-    """Returns the image files of a class, ordered by a hash of their names."""
+    """Return the image files of a class, ordered by a hash of their names."""
     folder = os.path.join(path, name)
     files = [file for file in os.listdir(folder) if file.lower().endswith(SUFFIXES) and not file.startswith(".")]
     if len(files) < 2:

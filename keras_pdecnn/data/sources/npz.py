@@ -7,22 +7,21 @@ import numpy as np
 
 from keras_pdecnn.data.memory import check_memory
 from keras_pdecnn.data.sources.raw import Raw
-from keras_pdecnn.utils import archives
+from keras_pdecnn.utils import archives, files
 
 _KEYS = ("x_train", "y_train", "x_test", "y_test")
 _LAYOUTS = {"signals": 1, "images": 2, "volumes": 3}  # number of space axes
-_MOST_CHANNELS = 4  # that an image has: grey or RGB, with or without transparency
+_MOST_CHANNELS = 4  # of an image: grey or RGB, with or without transparency
 
 
 def read(path: str) -> Raw:
-    """Returns the arrays `x_train`, `y_train`, `x_test`, `y_test` of an .npz file, and `class_names` if it is there.
+    """Return the arrays `x_train`, `y_train`, `x_test`, `y_test` of an .npz file, and `class_names` if it is there.
 
-    Sizes and types are taken from the headers first; nothing is unpickled. `layout`, if it is there, says what the
-    examples are, and a channel axis that is missing is added. Without it the last axis is the channels, but for
-    examples that are more likely to lack that axis, which are refused.
+    The headers are read first, for sizes and types; nothing is unpickled. An entry `layout` says what the examples are,
+    and a missing channel axis is then added. Without `layout` the last axis holds the channels, and examples that
+    probably lack that axis are refused.
     """
-    if not os.path.isfile(path):
-        raise ValueError(f"There is no such file. Received: source={path!r}")
+    files.check_exists("The .npz file", path, "Received: source=")
     try:
         with archives.open_archive(path) as archive:
             headers = archives.read_headers(archive)
@@ -62,7 +61,7 @@ def read(path: str) -> Raw:
 
 
 def _with_channels(x: np.ndarray, layout: np.ndarray | None, received: str) -> np.ndarray:
-    """Returns examples with the axis of their channels; raises ValueError where it is not clear if there is one."""
+    """Return examples with a channel axis; raise ValueError where it is unclear whether they have one."""
     if layout is None:
         if x.ndim in (3, 4) and len(set(x.shape[1:])) == 1 and x.shape[-1] > _MOST_CHANNELS:
             one, other = list(_LAYOUTS)[x.ndim - 3 : x.ndim - 1]

@@ -1,4 +1,4 @@
-"""What every source yields."""
+"""The arrays that every source yields."""
 
 import dataclasses
 
@@ -7,16 +7,16 @@ import numpy as np
 
 @dataclasses.dataclass(frozen=True)
 class Raw:
-    """The arrays of a data set as they were found.
+    """The arrays of a data set as the source holds them.
 
     Args:
         name: Name of the data set.
-        where: The data set in error messages: its name, or its path.
+        where: Name or path of the data set, for error messages.
         x_train: Training examples.
         y_train: Training labels.
         x_test: Test examples.
         y_test: Test labels.
-        class_names: One string per class, or None.
+        class_names: One string per class; default None, if the source has no names.
     """
 
     name: str

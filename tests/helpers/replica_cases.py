@@ -15,6 +15,7 @@ BATCH = 12  # divides by 2 and 3
 STEPS = 3
 UNEVEN = 2 * BATCH + 1  # leaves a replica without examples
 ARCHITECTURES = tuple(pde.models.ARCHITECTURES)
+SMALLEST = {"widths": (4,), "steps": 1}  # where the network does not matter
 
 
 def examples(count):
@@ -30,12 +31,11 @@ def build(architecture, strategy, **settings):
         model = pde.models.ARCHITECTURES[architecture](
             (8, 8, 3),
             classes=3,
-            widths=(4, 6),
             time_smoothness=1e-3,
             weight_decay=1e-2,
             box=1.0,
             synchronized=True,
-            **{"steps": 2, **settings},
+            **{"widths": (4, 6), "steps": 2, **settings},
         )
         model.compile(keras.optimizers.SGD(0.05, momentum=0.9), "sparse_categorical_crossentropy", metrics=["accuracy"])
     return model
@@ -66,7 +66,7 @@ def evaluated(strategy):
 def seen(strategy, shuffle):
     """Return the sums of the examples of each batch of two epochs, over all replicas."""
     x, y = examples(4 * BATCH)
-    model = build("parabolic", strategy)
+    model = build("parabolic", strategy, **SMALLEST)
     sums = []
 
     class Step(type(model)):
@@ -94,7 +94,7 @@ def keras_alone(strategy):
 
 def refused(strategy):
     """Return the messages of ValueErrors for batches that do not divide: from arrays and from two kinds of datasets."""
-    model = build("parabolic", strategy)
+    model = build("parabolic", strategy, **SMALLEST)
     x, y = examples(4 * strategy.num_replicas_in_sync + 1)
     data = tf.data.Dataset.from_tensor_slices((x, y))
     messages = []
@@ -106,6 +106,11 @@ def refused(strategy):
     return messages
 
 
+def architectures(workers):
+    """Return the networks that a cluster trains: all of them with two workers, one with more."""
+    return ARCHITECTURES if workers == 2 else ("hamiltonian",)
+
+
 def main(folder):
     """Run everything as one of several workers and write the results of this one."""
     strategy = pde.distribute.strategy("auto")
@@ -113,7 +118,7 @@ def main(folder):
     keras.config.set_floatx("float64")
     keras.config.set_dtype_policy("float64")
     results, texts = {}, {}
-    for architecture in ARCHITECTURES:
+    for architecture in architectures(pde.distribute.worker(strategy)[1]):
         _, weights, history = trained(architecture, strategy)
         texts[architecture] = history
         results |= {f"{architecture}/{i:03d}": weight for i, weight in enumerate(weights)}

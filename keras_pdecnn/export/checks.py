@@ -1,0 +1,56 @@
+"""Checks of what is exported, and where to."""
+
+from __future__ import annotations
+
+import os
+import pathlib
+
+import keras
+
+from keras_pdecnn.utils import arguments
+
+INPUTS = {1: "signal", 2: "image", 3: "video"}
+"""Name of the input by the number of space axes."""
+
+
+def check_model(model: keras.Model) -> str:
+    """Return the name of the input of a classifier of signals, images or video.
+
+    Raises:
+        ValueError: If the model is not such a classifier.
+    """
+    shapes = getattr(model, "input_shape", None), getattr(model, "output_shape", None)
+    rank = len(shapes[0]) - 2 if isinstance(shapes[0], tuple) else None
+    if rank not in INPUTS or not isinstance(shapes[1], tuple) or len(shapes[1]) != 2:
+        raise ValueError(
+            "Only models of one signal, image or video that return one value per class can be exported. "
+            f"Received: a model of shapes {shapes[0]} and {shapes[1]}"
+        )
+    return INPUTS[rank]
+
+
+def check_names(class_names, model: keras.Model) -> tuple[str, ...]:
+    """Return one name per class; without names the numbers of the classes.
+
+    Raises:
+        ValueError: If there are more or fewer names than classes, or a name is not a line of text.
+    """
+    classes = model.output_shape[-1]
+    names = tuple(map(str, range(classes))) if class_names is None else tuple(class_names)
+    lines = all(isinstance(name, str) and name.splitlines() == [name] for name in names)
+    if len(names) != classes or not lines:
+        raise ValueError(
+            f"class_names must be {classes} texts of one line, one per class. "
+            f"Received: class_names={arguments.describe(names)}"
+        )
+    return names
+
+
+def check_vacant(path, suffix: str) -> pathlib.Path:
+    """Return the path of a new file; raise ValueError if it has another suffix or exists."""
+    path = pathlib.Path(path).expanduser()
+    if path.suffix != suffix:
+        raise ValueError(f"The file of this format must end in {suffix}. Received: {str(path)!r}")
+    if os.path.lexists(path):
+        raise ValueError(f"The file of an export must not exist yet. Received: {str(path)!r}")
+    return path

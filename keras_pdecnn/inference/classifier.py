@@ -1,0 +1,112 @@
+"""Loading a classifier: from a run folder, a .keras file or an exported SavedModel."""
+
+from __future__ import annotations
+
+import dataclasses
+import os
+import pathlib
+from collections.abc import Callable
+
+import numpy as np
+
+from keras_pdecnn.callbacks.weights import are_finite
+from keras_pdecnn.inference.limits import batch_size, check_example_size
+from keras_pdecnn.utils import files
+
+
+@dataclasses.dataclass(frozen=True)
+class Classifier:
+    """A trained network, wherever it was loaded from.
+
+    Args:
+        input_shape: (*space, channels) of an example; space may be None.
+        class_names: One name per class.
+        outputs: Function of raw examples, shape (n, *space, channels), to an array of shape (n, classes).
+        quantity: Kind of the outputs: "probability" (default), or "score" of a network trained for least squares.
+    """
+
+    input_shape: tuple[int | None, ...]
+    class_names: tuple[str, ...]
+    outputs: Callable[[np.ndarray], np.ndarray]
+    quantity: str = "probability"
+
+
+def load(path) -> Classifier:
+    """Load a trained network.
+
+    Args:
+        path: A run folder, a .keras file, or a SavedModel of `export.savedmodel`: either its folder, or the folder of
+            its versions, of which the last one is taken. The classes of a .keras file are named by their numbers.
+
+    Returns:
+        A `Classifier`.
+
+    Raises:
+        ValueError: If the path does not exist, the network cannot be loaded safely, or it is not a classifier of
+            signals, images or video.
+    """
+    path = pathlib.Path(path).expanduser()
+    files.check_exists("The model", path)
+    is_folder = os.path.isdir(path)
+    if is_folder and (version := _last_version(path)):
+        classifier = _from_saved_model(version)
+    elif is_folder:
+        classifier = _from_run(path)
+    elif path.suffix == ".keras":
+        from keras_pdecnn.models.loading import load_model
+
+        classifier = _from_model(load_model(path, compile=False), path)
+    else:
+        raise ValueError(f"A model is a run folder, a .keras file or a SavedModel. Received: {str(path)!r}")
+    check_example_size(classifier.input_shape, path)
+    return classifier
+
+
+def _from_run(path: pathlib.Path) -> Classifier:
+    from keras_pdecnn.runs import RunFolder
+
+    folder = RunFolder(path)
+    recipe, info = folder.read_config()
+    classifier = _from_model(folder.load_model(compile=False), folder.model)
+    if (classifier.input_shape, len(classifier.class_names)) != (info.input_shape, len(info.class_names)):
+        raise ValueError(
+            f"{folder.config.name} and {folder.model.name} are of different networks: shape {info.input_shape}, "
+            f"{len(info.class_names)} classes and shape {classifier.input_shape}, {len(classifier.class_names)} "
+            f"classes. Received: {str(path)!r}"
+        )
+    quantity = "probability" if recipe.has_probabilities else "score"
+    return dataclasses.replace(classifier, class_names=info.class_names, quantity=quantity)
+
+
+def _from_model(model, path) -> Classifier:
+    shapes = model.input_shape, model.output_shape
+    if not all(isinstance(shape, tuple) for shape in shapes) or not 3 <= len(shapes[0]) <= 5 or len(shapes[1]) != 2:
+        raise ValueError(
+            "The model must take one signal, image or video and return the probabilities of classes. "
+            f"Received: {os.fspath(path)!r}, with shapes {shapes[0]} and {shapes[1]}"
+        )
+    if not are_finite(model):
+        raise ValueError(f"The weights of the model are not finite. Received: {os.fspath(path)!r}")
+    names = tuple(map(str, range(shapes[1][-1])))
+    return Classifier(shapes[0][1:], names, lambda x: model.predict(x, batch_size=batch_size(x.shape[1:]), verbose=0))
+
+
+def _from_saved_model(path: pathlib.Path) -> Classifier:
+    from keras_pdecnn.export import saved_model
+
+    shape, names, run = saved_model.load(path)
+
+    def probabilities(x):
+        size = batch_size(x.shape[1:])
+        parts = [run(x[first : first + size].astype(np.float32)) for first in range(0, len(x), size)]
+        return np.concatenate(parts)
+
+    return Classifier(shape, names, probabilities)
+
+
+def _last_version(path: pathlib.Path) -> pathlib.Path | None:
+    """Return the folder of a SavedModel: the path itself, or the version in it with the largest number."""
+    if (path / "saved_model.pb").is_file():
+        return path
+    versions = [child for child in path.iterdir() if child.name.isdecimal() and (child / "saved_model.pb").is_file()]
+    return max(versions, key=lambda child: int(child.name), default=None)

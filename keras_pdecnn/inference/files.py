@@ -1,0 +1,33 @@
+"""Finding the files to predict."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterable, Iterator
+
+from keras_pdecnn.data.images import SUFFIXES
+
+_SUFFIXES = (*SUFFIXES, ".wav", ".npz")
+
+
+def find(paths: Iterable) -> Iterator[str]:
+    """Yield the files to predict: each path, or for a folder the images, sounds and arrays in it, in order of names.
+
+    Names in a folder that start with a point are left out, as in data sets. A folder without such files, or one that
+    cannot be read, is yielded in place of its files; `read_examples` then reports it as unreadable.
+    """
+    for path in map(os.fspath, paths):
+        if not os.path.isdir(path):
+            yield path
+            continue
+        is_empty = True
+        unreadable: list[OSError] = []
+        for folder, names, files in os.walk(path, onerror=unreadable.append):
+            names[:] = sorted(name for name in names if not name.startswith("."))
+            for file in sorted(files):
+                if not file.startswith(".") and file.lower().endswith(_SUFFIXES):
+                    is_empty = False
+                    yield os.path.join(folder, file)
+        yield from (error.filename for error in unreadable)
+        if is_empty and not unreadable:
+            yield path

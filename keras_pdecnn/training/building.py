@@ -1,0 +1,45 @@
+"""Building the network of a recipe."""
+
+from __future__ import annotations
+
+import contextlib
+
+import keras
+
+from keras_pdecnn import data, models
+from keras_pdecnn.recipes import Recipe
+
+
+def build(recipe: Recipe, info: data.Info) -> models.PDEModel:
+    """Build the network of a recipe for a data set; the initial weights depend on `recipe.seed` alone.
+
+    The seed is set for Python, NumPy and TensorFlow, by `keras.utils.set_random_seed`.
+
+    Args:
+        recipe: Settings of the network.
+        info: Properties of the data set.
+
+    Returns:
+        A `models.PDEModel` that is not compiled.
+
+    Raises:
+        ValueError: If the settings do not suit the examples, or do not fit together.
+
+    Example:
+        >>> build(Recipe(widths=4), keras_pdecnn.training.load_data(Recipe()).info).output_shape
+        (None, 10)
+    """
+    keras.utils.set_random_seed(recipe.seed)
+    with _dtype_policy(recipe.dtype):
+        builder = models.NETWORKS[recipe.architecture].builder
+        return builder(info.input_shape, classes=info.classes, **recipe.network_settings())
+
+
+@contextlib.contextmanager
+def _dtype_policy(name: str):
+    before = keras.config.dtype_policy()
+    keras.config.set_dtype_policy(name)
+    try:
+        yield
+    finally:
+        keras.config.set_dtype_policy(before)

@@ -1,0 +1,39 @@
+"""Evaluating the network of a recipe."""
+
+from __future__ import annotations
+
+import keras
+import numpy as np
+
+from keras_pdecnn.training.fitting import loss_function
+
+
+def evaluate(model: keras.Model, dataset, verbose: int | str = 0, loss: str = "classification") -> dict:
+    """Evaluate a model on a dataset of (x, label).
+
+    Args:
+        model: The model; it returns one number per class, the largest for the predicted class.
+        dataset: A tf.data.Dataset of batches whose order is always the same.
+        verbose: Verbosity as in `keras.Model.predict`; default 0.
+        loss: "classification" (default) or "least_squares", see `recipes.Recipe`.
+
+    Returns:
+        A dict with `loss` (mean loss plus regularisation, as in `keras.Model.evaluate`), `accuracy`, and
+        `confusion_matrix`, a list of rows: entry `[i][j]` counts the examples of class i predicted as class j.
+
+    Example:
+        >>> recipe = Recipe(widths=4, steps=1, epochs=1, learning_rates=0.1)
+        >>> digits = keras_pdecnn.training.load_data(recipe)
+        >>> model = compile(build(recipe, digits.info), recipe, digits.steps_per_epoch)
+        >>> sum(map(sum, evaluate(model, digits.test)["confusion_matrix"]))
+        360
+    """
+    outputs = model.predict(dataset, verbose=verbose)
+    labels = np.concatenate([np.asarray(y) for _, y in dataset])
+    classes, best = outputs.shape[-1], outputs.argmax(-1)
+    confusion = np.bincount(labels * classes + best, minlength=classes**2)
+    return {
+        "loss": float(loss_function(loss)(labels, outputs)) + sum(float(penalty) for penalty in model.losses),
+        "accuracy": float(np.mean(best == labels)),
+        "confusion_matrix": confusion.reshape(classes, classes).tolist(),
+    }

@@ -1,0 +1,112 @@
+"""Augmentation: what is drawn, and that it is a function of its key."""
+
+import numpy as np
+import pytest
+import tensorflow as tf
+from helpers.data_sets import PAPER
+
+from keras_pdecnn import data
+
+
+def windows(x, margin, flip):
+    """Every result that cropping (and mirroring) one example may have."""
+    padded = np.pad(x, [(m, m) for m in margin] + [(0, 0)])
+    for start in np.ndindex(*[2 * m + 1 for m in margin]):
+        crop = padded[tuple(slice(s, s + n) for s, n in zip(start, x.shape[:-1], strict=True))]
+        yield crop
+        if flip:
+            yield np.flip(crop, axis=-2)
+
+
+@pytest.mark.parametrize("dtype", [np.uint8, np.int16, np.uint16, np.float16, np.float32])
+@pytest.mark.parametrize("space", [(11,), (8, 5), (4, 3, 5)])
+@pytest.mark.parametrize("flip, pad", [(True, 1 / 4), (False, 1 / 4), (True, 0.0)])
+def test_crops_are_windows_of_the_padded_example(space, dtype, flip, pad):
+    x = np.random.RandomState(0).randint(1, 200, (24, *space, 2)).astype(dtype)
+    augmentation = data.Augmentation(flip=flip, pad=pad)
+    result = augmentation(tf.constant(x), tf.constant([1, 2], tf.int64)).numpy()
+    assert result.dtype == dtype and result.shape == x.shape
+    choices = []
+    for before, after in zip(x, result, strict=True):
+        margin = augmentation.margin(space)
+        matches = [k for k, window in enumerate(windows(before, margin, flip)) if np.array_equal(window, after)]
+        assert len(matches) == 1
+        choices += matches
+    assert len(set(choices)) > 1  # each example has its own draw
+    if not flip and not pad:
+        np.testing.assert_array_equal(x, result)
+
+
+def test_flip_mirrors_the_last_space_axis_of_half_the_examples():
+    x = np.random.RandomState(0).randint(0, 255, (1000, 2, 3, 1), np.uint8)
+    result = data.Augmentation(flip=True)(tf.constant(x), tf.constant([0, 0], tf.int64)).numpy()
+    mirrored = (result == x[:, :, ::-1]).all(axis=(1, 2, 3))
+    np.testing.assert_array_equal(result[~mirrored], x[~mirrored])
+    assert 0.42 < mirrored.mean() < 0.58
+
+
+def test_shifts_are_uniform():
+    x = np.zeros((4000, 9, 1), np.uint8)
+    x[:, 4] = 1  # stays inside for shifts of up to 4
+    result = data.Augmentation(pad=2 / 9)(tf.constant(x), tf.constant([0, 1], tf.int64)).numpy()
+    counts = np.bincount(result[..., 0].argmax(axis=1), minlength=9)
+    assert counts[[0, 1, 7, 8]].sum() == 0
+    assert np.abs(counts[2:7] / 800 - 1).max() < 0.15
+
+
+def test_augmentation_is_a_pure_function_of_its_key():
+    x = tf.random.stateless_uniform((32, 8, 8, 3), (0, 1))
+    first, again, other = (PAPER(x, tf.constant([7, key], tf.int64)).numpy() for key in (1, 1, 2))
+    np.testing.assert_array_equal(first, again)
+    assert (first != other).any()
+    np.testing.assert_array_equal(tf.function(PAPER)(x, tf.constant([7, 1], tf.int64)), first)
+
+
+def test_margin():
+    assert data.Augmentation().margin((32, 32)) == (0, 0)
+    assert data.Augmentation(pad=1 / 16).margin((32, 40, 96, 8, 3)) == (2, 3, 6, 1, 1)
+
+
+def test_turning_and_zooming_move_a_point_as_they_should():
+    x = np.zeros((200, 41, 41, 1), np.float32)
+    x[:, 20, 34] = 1  # 14 pixels to the right of the centre
+    result = data.Augmentation(rotate=30, zoom=0.25)(tf.constant(x), tf.constant([3, 1], tf.int64)).numpy()[..., 0]
+    row, column = np.mgrid[:41, :41] - 20
+    mass = result.sum((1, 2))
+    row, column = (result * row).sum((1, 2)) / mass, (result * column).sum((1, 2)) / mass
+    angle, factor = np.degrees(np.arctan2(row, column)), np.hypot(row, column) / 14
+    # A single pixel, interpolated, is found again to a fraction of a pixel.
+    assert 25 < angle.max() < 33 and -33 < angle.min() < -25
+    assert 1.18 < factor.max() < np.exp(0.25) + 0.05 and np.exp(-0.25) - 0.05 < factor.min() < 0.84
+
+
+@pytest.mark.parametrize("dtype", [np.uint8, np.float32])
+def test_turning_keeps_type_range_and_what_is_not_asked_for(dtype):
+    x = np.random.RandomState(0).randint(0, 255, (16, 8, 6, 3)).astype(dtype)
+    key = tf.constant([1, 2], tf.int64)
+    turned = data.Augmentation(rotate=90, zoom=0.5)(tf.constant(x), key).numpy()
+    assert turned.dtype == dtype and turned.shape == x.shape
+    assert turned.min() >= 0 and turned.max() <= 255
+    barely = data.Augmentation(rotate=1e-6)(tf.constant(x), key).numpy()
+    np.testing.assert_allclose(barely, x, atol=0.01)
+
+
+def test_only_images_are_turned(tmp_path):
+    signals = {name: np.zeros((20, 9, 1), np.float32) for name in ("x_train", "x_test")}
+    labels = {name: np.arange(20) % 2 for name in ("y_train", "y_test")}
+    np.savez(tmp_path / "signals.npz", **signals, **labels)
+    with pytest.raises(ValueError, match=r"are for images, .* Received: \(9, 1\), rotate=10"):
+        data.load(tmp_path / "signals.npz", augmentation=data.Augmentation(rotate=10))
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        *({"flip": 2}, {"pad": -0.1}, {"pad": 1}, {"pad": "a"}, {"pad": float("nan")}),
+        *({"rotate": -1}, {"rotate": 181}, {"rotate": True}, {"zoom": 1}, {"zoom": None}),
+    ],
+)
+def test_wrong_augmentation(arguments):
+    ((name, value),) = arguments.items()
+    with pytest.raises(ValueError, match=f"Received: {name}={value!r}$"):
+        data.Augmentation(**arguments)
