@@ -80,4 +80,5 @@ def backprop(name: str, checkpoint_every: int | None = None, stored_steps: int =
     arguments.check_choice("backprop", name, BACKPROPS)
     if name == "stored":
         return Stored()
-    return {"checkpointed": Checkpointed, "reversible": Reversible}[name](checkpoint_every, stored_steps)
+    kind = Checkpointed if name == "checkpointed" else Reversible
+    return kind(checkpoint_every, stored_steps)

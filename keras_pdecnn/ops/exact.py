@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+import importlib
+
 from keras import backend
 
-match backend.backend():
-    case "jax":
-        from jax.numpy import matmul, maximum, mean, minimum, sqrt, tensordot, where
-    case "torch":
-        from keras_pdecnn.ops.backend.torch.exact import matmul, maximum, mean, minimum, sqrt, tensordot, where
-    case _:
-        from keras.ops import matmul, maximum, mean, minimum, sqrt, tensordot, where
+_MODULES = {"jax": "jax.numpy", "torch": "keras_pdecnn.ops.backend.torch.exact"}
 
-__all__ = ["matmul", "maximum", "mean", "minimum", "sqrt", "tensordot", "where"]
+_module = importlib.import_module(_MODULES.get(backend.backend(), "keras.ops"))
+matmul = _module.matmul
+maximum = _module.maximum
+mean = _module.mean
+minimum = _module.minimum
+sqrt = _module.sqrt
+tensordot = _module.tensordot
+where = _module.where

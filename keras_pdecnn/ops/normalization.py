@@ -14,6 +14,7 @@ from __future__ import annotations
 import math
 from collections.abc import Callable
 from dataclasses import dataclass
+from typing import ClassVar
 
 import keras
 import numpy as np
@@ -31,8 +32,8 @@ class Normalization:
 
     has_scale = False
     is_provable = True  # u -> sigma(N(u)) is the gradient of a convex function, so that there is a theorem
-    activations = None  # every activation will do
-    scale_constraint = None
+    activations: ClassVar[tuple[Callable, ...] | None] = None  # those it is defined for; None for every one
+    scale_constraint: ClassVar[keras.constraints.Constraint | None] = None
 
     def value(self, u, scale, bias, activation: Callable, plain: bool = False):
         """Return sigma(N(u)).

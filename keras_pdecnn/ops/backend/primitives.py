@@ -1,51 +1,19 @@
-"""The primitives of the backend that Keras runs on."""
+"""The primitives of the backend that Keras runs on: operations of tensors and their gradients."""
+
+from __future__ import annotations
+
+import importlib
 
 from keras import backend
 
-match backend.backend():
-    case "tensorflow":
-        from keras_pdecnn.ops.backend.tensorflow.primitives import (
-            activation,
-            after,
-            convolve,
-            float32_product_roundoff,
-            jvp,
-            kernel_gradient,
-            tv_normalize,
-            vjp,
-        )
-    case "jax":
-        from keras_pdecnn.ops.backend.jax.primitives import (
-            activation,
-            after,
-            convolve,
-            float32_product_roundoff,
-            jvp,
-            kernel_gradient,
-            tv_normalize,
-            vjp,
-        )
-    case "torch":
-        from keras_pdecnn.ops.backend.torch.primitives import (
-            activation,
-            after,
-            convolve,
-            float32_product_roundoff,
-            jvp,
-            kernel_gradient,
-            tv_normalize,
-            vjp,
-        )
-    case other:
-        raise ImportError(f"keras_pdecnn works with the backends tensorflow, jax and torch of Keras. Received: {other}")
+from keras_pdecnn.ops.backend.names import check_backend
 
-__all__ = [
-    "activation",
-    "after",
-    "convolve",
-    "float32_product_roundoff",
-    "jvp",
-    "kernel_gradient",
-    "tv_normalize",
-    "vjp",
-]
+_module = importlib.import_module(f"keras_pdecnn.ops.backend.{check_backend(backend.backend())}.primitives")
+activation = _module.activation
+after = _module.after
+convolve = _module.convolve
+float32_product_roundoff = _module.float32_product_roundoff
+jvp = _module.jvp
+kernel_gradient = _module.kernel_gradient
+tv_normalize = _module.tv_normalize
+vjp = _module.vjp

@@ -1,30 +1,15 @@
-"""The propagation of the backend that Keras runs on."""
+"""The propagation of the backend that Keras runs on: the loop over the steps and its gradient."""
+
+from __future__ import annotations
+
+import importlib
 
 from keras import backend
 
-match backend.backend():
-    case "tensorflow":
-        from keras_pdecnn.ops.backend.tensorflow.propagation import (
-            advance_plain,
-            propagate,
-            trajectory,
-            undo,
-        )
-    case "jax":
-        from keras_pdecnn.ops.backend.jax.propagation import (
-            advance_plain,
-            propagate,
-            trajectory,
-            undo,
-        )
-    case "torch":
-        from keras_pdecnn.ops.backend.torch.propagation import (
-            advance_plain,
-            propagate,
-            trajectory,
-            undo,
-        )
-    case other:
-        raise ImportError(f"keras_pdecnn works with the backends tensorflow, jax and torch of Keras. Received: {other}")
+from keras_pdecnn.ops.backend.names import check_backend
 
-__all__ = ["advance_plain", "propagate", "trajectory", "undo"]
+_module = importlib.import_module(f"keras_pdecnn.ops.backend.{check_backend(backend.backend())}.propagation")
+advance_plain = _module.advance_plain
+propagate = _module.propagate
+trajectory = _module.trajectory
+undo = _module.undo

@@ -78,7 +78,7 @@ class Integrator:
         if not updates or not all(isinstance(update, Update) for update in updates):
             raise ValueError(f"updates must be a sequence of at least one Update. Received: updates={self.updates!r}")
         object.__setattr__(self, "updates", updates)
-        used = {update.field for update in updates} - {None}
+        used = {update.field for update in updates if update.field is not None}
         if used != set(range(self.fields)):
             raise ValueError(
                 f"The updates must use every right-hand side 0 … {self.fields - 1} and no other. "

@@ -7,6 +7,7 @@ import math
 import numbers
 from collections.abc import Callable
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 from keras import backend, ops
@@ -150,8 +151,8 @@ class Update:
     target: int
     source: int
     field: int | None = None
-    factor: Factor | FunctionFactor | Callable | float = Factor()
-    scale: Factor | FunctionFactor | Callable | float = 1.0
+    factor: Any = Factor()
+    scale: Any = 1.0
 
     def __post_init__(self):
         for name in ("target", "source", "field"):
@@ -175,10 +176,10 @@ class Update:
         """Whether the update is invertible and does not scale its target."""
         return self.is_invertible and self.scale == Factor(1.0, 0)
 
-    def increment(self, F: Callable, h, x, j=0):
+    def increment(self, F: Callable | None, h, x, j=0):
         """Return what is added; F(field, x, factor) is factor * F(theta_field, x), cheaper than scaling afterwards."""
         factor = self.factor_at(h, x, j)
-        if self.field is None:
+        if self.field is None or F is None:
             return x if _is_one(factor) else factor * x
         return F(self.field, x, factor)
 

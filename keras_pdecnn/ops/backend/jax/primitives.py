@@ -43,7 +43,7 @@ def after(function: Callable, wait_for):
 
 def float32_product_roundoff() -> float:
     """Return the largest relative error of a factor in convolutions and matrix products of float32."""
-    precision = jax.config.jax_default_matmul_precision
+    precision = jax.config.values["jax_default_matmul_precision"]
     exact = jax.default_backend() == "cpu" or precision in ("float32", "highest")
     # GPUs round the factors to 11 bits (TF32), TPUs to 8, unless told otherwise.
     return 2.0**-24 if exact else (2.0**-10 if jax.default_backend() == "gpu" else 2.0**-7)

@@ -78,8 +78,8 @@ def _reversible(integrator, field, theta, h, state, first):
         size = h if is_number else tensors[0]
 
         def undo(carry, entry):
-            j, of_step = entry
-            state, cotangent, gradients = undo_and_pull_back(integrator, field, of_step, size, *carry, j)
+            (state, cotangent), (j, of_step) = carry, entry
+            state, cotangent, gradients = undo_and_pull_back(integrator, field, of_step, size, state, cotangent, j)
             return (state, cotangent), gradients
 
         entries = _entries(Theta(weights), first)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+
 import tensorflow as tf
 
 # Few steps are written out: a loop costs more time than it saves memory.
@@ -36,7 +38,7 @@ def repeat(count: int, body, carry, until=None):
     return carry
 
 
-def arrays(count: int, likes: dict) -> dict:
+def arrays(count: int, likes: Mapping) -> dict:
     """Return empty arrays of `count` entries, each of the shape and type of a tensor; writing one copies nothing."""
     return {
         name: tf.TensorArray(like.dtype, count, element_shape=like.shape, clear_after_read=False)
@@ -49,7 +51,7 @@ def write(into: dict, j, values: dict) -> dict:
     return {name: into[name].write(j, value) for name, value in values.items()}
 
 
-def unset(likes: dict) -> dict:
+def unset(likes: Mapping) -> dict:
     """Return tensors of the shapes and types of others whose entries are still to be set, all of them, by `place`."""
     # Zeros would become a constant of the graph, which stays in memory beside the copy that is written to.
     return {

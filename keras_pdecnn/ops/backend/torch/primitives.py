@@ -6,6 +6,7 @@ from collections.abc import Callable
 
 import torch
 from keras import ops
+from torch.nn import grad as weight_gradients
 
 from keras_pdecnn.ops import convolution, tv
 
@@ -20,7 +21,7 @@ def kernel_gradient(y, g, kernel_shape, padding: str = "same"):
     margins = [n // 2 for n in size]
     if padding == "periodic":
         y, margins = convolution.wrap(y, size), [0] * len(size)
-    gradient = getattr(torch.nn.grad, f"conv{len(size)}d_weight")
+    gradient = getattr(weight_gradients, f"conv{len(size)}d_weight")
     transposed = gradient(ops.moveaxis(y, -1, 1), (filters, c, *size), ops.moveaxis(g, -1, 1), padding=tuple(margins))
     return transposed.permute(*range(2, len(size) + 2), 1, 0)
 
@@ -49,7 +50,8 @@ def vjp(function: Callable, x) -> tuple[torch.Tensor, Callable]:
 
 def jvp(function: Callable, x, tangent) -> tuple[torch.Tensor, torch.Tensor]:
     """Return function(x), and its derivative in the direction of a tangent."""
-    return torch.func.jvp(function, (x,), (tangent,))
+    value, derivative = torch.func.jvp(function, (x,), (tangent,))[:2]
+    return value, derivative
 
 
 def after(function: Callable, wait_for):
