@@ -6,13 +6,14 @@ import importlib
 
 from keras import backend
 
-_MODULES = {"jax": "jax.numpy", "torch": "keras_pdecnn.ops.backend.torch.exact"}
+from keras_pdecnn.ops.backend.names import check_backend
 
-_module = importlib.import_module(_MODULES.get(backend.backend(), "keras.ops"))
+_module = importlib.import_module(f"keras_pdecnn.ops.backend.{check_backend(backend.backend())}.exact")
 matmul = _module.matmul
 maximum = _module.maximum
 mean = _module.mean
 minimum = _module.minimum
+reshape_like = _module.reshape_like
 sqrt = _module.sqrt
 tensordot = _module.tensordot
 where = _module.where

@@ -63,4 +63,4 @@ def tv_pull_back(u, g, r, scale=None, bias=None):
         along = exact.matmul(product, scale[:, None])
         of_scale = ops.reshape(exact.matmul(ops.transpose(product), ops.reshape(r, (-1, 1))), (-1,))
         g = g * scale
-    return r * (g - u * (r * r * ops.reshape(along, ops.shape(r)))), of_scale, of_bias
+    return r * (g - u * (r * r * exact.reshape_like(along, r))), of_scale, of_bias
