@@ -11,7 +11,8 @@ ROOT = pathlib.Path(__file__).parent.parent / "keras_pdecnn"
 LEVELS = [
     ["networks", "utils", "version"],
     ["plotting", "recipes"],
-    ["constraints", "data", "distribute", "initializers", "losses", "operators", "ops", "regularizers"],
+    ["constraints", "data", "distribute", "initializers", "losses", "operators", "ops"],
+    ["regularizers"],
     ["layers"],
     ["export", "models", "stability"],
     ["callbacks", "explain", "runs"],

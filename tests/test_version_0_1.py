@@ -13,8 +13,8 @@ import click.testing
 import keras
 import numpy as np
 import pytest
-import rounding
 import tensorflow as tf
+from helpers import rounding
 
 import keras_pdecnn as pde
 from keras_pdecnn import cli

@@ -11,8 +11,8 @@ import tempfile
 import click.testing
 import keras
 import numpy as np
-import rounding
 import tensorflow as tf
+from helpers import rounding
 
 import keras_pdecnn as pde
 from keras_pdecnn import cli
@@ -212,8 +212,8 @@ def main():
     make_runs(figures)
     note_outputs(figures)
     np.savez_compressed(HERE / "figures.npz", **figures)
-    found = {"fingerprint": rounding.fingerprint(), "commands": COMMANDS, "search": make_search()}
-    (HERE / "figures.json").write_text(json.dumps(found, indent=2) + "\n")
+    figures = {"fingerprint": rounding.fingerprint(), "commands": COMMANDS, "search": make_search()}
+    (HERE / "figures.json").write_text(json.dumps(figures, indent=2) + "\n")
 
 
 if __name__ == "__main__":
