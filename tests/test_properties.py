@@ -74,6 +74,7 @@ def field_settings(rank):
         "scale_regularizer": from_names(*REGULARIZERS),
         "bias_regularizer": from_names(*REGULARIZERS),
         "kernel_constraint": from_names(*CONSTRAINTS),
+        "data_format": data_formats,
     }
 
 

@@ -101,8 +101,8 @@ class FieldLayer(keras.layers.Layer):
             )
         if channels % parts:
             raise ValueError(
-                f"{type(self).__name__} divides the channels into {parts} equal parts, so their number must be a "
-                f"multiple of {parts}. Received: {channels} channels, input_shape={tuple(input_shape)}"
+                f"{type(self).__name__} divides the channels into {parts} equal parts, but {channels} is no multiple "
+                f"of {parts}. Received: input_shape={tuple(input_shape)}"
             )
         size = arguments.per_entry("kernel_size", self.kernel_size, rank, "space axis")
         width = channels // parts
