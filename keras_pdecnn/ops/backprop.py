@@ -1,4 +1,4 @@
-"""The ways to take the gradient of a propagation: what is kept in memory, and what is computed again."""
+"""The gradient modes of a propagation: what is kept in memory, and what is computed again."""
 
 from __future__ import annotations
 
@@ -11,7 +11,17 @@ from keras_pdecnn.utils import arguments
 
 @dataclass(frozen=True)
 class Stored:
-    """Keep the activations of every step: plain automatic differentiation."""
+    """Gradient mode "stored": keep the activations of every step, which is plain automatic differentiation.
+
+    It works with every integrator. Its memory grows in proportion to the number of steps.
+
+    Example:
+        >>> theta = {"kernel": keras.ops.zeros((5, 1, 3, 3, 4, 4))}
+        >>> euler, field = keras_pdecnn.ops.forward_euler, keras_pdecnn.ops.Field(keras.activations.relu)
+        >>> state = euler.start(keras.ops.ones((1, 8, 8, 4)))
+        >>> len(keras_pdecnn.ops.propagate(euler, field, theta, 0.1, state, Stored()))
+        1
+    """
 
     def check(self, integrator: Integrator):
         """Accept every integrator."""
@@ -19,12 +29,18 @@ class Stored:
 
 @dataclass(frozen=True)
 class Checkpointed:
-    """Keep the first state of each segment of steps, and compute the other states again for their gradient.
+    """Gradient mode "checkpointed": keep the state at regular intervals, and compute the steps between them again.
+
+    It works with every integrator.
 
     Args:
-        every: Number of steps of a segment; default None, ceil(sqrt(N)) for N steps. Kept states and the activations of
-            one segment together then grow like sqrt(N).
-        stored_steps: Number of last steps whose activations are kept; default 0.
+        every: Number of steps between two kept states; default None, ceil(sqrt(N)) for N steps. With the default,
+            memory grows like sqrt(N).
+        stored_steps: Number of steps at the end whose activations are kept; default 0.
+
+    Example:
+        >>> Checkpointed().segment(steps=100), Checkpointed(every=5).segment(steps=100)
+        (10, 5)
     """
 
     every: int | None = None
@@ -34,18 +50,24 @@ class Checkpointed:
         """Accept every integrator."""
 
     def segment(self, steps: int) -> int:
-        """Return the number of steps of a segment, for so many steps in all."""
+        """Return the number of steps between two kept states, for a propagation of `steps` steps."""
         return self.every or math.isqrt(steps - 1) + 1
 
 
 @dataclass(frozen=True)
 class Reversible:
-    """Keep the last state, and undo the steps for their gradient.
+    """Gradient mode "reversible": keep only the last state, and undo the steps when their gradient is due.
+
+    It needs an integrator that can be undone. Its memory does not grow with the number of steps.
 
     Args:
-        every: Number of steps after which a state is kept all the same, which bounds the loss of digits by that of so
-            many steps; default None, never.
-        stored_steps: Number of last steps whose activations are kept; default 0.
+        every: Number of steps between two states that are kept in addition; default None, no such states. Undoing steps
+            loses digits where the steps amplify, and a kept state limits that loss to the steps after it.
+        stored_steps: Number of steps at the end whose activations are kept; default 0.
+
+    Example:
+        >>> Reversible().segment(steps=100), Reversible(every=16).segment(steps=100)
+        (100, 16)
     """
 
     every: int | None = None
@@ -56,7 +78,7 @@ class Reversible:
         integrator.check_reversible()
 
     def segment(self, steps: int) -> int:
-        """Return the number of steps of a segment, for so many steps in all."""
+        """Return the number of steps between two kept states, for a propagation of `steps` steps."""
         return self.every or steps
 
 
@@ -67,12 +89,12 @@ BACKPROPS = ("reversible", "checkpointed", "stored")
 
 
 def backprop(name: str, checkpoint_every: int | None = None, stored_steps: int = 0) -> Backprop:
-    """Return the way to take the gradient that has this name, with its settings.
+    """Return the gradient mode of a name, with its settings.
 
     Args:
-        name: "reversible", "checkpointed" or "stored".
+        name: Name of the mode, "reversible", "checkpointed" or "stored".
         checkpoint_every: Number of steps between two kept states; default None, see `Checkpointed` and `Reversible`.
-        stored_steps: Number of last steps whose activations are kept; default 0.
+        stored_steps: Number of steps at the end whose activations are kept; default 0.
 
     Raises:
         ValueError: If the name is none of these.

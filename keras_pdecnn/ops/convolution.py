@@ -15,13 +15,13 @@ def convolve(y, kernel, padding: str = "same"):
     Args:
         y: Tensor of shape (batch, *space, c).
         kernel: Tensor of shape (*kernel_size, c, filters), every kernel size odd.
-        padding: "same" (default) continues y by zeros, "periodic" continues it periodically.
+        padding: Continuation of y at the border, "same" (zeros, default) or "periodic".
 
     Returns:
-        K y, of shape (batch, *space, filters).
+        K y, a tensor of shape (batch, *space, filters).
 
     Raises:
-        ValueError: If padding is neither.
+        ValueError: If `padding` is neither of the two.
 
     Example:
         >>> convolve(keras.ops.ones((1, 8, 8, 3)), keras.ops.ones((3, 3, 3, 4))).shape
@@ -29,7 +29,7 @@ def convolve(y, kernel, padding: str = "same"):
     """
     arguments.check_choice("padding", padding, PADDINGS)
     if 0 in tuple(y.shape):
-        # oneDNN returns an empty result of the shape of y.
+        # For an empty y, oneDNN returns a result that has the shape of y.
         return ops.zeros((*y.shape[:-1], kernel.shape[-1]), y.dtype)
     if padding == "same":
         return ops.conv(y, kernel, padding="same", data_format="channels_last")
@@ -38,9 +38,9 @@ def convolve(y, kernel, padding: str = "same"):
 
 
 def adjoint_kernel(kernel):
-    """Return the kernel of K^T: the stencil mirrored in space, input and output channels exchanged.
+    """Return the kernel of K^T: mirrored in space, with input and output channels exchanged.
 
-    With an odd kernel and symmetric padding, zero or periodic, this is the exact adjoint: <K y, x> = <y, K^T x>.
+    For odd kernel sizes and either padding, this is the exact adjoint: <K y, x> = <y, K^T x>.
 
     Args:
         kernel: Tensor of shape (*kernel_size, c, filters).
@@ -61,14 +61,14 @@ def adjoint_convolve(x, kernel, padding: str = "same"):
 
     Args:
         x: Tensor of shape (batch, *space, filters).
-        kernel: Tensor of shape (*kernel_size, c, filters): the kernel of K, not of K^T.
-        padding: "same" (default) or "periodic".
+        kernel: Kernel of K, not of K^T, a tensor of shape (*kernel_size, c, filters).
+        padding: Continuation of x at the border, "same" (zeros, default) or "periodic".
 
     Returns:
-        K^T x, of shape (batch, *space, c).
+        K^T x, a tensor of shape (batch, *space, c).
 
     Raises:
-        ValueError: If padding is neither.
+        ValueError: If `padding` is neither of the two.
 
     Example:
         >>> kernel = keras.random.normal((3, 3, 2, 4), seed=0)
@@ -97,6 +97,6 @@ def _wrap_axis(y, width: int, axis: int):
         head = [slice(None)] * axis + [slice(0, width)]
         tail = [slice(None)] * axis + [slice(size - width, size)]
         return ops.concatenate([y[tuple(tail)], y, y[tuple(head)]], axis=axis)
-    # An axis shorter than the stencil, or known only at run time, is read more than once.
+    # An axis that is shorter than half the kernel, or known only at run time, is repeated as often as needed.
     size = ops.shape(y)[axis]
     return ops.take(y, ops.mod(ops.arange(-width, size + width), size), axis=axis)

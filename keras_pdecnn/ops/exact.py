@@ -1,4 +1,4 @@
-"""Operations that keep the type of their arguments: under JAX and PyTorch, those of Keras round float64 to float32."""
+"""Operations that keep float64: those of `keras.ops` round it to float32 under JAX and PyTorch."""
 
 from __future__ import annotations
 

@@ -27,7 +27,9 @@ def general_layer(
     padding: str = "same",
     plain: bool = False,
 ):
-    """Evaluate the layer F(theta, y) = K2 sigma(N(K1 y)) (eq. 1).
+    """Evaluate the general layer F(theta, y) = K2 sigma(N(K1 y)) (eq. 1).
+
+    The normalisation decides what stands between the two convolutions. With s the scale and b the bias:
 
     sigma(N(u)) = sigma(s u / sqrt(sum_c u_c^2 + epsilon) + b)      "tv" (eq. 9)
                   sigma(u + b)                                      None
@@ -38,14 +40,14 @@ def general_layer(
         y: Tensor of shape (batch, *space, c).
         inner: Kernel of K1, shape (*kernel_size, c, filters).
         outer: Kernel of K2, shape (*kernel_size, filters, c).
-        scale: Tensor of shape (filters,), s above; default None, 1.
-        bias: Tensor of shape (filters,), b above; default None, 0.
+        scale: Scale s, a tensor of shape (filters,); default None, which means 1.
+        bias: Bias b, a tensor of shape (filters,); default None, which means 0.
         activation: Pointwise function sigma.
-        normalization: "tv" (default), None, "scale" or "shrinkage", as above.
-        epsilon: Smoothing of "tv"; default 1e-3.
-        padding: "same" (zeros, default) or "periodic".
-        plain: Whether the gradient is left to the backend, which can export it; it is slower and takes more memory.
-            Default False.
+        normalization: Name of the normalisation, "tv" (default), None, "scale" or "shrinkage".
+        epsilon: Positive number that smooths "tv"; default 1e-3. The other normalisations do not use it.
+        padding: Continuation of the features at the border, "same" (zeros, default) or "periodic".
+        plain: Whether the backend differentiates the layer by itself. That gradient can be exported, but it is slower
+            and takes more memory. Default False: the gradient is written by hand.
 
     Returns:
         Tensor of the shape of y.
@@ -67,9 +69,9 @@ def symmetric_layer(y, kernel, scale=None, bias=None, **settings):
     Args:
         y: Tensor of shape (batch, *space, c).
         kernel: Kernel of K, shape (*kernel_size, c, filters).
-        scale: Tensor of shape (filters,); default None.
-        bias: Tensor of shape (filters,); default None.
-        **settings: activation, normalization, epsilon, padding and plain of `general_layer`.
+        scale: Scale s, a tensor of shape (filters,); default None, which means 1.
+        bias: Bias b, a tensor of shape (filters,); default None, which means 0.
+        **settings: Arguments activation, normalization, epsilon, padding and plain of `general_layer`.
 
     Returns:
         Tensor of the shape of y.
@@ -84,20 +86,21 @@ def symmetric_layer(y, kernel, scale=None, bias=None, **settings):
 
 @dataclass(frozen=True)
 class Field:
-    """The right-hand side of a block: everything about F but its weights.
+    """The right-hand side F of a differential equation: its settings, without its weights.
 
-    The weights theta of one time are a dict with `kernel` (fields, *kernel_size, c, filters) and, where they exist,
-    `scale` and `bias` (fields, filters).
+    Call it as field(theta, index, y). theta are the weights at one time, a dict with `kernel` (fields, *kernel_size, c,
+    filters) and, where they exist, `scale` and `bias` (fields, filters). An equation may have several right-hand sides
+    ("fields"), such as one for y and one for z; `index` says which one is meant.
 
     Attributes:
         activation: Pointwise function sigma.
-        normalization: "tv" (default), None, "scale" or "shrinkage", see `general_layer`.
-        epsilon: Smoothing of "tv"; default 1e-3.
-        padding: "same" (default) or "periodic".
-        symmetric: True (default) for F_sym with one kernel per field (eq. 7); False for the general layer (eq. 1) with,
-            for field i, K1 = kernel[2 i] and K2 = kernel[2 i + 1]^T.
-        compute_dtype: Type that F is evaluated in; default None, the type of the state.
-        plain: Whether the gradient is left to the backend, see `general_layer`; default False.
+        normalization: Name of the normalisation, "tv" (default), None, "scale" or "shrinkage", see `general_layer`.
+        epsilon: Positive number that smooths "tv"; default 1e-3.
+        padding: Continuation of the features at the border, "same" (zeros, default) or "periodic".
+        symmetric: Whether F is the symmetric layer (eq. 7), which has one kernel per field; default True. Otherwise F
+            is the general layer (eq. 1), and field i has the kernels K1 = kernel[2 i] and K2 = kernel[2 i + 1]^T.
+        compute_dtype: Type in which F is evaluated; default None, the type of the state.
+        plain: Whether the backend differentiates F by itself, see `general_layer`; default False.
 
     Example:
         >>> theta = {"kernel": keras.ops.ones((1, 3, 3, 4, 8))}
@@ -124,7 +127,7 @@ class Field:
         return self.symmetric and self.sigma_of_n.is_provable
 
     def kernel_indices(self, index: int) -> tuple[int, int]:
-        """Return which kernels are K1 and K2^T of the field with this index."""
+        """Return the indices of the kernels K1 and K2^T of one field."""
         return (index, index) if self.symmetric else (2 * index, 2 * index + 1)
 
     @property
@@ -145,10 +148,11 @@ class Field:
 class BoundField:
     """A right-hand side with the weights of one time.
 
-    Let F(x) = s K2 a with a = sigma(N(u)), u = K1 x and s a sign; the symmetric layer (eq. 7) has K1 = K2^T = K and
-    s = -1. For a cotangent w let v = K2^T w and d = (sigma o N)'(u)^T v. Then the gradient of <F(x), w> is s K1^T d
-    with respect to x, and with respect to K1 and K2^T it is s times the correlation of x with d and of w with a. That
-    makes six convolutions, and each of the pointwise quantities is computed once.
+    Let F(x) = s K2 a with a = sigma(N(u)), u = K1 x and a sign s. The symmetric layer (eq. 7) has K1 = K2^T = K and
+    s = -1. For a cotangent w, let v = K2^T w and d = (sigma o N)'(u)^T v. Then the gradient of <F(x), w> with respect
+    to x is s K1^T d. With respect to K1 it is s times the correlation of x with d, and with respect to K2^T it is s
+    times the correlation of w with a. The value and all gradients together take six convolutions, and each pointwise
+    quantity is computed once.
 
     Attributes:
         field: The right-hand side.
@@ -173,11 +177,11 @@ class BoundField:
             index: Index of the field.
             x: Features, shape (batch, *space, c).
             w: Cotangent of factor * F(x), of the shape of x.
-            factor: Number or scalar tensor, which no gradient is taken of.
+            factor: Number or scalar tensor; no gradient is taken with respect to it. Default 1.
 
         Returns:
-            factor * F(x); the gradient of <factor * F(x), w> with respect to x; and those with respect to the weights,
-            by (name, index).
+            A tuple of three: factor * F(x), the gradient of <factor * F(x), w> with respect to x, and a dict of the
+            gradients with respect to the weights, whose keys are (name, index).
         """
         field, dtype = self.field, self._dtype(x)
         k1, k2, scale, bias = self._weights(index, dtype)
@@ -201,7 +205,7 @@ class BoundField:
         return self.field.compute_dtype or backend.standardize_dtype(y.dtype)
 
     def _weights(self, index: int, dtype: str) -> tuple:
-        """Return K1, K2^T, scale and bias of a field in the compute type; None for a vector that is not there."""
+        """Return K1, K2^T, scale and bias of a field in the compute type; a scale or bias that is missing is None."""
         kernels = [self.theta["kernel"][i] for i in self.field.kernel_indices(index)]
         vectors = [self.theta[name][index] if name in self.theta else None for name in ("scale", "bias")]
         return tuple(None if weight is None else ops.cast(weight, dtype) for weight in (*kernels, *vectors))
@@ -211,7 +215,10 @@ class BoundField:
         return convolve(y, kernel, self.field.padding)
 
     def _transpose(self, kernel, factor, like) -> Callable:
-        """Return the function a -> sign * factor * K^T a, in the type of the state; here alone the factor comes in."""
+        """Return the function a -> sign * factor * K^T a, in the type of the state.
+
+        This is the only place where the factor of an update is multiplied.
+        """
         state_dtype = backend.standardize_dtype(like.dtype)
         outer, after = self.field.sign * adjoint_kernel(kernel), factor
         if backend.standardize_dtype(kernel.dtype) == state_dtype:

@@ -1,4 +1,4 @@
-"""The place of the channel axis: features are computed with the channels last, and may come with the channels first."""
+"""Conversion between data formats: all computations have the channels last, but users may have them first."""
 
 from __future__ import annotations
 
@@ -11,13 +11,13 @@ DATA_FORMATS = ("channels_last", "channels_first")
 
 
 def standardize_data_format(value: str | None) -> str:
-    """Return a data format as it was given, or for None the one of Keras's configuration.
+    """Return a data format, and for None the one of Keras's configuration.
 
     Args:
-        value: "channels_last", "channels_first" or None.
+        value: Data format, "channels_last", "channels_first" or None.
 
     Raises:
-        ValueError: If value is none of these.
+        ValueError: If the value is none of these.
 
     Example:
         >>> standardize_data_format(None)
@@ -55,7 +55,7 @@ def to_channels_last(y, data_format: str):
 
 
 def from_channels_last(y, data_format: str):
-    """Return features, whose channels are last, in a format: the inverse of `to_channels_last`.
+    """Convert features with the channels last to a data format: the inverse of `to_channels_last`.
 
     Args:
         y: Tensor of shape (batch, *space, channels).
@@ -72,12 +72,12 @@ def from_channels_last(y, data_format: str):
 
 
 def shape_to_channels_last(shape, data_format: str) -> tuple:
-    """Return the shape that `to_channels_last` gives to features of a shape."""
+    """Return the shape of the result of `to_channels_last` for features of a given shape."""
     shape = tuple(shape)
     return (shape[0], *shape[2:], shape[1]) if data_format == "channels_first" and len(shape) > 1 else shape
 
 
 def shape_from_channels_last(shape, data_format: str) -> tuple:
-    """Return the shape that `from_channels_last` gives to features of a shape."""
+    """Return the shape of the result of `from_channels_last` for features of a given shape."""
     shape = tuple(shape)
     return (shape[0], shape[-1], *shape[1:-1]) if data_format == "channels_first" and len(shape) > 1 else shape

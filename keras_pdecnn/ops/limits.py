@@ -1,4 +1,4 @@
-"""How large a step may be by the theory of its integrator, from norms of its kernels and its activation."""
+"""The largest step sizes that the theory of an integrator allows, from the norms of the kernels and the activation."""
 
 from __future__ import annotations
 
@@ -30,10 +30,10 @@ LIPSCHITZ: dict[Callable, float] = {
     keras.activations.hard_sigmoid: 1 / 6,
     keras.activations.log_sigmoid: 1.0,
 }
-"""Lipschitz constants L of non-decreasing activations with their default arguments, the only ones the theory covers."""
+"""Lipschitz constants L of the activations that the theory covers: non-decreasing, with their default arguments."""
 
 SAFETY = 0.9
-"""The part of the limit that an automatic step takes."""
+"""Fraction of the limit that an automatic step size takes."""
 
 
 def lipschitz(activation: Callable) -> float:
@@ -42,7 +42,7 @@ def lipschitz(activation: Callable) -> float:
     Raises:
         ValueError: If the activation is not in `LIPSCHITZ`.
     """
-    # Layers and partial functions are objects that cannot be told apart by identity.
+    # Only the functions themselves count: nothing is known about a layer or a partial function made from one of them.
     for function, constant in LIPSCHITZ.items():
         if activation is function:
             return constant
@@ -52,7 +52,10 @@ def lipschitz(activation: Callable) -> float:
 
 
 def field_lipschitz(field: Field) -> float:
-    """Return L of u -> sigma(N(u)), for the kernels of `effective_kernel`; for "tv" that without normalisation.
+    """Return the Lipschitz constant L of u -> sigma(N(u)) that step limits are computed with.
+
+    It belongs to the kernels that `effective_kernel` of the normalisation returns. For "tv" it is the constant of the
+    activation alone, without the normalisation.
 
     Raises:
         ValueError: If the activation is not in `LIPSCHITZ`.
@@ -61,42 +64,45 @@ def field_lipschitz(field: Field) -> float:
 
 
 def known_limit(integrator: Integrator, field: Field) -> Callable | None:
-    """Return `limit` of a method where it applies, with the symmetric layer; otherwise None."""
+    """Return the `limit` of an integrator, or None if it has none or the layer is not the symmetric one."""
     return integrator.limit if field.symmetric else None
 
 
 def limits(integrator: Integrator, field: Field, norms):
-    """Return the largest step sizes by the theory of a method, of shape (steps,).
+    """Return the largest step size of each step that the theory of an integrator allows, shape (steps,).
 
     Args:
-        integrator: The one-step method.
-        field: The right-hand side.
-        norms: Bounds of the norms of the kernels that the `effective_kernel` of the normalisation returns, an array or
-            a tensor (steps, fields).
+        integrator: Time integrator.
+        field: Right-hand side.
+        norms: Upper bounds of the norms of the kernels that `effective_kernel` of the normalisation returns, an array
+            or a tensor of shape (steps, fields).
 
     Raises:
-        ValueError: If no limit is known for them, or the activation is not in `LIPSCHITZ`.
+        ValueError: If no limit is known for this integrator and layer, or the activation is not in `LIPSCHITZ`.
     """
     limit = known_limit(integrator, field)
     if limit is None:
         layer = "symmetric" if field.symmetric else "general"
-        raise ValueError(f"no step limit is known for {integrator.name} with the {layer} layer")
+        raise ValueError(
+            f"no step limit is known for the {layer} layer with this integrator. "
+            f"Received: integrator={integrator.name!r}"
+        )
     return limit(field_lipschitz(field), norms)
 
 
 def automatic_step(integrator: Integrator, field: Field, theta: Theta, maximum: float, max_gain: float | None = None):
-    """Return h = min(maximum, 0.9 min_j limit_j), a scalar tensor that no gradient goes through.
+    """Return h = min(maximum, 0.9 min_j limit_j), a scalar tensor through which no gradient passes.
 
-    The limits are those of `limits` with `norm_bound`: no larger than those of `stability.step_limit`, up to its
-    tolerance.
+    The limits are those of `limits`, with the norms of `norm_bound`. Up to the tolerance of that bound, they are no
+    larger than the limits of `stability.step_limit`.
 
     Args:
-        integrator: The one-step method.
-        field: The right-hand side.
+        integrator: Time integrator.
+        field: Right-hand side.
         theta: Weights stacked in time.
         maximum: Upper bound of h.
-        max_gain: Upper bound of the gain |f| L ||K||^2 of every update that evaluates F, with f = c h^p its factor;
-            default None.
+        max_gain: Upper bound of the gain |f| L ||K||^2 of every update that evaluates F, where f = c h^p is the factor
+            of the update; default None, no bound.
     """
     kernel = ops.stop_gradient(field.sigma_of_n.effective_kernel(theta))
     norms = norm_bound(kernel, axes=len(kernel.shape) - 4)
@@ -111,10 +117,11 @@ def automatic_step(integrator: Integrator, field: Field, theta: Theta, maximum: 
 
 
 def check_gain(integrator: Integrator, steps: int, max_gain: float):
-    """Raise ValueError if no step size keeps the gains of the updates below `max_gain`, or none can be computed."""
+    """Raise ValueError if no step size that keeps the gains of all updates below `max_gain` can be computed."""
     for update in integrator.updates:
         if update.field is not None and not (update.factor.power and update.factor.coefficients(steps) is not None):
             raise ValueError(
-                "max_gain needs factors c h^p with p >= 1, for example Factor(0.5, 2), wherever an update evaluates F. "
-                f"Received: max_gain={max_gain!r} for {integrator.name}, whose factor {update.factor!r} is none"
+                "max_gain needs an integrator in which every update that evaluates F has a factor c h^p with p >= 1, "
+                f"for example Factor(0.5, 2). Received: max_gain={max_gain!r} for {integrator.name}, with the factor "
+                f"{update.factor!r}"
             )

@@ -1,12 +1,13 @@
-"""Normalisations N and what is known of sigma(N(u)): value, pull-back, Lipschitz constant, weights.
+"""The normalisations N, one class each: value and gradient of sigma(N(u)), its Lipschitz constant, its weights.
 
     sigma(N(u)) = sigma(s u / sqrt(sum_c u_c^2 + epsilon) + b)      "tv" (eq. 9)
                   sigma(u + b)                                      None
                   sigma(max(s, 0) u + b)                            "scale"
                   p / sqrt(1 + sum_c p_c^2), p = sigma(u + b)       "shrinkage"
 
-The last is the paper's with N and sigma exchanged and epsilon = 1. For ReLU and the identity it is the gradient of the
-convex function sqrt(1 + |sigma(u + b)|^2), so it is monotone, and its Lipschitz constant is 1.
+s is the scale and b the bias. "shrinkage" is the paper's normalisation with N and sigma exchanged and epsilon = 1. For
+ReLU and the identity, it is the gradient of the convex function sqrt(1 + |sigma(u + b)|^2). So it is monotone, and its
+Lipschitz constant is 1.
 """
 
 from __future__ import annotations
@@ -28,11 +29,11 @@ from keras_pdecnn.utils import arguments
 
 @dataclass(frozen=True)
 class Normalization:
-    """No normalisation, sigma(u + b), and the base of the others."""
+    """No normalisation, sigma(u + b), and the base class of the others."""
 
     has_scale = False
-    is_provable = True  # u -> sigma(N(u)) is the gradient of a convex function, so that there is a theorem
-    activations: ClassVar[tuple[Callable, ...] | None] = None  # those it is defined for; None for every one
+    is_provable = True  # u -> sigma(N(u)) is the gradient of a convex function, so the step limit is a theorem.
+    activations: ClassVar[tuple[Callable, ...] | None] = None  # Activations that are accepted; None accepts all.
     scale_constraint: ClassVar[keras.constraints.Constraint | None] = None
 
     def value(self, u, scale, bias, activation: Callable, plain: bool = False):
@@ -43,40 +44,43 @@ class Normalization:
             scale: Tensor of shape (filters,), or None.
             bias: Tensor of shape (filters,), or None.
             activation: Pointwise function sigma.
-            plain: Whether the gradient is left to the backend; default False.
+            plain: Whether the backend differentiates the result by itself; default False.
         """
         return activation(_affine(u, scale, bias))
 
     def value_and_pull_back(self, u, v, scale, bias, activation: Callable):
-        """Return a = sigma(N(u)), the pull-back of v to u, and the gradients of <a, v> by scale and bias, or None."""
+        """Return a = sigma(N(u)), and the gradients of <a, v> with respect to u, scale and bias.
+
+        The gradient of a scale or bias that is missing is None.
+        """
         a, pull_back = primitives.vjp(activation, _affine(u, scale, bias))
         g = pull_back(v)
         of_scale = None if scale is None else _sum(g * u)
         return a, g if scale is None else g * scale, of_scale, None if bias is None else _sum(g)
 
     def lipschitz(self, constant: float) -> float:
-        """Return the Lipschitz constant of the monotone part, for a kernel as `effective_kernel` returns it.
+        """Return the Lipschitz constant L that step limits take, together with the norm of `effective_kernel`.
 
         Args:
-            constant: That of the activation.
+            constant: Lipschitz constant of the activation.
         """
         return constant
 
     def slope(self, theta) -> float | np.ndarray:
-        """Return the factor by which N enlarges the Lipschitz constant of sigma: a number or one per step and field."""
+        """Return the factor by which N enlarges the Lipschitz constant: a number, or one per step and field."""
         return 1.0
 
     def effective_kernel(self, theta):
-        """Return the kernel whose norm bounds F as that of K does without a normalisation."""
+        """Return the kernel that takes the place of K in the bounds for a block without a normalisation."""
         return theta["kernel"]
 
 
 @dataclass(frozen=True)
 class TV(Normalization):
-    """The paper's normalisation over the channels of each pixel (eq. 9), then a scale and a bias.
+    """The paper's normalisation over the channels of each pixel (eq. 9), followed by a scale and a bias.
 
     Args:
-        epsilon: Smoothing, positive; default 1e-3.
+        epsilon: Positive number that keeps the quotient smooth at 0; default 1e-3.
     """
 
     epsilon: float = 1e-3
@@ -104,7 +108,7 @@ class Scale(Normalization):
     """One non-negative factor per filter: sigma(max(s, 0) u + b)."""
 
     has_scale = True
-    # Smaller ones act as 0, and would have no gradient to come back by.
+    # A negative scale would act as 0 and have no gradient, so it could never become positive again.
     scale_constraint = keras.constraints.NonNeg()
 
     def value(self, u, scale, bias, activation: Callable, plain: bool = False):
@@ -119,12 +123,12 @@ class Scale(Normalization):
     def effective_kernel(self, theta):
         """Return the kernel of S^(1/2) K, with S = max(scale, 0).
 
-        With it, K^T sigma(S K y + b) is bounded as without a scale: for a non-decreasing, L-Lipschitz sigma, the
-        symmetric matrix K^T D S K, 0 <= D <= L, is at most L ||S^(1/2) K||^2. Where a right-hand side has two kernels,
-        K1 and K2, both get the factor.
+        Its norm bounds K^T sigma(S K y + b) as the norm of K does without a scale: for a non-decreasing, L-Lipschitz
+        sigma, the norm of the symmetric matrix K^T D S K with 0 <= D <= L is at most L ||S^(1/2) K||^2. If a right-hand
+        side has two kernels, K1 and K2, both get the factor S^(1/2).
         """
         kernel, scale = theta["kernel"], theta["scale"]
-        # Rounded up where it is 0, so that the root has a finite derivative.
+        # A scale of 0 is rounded up, so that the root has a finite derivative.
         root = exact.sqrt(exact.maximum(scale, 1e-12))
         if kernel.shape[1] != root.shape[1]:
             root = ops.repeat(root, kernel.shape[1] // root.shape[1], axis=1)
@@ -133,7 +137,10 @@ class Scale(Normalization):
 
 @dataclass(frozen=True)
 class Shrinkage(Normalization):
-    """Activations divided by the length of their vector: p / sqrt(1 + sum_c p_c^2), p = sigma(u + b)."""
+    """Division of the activations of each pixel by the length of their vector: p / sqrt(1 + sum_c p_c^2).
+
+    Here p = sigma(u + b). The only activations are ReLU and the identity.
+    """
 
     activations = (keras.activations.relu, keras.activations.linear)
 
@@ -149,7 +156,7 @@ class Shrinkage(Normalization):
         return p * ops.cast(r, p.dtype), d, None, None if bias is None else _sum(d)
 
     def lipschitz(self, constant: float) -> float:
-        """Return 1, for each of the two activations."""
+        """Return 1, which holds for both activations."""
         return 1.0
 
 
@@ -158,11 +165,11 @@ NORMALIZATIONS = ("tv", None, "scale", "shrinkage")
 
 
 def normalization(name: str | None, epsilon: float = 1e-3) -> Normalization:
-    """Return the normalisation that has this name.
+    """Return the normalisation of a name.
 
     Args:
-        name: "tv", None, "scale" or "shrinkage".
-        epsilon: Smoothing of "tv"; default 1e-3.
+        name: Name of the normalisation, "tv", None, "scale" or "shrinkage".
+        epsilon: Positive number that smooths "tv"; default 1e-3.
 
     Raises:
         ValueError: If the name is none of these.
@@ -179,7 +186,7 @@ def _affine(u, scale, bias):
 
 
 def _positive_part(scale):
-    # A maximum has no gradient of its own where both are 0, which backends take in different ways.
+    # Not a maximum: its derivative at 0 differs between backends.
     return None if scale is None else scale * ops.cast(scale >= 0, scale.dtype)
 
 
@@ -189,5 +196,5 @@ def _sum(x):
 
 
 def _widen(u):
-    """Return u in float32 where it is in half precision, whose squares overflow."""
+    """Return u, converted from half precision, whose squares overflow, to float32."""
     return ops.cast(u, "float32") if backend.standardize_dtype(u.dtype) in ("float16", "bfloat16") else u

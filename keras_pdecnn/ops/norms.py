@@ -1,17 +1,17 @@
-"""A bound of the l2 norm of a convolution as a tensor, cheap enough for every training step, with a gradient.
+"""A bound of the l2 norm of a convolution as a tensor with a gradient, cheap enough for every training step.
 
-The symbol S(x) = sum_j s_j exp(i j x) of a kernel bounds the norm for either padding and every size of image:
+The symbol S(x) = sum_j s_j exp(i j x) of a kernel bounds the norm for both paddings and every size of image:
 
-    ||K|| <= max over a grid of ||S|| / prod_i cos(r_i pi / N_i),
+    ||K|| <= max over a grid of ||S|| / prod_i cos(r_i pi / N_i).
 
-which `ops.operator_norm` derives. It takes ||S|| from eigenvalues; here it is bounded by products of matrices. G = S* S
-is Hermitian with the eigenvalues ||S||^2 >= … >= 0, and for H = G^(2^k), n by n, with the mean m = tr H / n of its
-eigenvalues (Samuelson's inequality),
+`ops.operator_norm` derives this bound and computes ||S|| from eigenvalues. This module bounds ||S|| by products of
+matrices. G = S* S is Hermitian with the eigenvalues ||S||^2 >= … >= 0. Let H = G^(2^k), an n by n matrix, and let
+m = tr H / n be the mean of its eigenvalues. Samuelson's inequality says
 
     ||S||^(2^(k+1)) = ||H|| <= m + sqrt((n - 1) / n) ||H - m I||_F.
 
-A Hermitian G = A + i B, A symmetric and B antisymmetric, is held as the real matrix A + B, which determines it. So a
-product takes two real ones in place of four.
+A Hermitian matrix G = A + i B has a symmetric A and an antisymmetric B, so the real matrix A + B determines it and is
+stored in its place. A product of two such matrices then takes two real products instead of four.
 """
 
 from __future__ import annotations
@@ -25,32 +25,35 @@ from keras_pdecnn.ops import exact
 from keras_pdecnn.ops.backend import primitives
 
 TOLERANCE = 0.14
-"""What the grid may add to the bound, relative to the norm: 9 points per axis for 3x3 kernels."""
+"""Largest excess of the bound that the grid may cause, relative to the norm: 9 points per axis for 3x3 kernels."""
 
 SQUARINGS = 2
-"""k: the bound of ||S|| exceeds it by up to n^(1 / 16), by 5 % for random matrices of 100 channels."""
+"""Number k of squarings. With 2, the bound exceeds ||S|| by a factor of up to n^(1 / 16), and by 5 % for random
+matrices of 100 channels."""
 
-_WRITTEN_OUT = 4  # kernels: more are bounded one after the other, so that memory does not grow with depth
+_WRITTEN_OUT = 4  # More kernels than these are bounded one after the other, so that memory does not grow with depth.
 
 
 def norm_bound(kernel, axes: int | None = None, tolerance: float = TOLERANCE, squarings: int = SQUARINGS):
-    """Return an upper bound of the l2 norm of a convolution, for either padding and every size of image.
+    """Return an upper bound of the l2 norm of a convolution, as a tensor that can be differentiated.
 
-    It holds with all rounding accounted for, and can be differentiated; it works in a graph and under XLA. Entries
-    below the smallest normal number (1e-38 in float32) count as 0, as in all that the backend computes. It is not as
-    tight as `stability.operator_norm`: for random kernels of 100 channels about 15 % above the norm, for others up to
-    tolerance + n^(1 / 2^(squarings + 2)) - 1, n the smaller number of channels.
+    The bound holds for both paddings and every size of image, and accounts for all rounding errors. It works in a graph
+    and under XLA. It is less tight than `stability.operator_norm`: about 15 % above the norm for random kernels of 100
+    channels, and at most tolerance + n^(1 / 2^(squarings + 2)) - 1 above it for any kernel, where n is the smaller
+    number of channels. Entries below the smallest normal number (1e-38 in float32) count as 0, as in every computation
+    of the backend.
 
     Args:
-        kernel: Tensor (…, *kernel_size, c, filters), one kernel or several.
-        axes: Number of space axes; default None, all but the last two: one kernel.
-        tolerance: What lies between the points of the grid, relative to the norm; default 0.14. Smaller ones need more
-            points.
-        squarings: Number of squarings of S* S, at least 0; default 2. More are tighter and cost more.
+        kernel: Kernel, or several kernels with leading axes, a tensor of shape (…, *kernel_size, c, filters).
+        axes: Number of space axes; default None, for a single kernel without leading axes.
+        tolerance: Largest relative error that the distance between the points of the grid may cause; default 0.14. A
+            smaller one needs more points.
+        squarings: Number of squarings of S* S, at least 0; default 2. More squarings give a tighter bound and take
+            more time.
 
     Returns:
-        Tensor of the shape of the leading axes, float64 for a kernel of float64, otherwise float32. It is 0, with the
-        gradient 0, where a kernel is 0.
+        Tensor of the shape of the leading axes, in float64 for a kernel of float64, otherwise in float32. For a kernel
+        of zeros, the bound and its gradient are 0.
 
     Example:
         >>> float(norm_bound(keras.ops.ones((1, 1, 1, 1)))).__round__(3)
@@ -84,23 +87,26 @@ def grid(sizes: tuple[int, ...], tolerance: float) -> tuple[int, ...]:
 
 
 def between(sizes: tuple[int, ...], points: tuple[int, ...]) -> float:
-    """Return prod_i cos(r_i pi / N_i), the least part of the norm that a point of the grid finds."""
+    """Return prod_i cos(r_i pi / N_i): the largest ||S|| on the grid is at least this fraction of the norm."""
     return math.prod(math.cos(r * math.pi / n) for r, n in zip(sizes, points, strict=True))
 
 
 def half(points: tuple[int, ...]) -> np.ndarray:
-    """Return the indices k of the points 2 pi k / N of a grid, one of each pair x and -x: shape (number, axes)."""
+    """Return the indices k of the points x = 2 pi k / N of a grid, one of each pair x and -x: shape (number, axes)."""
     indices = np.indices(points).reshape(len(points), -1).T
-    # Counted in one row, each point is kept that does not come after the one opposite to it.
+    # In the flat order of the grid, a point is kept if it does not come after its opposite.
     opposite = np.ravel_multi_index(tuple((-indices % points).T), points)
     return indices[np.arange(len(indices)) <= opposite]
 
 
 def waves(sizes: tuple[int, ...], points: tuple[int, ...], frequencies: np.ndarray) -> np.ndarray:
-    """Return exp(i j x) at x = 2 pi k / N, k given, for the entries j of the stencil: shape (number, entries)."""
+    """Return exp(i j x) for the points x = 2 pi k / N with the given k and the entries j of the stencil.
+
+    The result has the shape (number of points, number of entries).
+    """
     factors = np.ones((len(frequencies), 1), complex)
     for axis, (r, n) in enumerate(zip(sizes, points, strict=True)):
-        # The product j k is reduced as an integer: the factors have no larger an error than the cosine.
+        # The product j k is reduced modulo N as an integer, so that no error comes in addition to that of the cosine.
         turns = np.outer(frequencies[:, axis], np.arange(-r, r + 1)) % n
         factor = np.exp(2j * math.pi / n * turns)
         factors = (factors[:, :, None] * factor[:, None, :]).reshape(len(frequencies), -1)
@@ -126,8 +132,8 @@ def _largest(kernels, wave: np.ndarray, squarings: int):
         for a, b in ((wave.real, wave.imag), (wave.real + wave.imag, wave.imag - wave.real))
     )
     gram = exact.matmul(ops.swapaxes(first, 2, 3), second)
-    # Every sum of p products has an error of at most p unit (1 + …) times that of the absolute values; those of the
-    # Gram matrix are bounded by Frobenius norms. Twice that covers products of rounded factors and the final sums.
+    # A sum of p products has an error of at most p unit (1 + …) times the sum of the absolute values. For the Gram
+    # matrix, Frobenius norms bound these sums. Twice that covers products of rounded factors and the final sums.
     squared = ops.sum(ops.square(first), axis=(2, 3))
     largest = _norm(gram, squarings, 2 * (2 * n + 4) * unit) + 2 * (4 * inner + 4) * unit * squared
     # The symbol itself: a sum over the stencil.
@@ -159,16 +165,17 @@ def _norm(matrix, squarings: int, error: float):
 
 
 def _interleave(first: np.ndarray, second: np.ndarray, dtype: str):
-    """Return the rows of two matrices in turns."""
+    """Return a matrix of the rows of two matrices in alternation."""
     return ops.convert_to_tensor(np.stack([first, second], axis=1).reshape(-1, first.shape[1]), dtype)
 
 
 def unit_roundoff(dtype: str, products: bool = True) -> float:
-    """Return the largest relative error of an operation in a floating type; in products of matrices, of a factor.
+    """Return the unit roundoff of a floating type: the largest relative error of one rounding.
 
     Args:
         dtype: Name of the type.
-        products: Whether convolutions and products of matrices are meant, and not operations entry by entry.
+        products: Whether to return the roundoff of the factors in convolutions and matrix products, which devices may
+            round more coarsely, instead of that of pointwise operations; default True.
     """
     if products and dtype == "float32":
         return primitives.float32_product_roundoff()
@@ -176,5 +183,5 @@ def unit_roundoff(dtype: str, products: bool = True) -> float:
 
 
 def _tiny(dtype: str) -> float:
-    """Return a number that is nothing beside 1, and the square of its inverse a finite one."""
+    """Return a number that does not change 1 when added to it, and the square of whose inverse is finite."""
     return {"float32": 1e-18, "float64": 1e-100}[dtype]

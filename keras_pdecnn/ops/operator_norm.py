@@ -1,13 +1,13 @@
-"""Bounds of the l2 norm of a convolution, valid in exact arithmetic and with all rounding accounted for.
+"""Upper and lower bounds of the l2 norm of a convolution, which account for all rounding errors.
 
-On Z^d, the convolution with stencils s_j, |j_i| <= r_i, is the multiplication by its symbol S(x) = sum_j s_j exp(i j x)
-in Fourier space, and its norm is M = max_x ||S(x)||. Zero padding on an image of any size is a compression of it
-(extend by zeros, convolve, restrict), and periodic padding on n points has the symbol's values at 2 pi k / n: no norm
-exceeds M.
+On Z^d, the convolution with stencils s_j, |j_i| <= r_i, is a multiplication in Fourier space by its symbol
+S(x) = sum_j s_j exp(i j x). Its norm is M = max_x ||S(x)||. No norm on a finite image exceeds M: zero padding means to
+extend by zeros, convolve and restrict, and periodic padding on n points takes the values of the symbol at 2 pi k / n.
 
-Between the points 2 pi k / N of a grid: M is attained by p(x) = Re <u, S(x) v> for unit vectors u and v, on each axis a
-real trigonometric polynomial of degree r, bounded by M. By M. Riesz, p(x + t) >= M cos(r t) for |r t| <= pi where p has
-its maximum at x; a point of the grid is at most pi / N away. One axis after the other,
+The maximum may lie between the points 2 pi k / N of a grid. There are unit vectors u and v such that
+p(x) = Re <u, S(x) v> attains M. On each axis, p is a real trigonometric polynomial of degree r that M bounds. By a
+theorem of M. Riesz, p(x + t) >= M cos(r t) for |r t| <= pi if p has its maximum at x, and the nearest point of the grid
+is at most pi / N away. Applied to one axis after the other, this gives
 
     M <= max over the grid of ||S|| / prod_i cos(r_i pi / N_i).
 """
@@ -25,10 +25,10 @@ from keras_pdecnn.ops.convolution import PADDINGS
 from keras_pdecnn.utils import arguments
 
 TOLERANCE = 0.02
-"""The largest excess of the bound for every size of image over the norm, relative to the norm."""
+"""Largest excess of the upper bound for all sizes of image, relative to the norm."""
 
 ITERATIONS = 30
-CHUNK = 2**20  # the number of complex numbers of the symbols that are in memory at once
+CHUNK = 2**20  # Number of complex entries of symbols that are in memory at the same time.
 EPSILON = np.finfo(np.float64).eps
 
 
@@ -44,32 +44,33 @@ def operator_norm(
     upper = max over the grid of ||S|| / prod_i cos(r_i pi / N_i),   S(x) = sum_j s_j exp(i j x)
     lower = ||K y|| / ||y||,   y from a power iteration with K^T K on a finite image
 
-    Without `shape`, the upper bound holds for every size of image and either padding. It exceeds the norm on an
-    unbounded image, which is the largest one, by at most 2 %. The lower bound is one of the norm on a certain finite
-    image: it is below the largest norm, and may be above the norm on smaller images.
+    Without `shape`, the upper bound holds for every size of image and both paddings. The norm is largest on an
+    unbounded image, and the bound exceeds that norm by at most 2 %. The lower bound belongs to one finite image that
+    the function chooses: it is below the largest norm, but may be above the norm on smaller images.
 
     With `shape`, both are bounds of the norm on images of this size. For "periodic", the upper bound is the norm itself
-    up to rounding; for "same", it is the norm on a periodic image that is larger by r.
+    up to rounding. For "same", it is the norm on a periodic image that is larger by r, half the kernel size.
 
-    Both are computed in float64, and moved outwards by a bound of the rounding errors. The cost is one eigenvalue
-    problem for each frequency of half a grid, whose side is 23 for 3x3 kernels, or follows from `shape`.
+    Both bounds are computed in float64, and then moved outwards by a bound of the rounding errors. The cost is one
+    eigenvalue problem for each frequency of half a grid. The grid has 23 points per axis for 3x3 kernels, or a size
+    that follows from `shape`.
 
     Args:
         kernel: Kernel (*kernel_size, c, filters) of odd sizes, or the kernel of a block (steps, fields, *kernel_size,
             c, filters), with one to three space axes; an array, tensor or variable.
-        padding: "same" (zeros, default) or "periodic".
+        padding: Continuation of the features at the border, "same" (zeros, default) or "periodic".
         bound: Kind of the bound, "upper" (default) or "lower".
         shape: Size of the image, one integer per space axis; default None, every size.
-        axes: Number of space axes. It must be given for a kernel with other leading axes, and where the number of axes
-            leaves it open (an array with five axes is a kernel with three space axes, or that of a block with one);
-            default None, as described under `kernel`.
+        axes: Number of space axes; default None, found from the number of axes of the kernel. It must be given if the
+            kernel has other leading axes, and for an array with five axes, which may be a kernel with three space axes
+            or that of a block with one.
 
     Returns:
-        float for one kernel, float64 array of the shape of the leading axes for several.
+        float for one kernel; float64 array of the shape of the leading axes for several.
 
     Raises:
-        ValueError: If the kernel has another shape, entries that are not finite, or sizes that are not odd, or if an
-            argument is outside its range.
+        ValueError: If the kernel has another shape, an entry that is not finite, or an even size, or if an argument is
+            outside its range.
 
     Example:
         >>> round(operator_norm([[[-1.0]], [[0.0]], [[1.0]]], padding="periodic", shape=(12,)), 9)
@@ -89,8 +90,8 @@ def _upper(kernel: np.ndarray, padding: str, shape: tuple | None) -> float:
     kernel, exponent = _scale(kernel)
     grid = _grid(kernel, padding, shape)
     squared, _ = _largest(kernel, grid)
-    # Rounding in the symbol (a sum over the stencil), its Gram matrix (over channels) and the eigenvalues, each
-    # relative to the square of sum_j ||s_j||; the factor 10 is a generous one.
+    # Rounding errors arise in the symbol (a sum over the stencil), in its Gram matrix (a sum over channels) and in the
+    # eigenvalues. Each is relative to the square of sum_j ||s_j||. The factor 10 is generous.
     squared += 10 * (sum(kernel.shape) + kernel[..., 0, 0].size) * EPSILON * _size(kernel) ** 2
     between = grids.between(grids.radii(kernel.shape), grid) if shape is None else 1.0
     return float(np.ldexp(math.sqrt(squared) / between, exponent))
@@ -106,13 +107,13 @@ def _lower(kernel: np.ndarray, padding: str, shape: tuple | None) -> float:
         image = _convolve(y, kernel, padding)
         norm = max(norm, float(np.linalg.norm(image)))
         y = _convolve(image, adjoint, padding)
-    # Rounding in the convolution (a sum over stencil and channels) and in the norms of y and of its image.
+    # Rounding errors arise in the convolution (a sum over stencil and channels) and in the norms of y and of its image.
     terms = kernel[..., 0].size + y.size + image.size
     return float(np.ldexp(max(norm - 2 * terms * EPSILON * _size(kernel), 0.0), exponent))
 
 
 def _start(kernel: np.ndarray, padding: str, grid: tuple, shape: tuple) -> np.ndarray:
-    """Return the wave that the symbol enlarges most, which fades towards the border for "same", and a little noise."""
+    """Return the wave that the symbol enlarges most, with a little noise; for "same" it fades towards the border."""
     _, frequency = _largest(kernel, grid)
     symbol = _symbols(kernel, grid, np.array([frequency]))[0]
     vector = np.linalg.svd(symbol)[2][0].conj()
@@ -123,14 +124,14 @@ def _start(kernel: np.ndarray, padding: str, grid: tuple, shape: tuple) -> np.nd
         if padding == "same":
             window = window * np.sin(math.pi * (along + 1) / (side + 1))
     wave = (np.exp(1j * phase) * window)[..., None] * vector
-    # The kernel is real, so it acts on both parts alike; one of them may vanish.
+    # The kernel is real, so it acts in the same way on the real and on the imaginary part, one of which may vanish.
     y = max(wave.real, wave.imag, key=np.linalg.norm)
     noise = np.random.default_rng(0).normal(size=y.shape)
     return y / np.linalg.norm(y) + 0.01 * noise / np.linalg.norm(noise)
 
 
 def _largest(kernel: np.ndarray, grid: tuple) -> tuple[float, np.ndarray]:
-    """Return the largest ||S||^2 on the grid, and the indices of the frequency where it is found."""
+    """Return the largest ||S||^2 on the grid, and the indices of its frequency."""
     frequencies = grids.half(grid)
     c, filters = kernel.shape[-2:]
     largest = []
@@ -144,7 +145,7 @@ def _largest(kernel: np.ndarray, grid: tuple) -> tuple[float, np.ndarray]:
 
 
 def _symbols(kernel: np.ndarray, grid: tuple, frequencies: np.ndarray) -> np.ndarray:
-    """Return S at frequencies 2 pi k / N, k given, as matrices (filters, c)."""
+    """Return S at the frequencies 2 pi k / N with the given k, as matrices (filters, c)."""
     factors = grids.waves(grids.radii(kernel.shape), grid, frequencies)
     c, filters = kernel.shape[-2:]
     stencils = kernel.reshape(-1, c * filters)
@@ -163,7 +164,7 @@ def _convolve(y: np.ndarray, kernel: np.ndarray, padding: str) -> np.ndarray:
 
 
 def _grid(kernel: np.ndarray, padding: str, shape: tuple | None) -> tuple:
-    """Return the number of points per axis: enough for the tolerance, or those whose values bound the given size."""
+    """Return the number of points per axis: enough for the tolerance, or what an image of the given size needs."""
     radii = grids.radii(kernel.shape)
     if shape is None:
         return grids.grid(radii, TOLERANCE)
@@ -203,7 +204,7 @@ def _read(kernel, axes: int | None) -> tuple[np.ndarray, int]:
         if axes is None or (array.ndim == 5 and array.shape[1] <= 2):
             raise ValueError(
                 "kernel must be a kernel (*kernel_size, c, filters) or that of a block (steps, fields, *kernel_size, "
-                f"c, filters); where both are possible, or for other arrays, give axes. {received}"
+                f"c, filters). If it could be both, or is another array, set axes. {received}"
             )
     elif isinstance(axes, bool) or not isinstance(axes, numbers.Integral) or not 1 <= int(axes) <= 3:
         raise ValueError(f"axes must be the number of space axes, 1, 2 or 3. Received: axes={axes!r}")

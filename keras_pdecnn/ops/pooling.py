@@ -1,4 +1,4 @@
-"""Pooling of features: windows of pixels are averaged, or their pixels become channels."""
+"""Pooling of features: average each window of pixels, or turn its pixels into channels."""
 
 from __future__ import annotations
 
@@ -8,10 +8,10 @@ from keras_pdecnn.ops import exact
 
 
 def average_pool(y, size: int):
-    """Average over windows of `size` pixels along every space axis; the pixels left over at the end are dropped.
+    """Average over windows of `size` pixels along every space axis; pixels that are left over at the end are dropped.
 
-    An axis that is shorter than the window keeps one entry, the average of its pixels. So a model for inputs of unknown
-    size gives the same result for a small image, whether or not its size is known when the model is called.
+    An axis that is shorter than the window keeps one entry, the average of its pixels. A model for inputs of any size
+    therefore gives the same result for a small image, whether its size is known before the call or only during it.
 
     Args:
         y: Tensor of shape (batch, *space, channels).
@@ -29,7 +29,7 @@ def average_pool(y, size: int):
     space = y.shape[1:-1]
     if len(space) < 3 and all(length is not None and length >= size for length in space):
         return ops.average_pool(y, size, padding="valid", data_format="channels_last")
-    # TensorFlow pools three axes in few types only, and no axis that is too short.
+    # TensorFlow pools three axes only in few types, and refuses an axis that is too short.
     for axis in range(1, len(y.shape) - 1):
         y = _average_axis(y, size, axis)
     return y
@@ -50,14 +50,14 @@ def _average_axis(y, size: int, axis: int):
 def space_to_depth(y, size: int):
     """Turn the pixels of windows of `size` pixels along every space axis into channels.
 
-    The pixels left over at the end are dropped. An axis that is shorter than the window is continued by zeros.
+    Pixels that are left over at the end are dropped. An axis that is shorter than the window is padded with zeros.
 
     Args:
         y: Tensor of shape (batch, *space, channels).
         size: Number of pixels of a window along each space axis.
 
     Returns:
-        Tensor of shape (batch, *(space // size), size^rank channels), rank the number of space axes.
+        Tensor of shape (batch, *(space // size), size^rank channels), where rank is the number of space axes.
 
     Example:
         >>> space_to_depth(keras.ops.ones((1, 8, 9, 3)), size=2).shape

@@ -1,4 +1,4 @@
-"""Propagation of a state over all steps of a block, forwards and backwards, with a choice of gradient."""
+"""Propagation of a state over all steps of a block, forwards and backwards, in several gradient modes."""
 
 from __future__ import annotations
 
@@ -23,27 +23,32 @@ def propagate(
     checkpoint_every: int | None = None,
     stored_steps: int = 0,
 ) -> tuple:
-    """Advance a state by N steps, N the length of the time axis of theta.
+    """Advance a state by N steps, where N is the length of the time axis of theta.
+
+    The argument `backprop` chooses how the gradient is computed, which does not change the result:
+
+    * "stored" keeps the activations of every step;
+    * "checkpointed" keeps the state at regular intervals and computes the states between them a second time;
+    * "reversible" keeps only the last state and undoes the steps, which needs an integrator that can be undone.
 
     Args:
-        integrator: The one-step method.
-        field: The right-hand side.
-        theta: Weights stacked in time, a `Theta` or a dict: `kernel` (N, fields, *kernel_size, c, filters), `scale` and
-            `bias` (N, fields, filters) where they exist.
-        h: Step size, a number or a scalar tensor; no gradient is taken with respect to it.
-        state: Tuple of tensors, the state at time 0.
-        backprop: Name of the way to take the gradient, or an object that owns its settings. "stored" (default) keeps
-            the activations of every step; "checkpointed" keeps a state every so many steps and computes the others
-            again; "reversible" keeps the last state and undoes the steps, for integrators that can be undone.
-        checkpoint_every: Number of steps between two kept states. By default it is ceil(sqrt(N)) for "checkpointed",
-            and "reversible" keeps the last state alone.
-        stored_steps: Number of last steps whose activations are kept in every mode; default 0.
+        integrator: Time integrator.
+        field: Right-hand side.
+        theta: Weights stacked in time, a `Theta` or a dict: `kernel` (N, fields, *kernel_size, c, filters), and where
+            they exist `scale` and `bias` (N, fields, filters).
+        h: Step size, a number or a scalar tensor. In no mode is a gradient taken with respect to it.
+        state: State at time 0, a tuple of tensors.
+        backprop: Gradient mode, one of the names above (default "stored"), or an object that holds the settings as
+            well: `Stored`, `Checkpointed` or `Reversible`. With an object the next two arguments have no effect.
+        checkpoint_every: Number of steps between two kept states; default None. "checkpointed" then takes
+            ceil(sqrt(N)), and "reversible" keeps only the last state.
+        stored_steps: Number of steps at the end whose activations are kept in every mode; default 0.
 
     Returns:
-        The state at time N h.
+        State at time N h, a tuple of tensors.
 
     Raises:
-        ValueError: If `backprop` is none of these, or "reversible" for an integrator that cannot be run backwards.
+        ValueError: If `backprop` is another name, or "reversible" for an integrator that cannot be run backwards.
 
     Example:
         >>> theta = {"kernel": keras.ops.zeros((5, 1, 3, 3, 4, 4))}
@@ -60,7 +65,7 @@ def propagate(
 
 
 def advance_plain(integrator: Integrator, field: Field, theta: Mapping, h, state: tuple) -> tuple:
-    """Advance a state by all steps in plain operations, whose gradient the backend can take and export."""
+    """Advance a state by all steps in plain operations, so that the backend can differentiate them and export that."""
     return propagation.advance_plain(integrator, field, Theta(theta), h, tuple(state))
 
 
@@ -68,14 +73,14 @@ def undo(integrator: Integrator, field: Field, theta: Mapping, h, state: tuple) 
     """Go back from the state at time N h to the state at time 0, up to rounding.
 
     Args:
-        integrator: The one-step method, which must be reversible.
-        field: The right-hand side.
-        theta: Weights stacked in time, as for `propagate`.
+        integrator: Time integrator, which must be reversible.
+        field: Right-hand side.
+        theta: Weights stacked in time, see `propagate`.
         h: Step size.
-        state: The state at time N h.
+        state: State at time N h, a tuple of tensors.
 
     Returns:
-        The state at time 0.
+        State at time 0, a tuple of tensors.
 
     Raises:
         ValueError: If the integrator cannot be run backwards.
@@ -97,18 +102,19 @@ def undo(integrator: Integrator, field: Field, theta: Mapping, h, state: tuple) 
 def trajectory(
     integrator: Integrator, field: Field, theta: Mapping, h, state: tuple, read: Callable[[tuple], Any] = tuple
 ):
-    """Return what is read of the states at the times 0, h, …, N h, stacked: time on axis 0.
+    """Return the states at the times 0, h, …, N h, stacked with time on axis 0.
 
     Args:
-        integrator: The one-step method.
-        field: The right-hand side.
+        integrator: Time integrator.
+        field: Right-hand side.
         theta: Weights stacked in time, see `propagate`.
         h: Step size.
-        state: Tuple of tensors, the state at time 0.
-        read: Function of a state that returns a tensor or a tuple of tensors; default all parts of the state.
+        state: State at time 0, a tuple of tensors.
+        read: Function that computes, from a state, what is stacked: a tensor or a tuple of tensors. Default: all parts
+            of the state. `integrator.finish` gives the features.
 
     Returns:
-        What `read` returns, each tensor of shape (N + 1, batch, …).
+        Results of `read`, each a tensor of shape (N + 1, batch, …).
 
     Example:
         >>> theta = {"kernel": keras.ops.zeros((5, 1, 3, 3, 4, 4))}

@@ -1,7 +1,7 @@
 """One step backwards, with its gradient.
 
-The update x1 = s x1 + f F(x0) is undone by x1 = (x1 - f F(x0)) / s, and its gradient is w0 += f F'(x0)^T w1, then
-w1 = s w1, with w the cotangent of the state: one evaluation of F serves both.
+The update x1 = s x1 + f F(x0) is undone by x1 = (x1 - f F(x0)) / s. With w the cotangent of the state, its gradient is
+w0 += f F'(x0)^T w1, then w1 = s w1. A single evaluation of F serves both.
 """
 
 from __future__ import annotations
@@ -21,12 +21,12 @@ def undo_and_pull_back(integrator: Integrator, field: Field, theta: dict, h, sta
     """Undo one step; return the state and the cotangent before it, and the gradients of the weights of the step.
 
     Args:
-        integrator: The one-step method, of invertible updates.
-        field: The right-hand side.
+        integrator: Time integrator, all of whose updates are invertible.
+        field: Right-hand side.
         theta: Weights of the step, for each name a tensor with the fields on axis 0.
         h: Step size.
-        state: The state after the step.
-        cotangent: That of the state after the step.
+        state: State after the step.
+        cotangent: Cotangent of the state after the step.
         j: Index of the step.
     """
     state, cotangent = list(state), list(cotangent)
@@ -41,7 +41,8 @@ def undo_and_pull_back(integrator: Integrator, field: Field, theta: dict, h, sta
             factor = update.factor_at(h, x, j)
             increment, of_x, of_weights = bound.value_and_pull_back(update.field, x, w, factor)
             gradients |= {key: gradients.get(key, 0) + value for key, value in of_weights.items()}
-        # The state waits for the cotangent: undone ahead of it, all its temporaries would be there at the same time.
+        # The state waits for the cotangent. Otherwise the backend could undo many steps ahead of their gradients, and
+        # would keep the temporaries of all of them.
         before = primitives.after(functools.partial(operator.sub, state[update.target], increment), of_x)
         state[update.target] = update.unscaled(h, before, j)
         cotangent[update.source] += of_x

@@ -8,13 +8,13 @@ from keras import ops
 
 
 class Theta(Mapping):
-    """Weights stacked in time: a mapping of names to tensors whose axis 0 is time.
+    """The weights of a block at all its steps: a mapping of names to tensors whose axis 0 is time.
 
-    `kernel` has the shape (steps, fields, *kernel_size, c, filters); `scale` and `bias`, where they exist, have the
-    shape (steps, fields, filters).
+    `kernel` has the shape (steps, fields, *kernel_size, c, filters). `scale` and `bias`, where they exist, have the
+    shape (steps, fields, filters). `theta()` of a block returns such an object.
 
     Args:
-        weights: Mapping of names to tensors, or an iterable of pairs (name, tensor); it must have a kernel.
+        weights: Mapping of names to tensors, or an iterable of pairs (name, tensor). It must contain "kernel".
 
     Example:
         >>> theta = Theta({"kernel": keras.ops.ones((5, 1, 3, 3, 4, 4))})
@@ -36,7 +36,7 @@ class Theta(Mapping):
 
     @property
     def steps(self) -> int:
-        """The number N of steps."""
+        """Number N of steps."""
         return self["kernel"].shape[0]
 
     def at(self, j) -> dict:

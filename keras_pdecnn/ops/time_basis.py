@@ -1,4 +1,4 @@
-"""Bases of functions of time, theta(t) = sum_k phi_k(t) c_k on [0, T], sampled where the steps of a block begin."""
+"""Bases for weights that are functions of time, theta(t) = sum_k phi_k(t) c_k, at the times where steps begin."""
 
 from __future__ import annotations
 
@@ -12,21 +12,22 @@ TIME_BASES = ("constant", "linear", "cosine")
 
 
 def matrix(basis: str, steps: int, size: int) -> np.ndarray:
-    """Return the values phi_k(t_j) of a basis at the times t_j = j h, j = 0 … N-1, of [0, T] with T = N h.
+    """Return the values phi_k(t_j) of a basis on [0, T], T = N h, at the times t_j = j h at which the steps begin.
 
-    With s = t / T = j / N:
+    With s = t / T, which is j / N at step j:
 
     * "constant": phi_k is 1 on the k-th of `size` equal intervals, [k / size, (k + 1) / size), and 0 elsewhere;
-    * "linear": hat functions of `size` equidistant nodes, the first at 0, the last at T; of one node, 1;
+    * "linear": phi_k is the hat function of the k-th of `size` equidistant nodes, the first at 0, the last at T; for
+      `size` 1 it is 1;
     * "cosine": phi_k = cos(pi k s).
 
-    With `size` = N the matrices are invertible. That of "linear" is badly conditioned then (450 for N = 10, about twice
-    as much for each further step): its last node is T, where no step begins.
+    For `size` = N the matrix is invertible. The matrix of "linear" is then badly conditioned, as its last node is T,
+    where no step begins: its condition number is 450 for N = 10, and about twice as large with each further step.
 
     Args:
-        basis: "constant", "linear" or "cosine".
+        basis: Name of the basis, "constant", "linear" or "cosine".
         steps: Number N of steps.
-        size: Number of functions.
+        size: Number of functions phi_k.
 
     Returns:
         float64 array of shape (steps, size).
@@ -49,14 +50,14 @@ def matrix(basis: str, steps: int, size: int) -> np.ndarray:
 
 
 def unit(basis: str, size: int) -> np.ndarray:
-    """Return the coefficients of the function that is 1 at all times, shape (size,).
+    """Return the coefficients c_k of the function that is 1 at all times, a float64 array of shape (size,).
 
     Args:
-        basis: "constant", "linear" or "cosine".
-        size: Number of functions.
+        basis: Name of the basis, "constant", "linear" or "cosine".
+        size: Number of functions phi_k.
 
     Raises:
-        ValueError: If there is no such basis.
+        ValueError: If there is no basis of this name.
 
     Example:
         >>> unit("cosine", size=3).tolist()
@@ -67,11 +68,11 @@ def unit(basis: str, size: int) -> np.ndarray:
 
 
 def combine(matrix: np.ndarray, coefficients):
-    """Return theta(t_j) = sum_k matrix[j, k] c_k, with time on axis 0 of both, in the type of the coefficients.
+    """Return theta(t_j) = sum_k matrix[j, k] c_k, of shape (steps, …) and the type of the coefficients.
 
     Args:
-        matrix: What `matrix` returns, shape (steps, size).
-        coefficients: c_k, shape (size, …).
+        matrix: Matrix of a basis as `time_basis.matrix` returns it, shape (steps, size).
+        coefficients: Coefficients c_k, a tensor of shape (size, …).
 
     Example:
         >>> combine(np.array([[1.0, 0.0], [0.5, 0.5]]), [[2.0], [4.0]]).numpy().tolist()

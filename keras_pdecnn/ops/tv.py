@@ -8,16 +8,17 @@ from keras_pdecnn.ops import exact
 
 
 def tv_normalize(u, epsilon: float = 1e-3):
-    """Normalise over the channels of each pixel, N_tv(u) = u / sqrt(sum_c u_c^2 + epsilon) (eq. 9).
+    """Divide each pixel by the length of its feature vector, N_tv(u) = u / sqrt(sum_c u_c^2 + epsilon) (eq. 9).
 
-    There are no batch statistics: an example is treated alike in training and in inference, in any batch.
+    There are no batch statistics: the result for an example is the same in training and in inference, and does not
+    depend on the other examples of the batch.
 
     Args:
         u: Tensor of shape (batch, *space, channels).
         epsilon: Positive number that keeps the quotient smooth at u = 0; default 1e-3.
 
     Returns:
-        Tensor of the shape and type of u; the vector of each pixel is shorter than 1.
+        Tensor of the shape and type of u. The feature vector of each pixel is shorter than 1.
 
     Example:
         >>> tv_normalize(keras.ops.array([[3.0, 4.0]], "float64"), epsilon=1e-12).numpy().round(3).tolist()
@@ -29,7 +30,7 @@ def tv_normalize(u, epsilon: float = 1e-3):
 def inverse_length(u, epsilon: float):
     """Return 1 / sqrt(sum_c u_c^2 + epsilon), of shape (batch, *space, 1) and the type of u."""
     dtype = backend.standardize_dtype(u.dtype)
-    # Squares of half-precision features overflow beyond 255, so their sum is taken in float32.
+    # Squares of half-precision features overflow beyond 255, so the sum is computed in float32.
     wide = ops.cast(u, "float32") if dtype in ("float16", "bfloat16") else u
     length = ops.sum(ops.square(wide), axis=-1, keepdims=True)
     return ops.cast(ops.rsqrt(length + epsilon), dtype)
@@ -38,18 +39,18 @@ def inverse_length(u, epsilon: float):
 def tv_pull_back(u, g, r, scale=None, bias=None):
     """Return the gradients of <scale * r u + bias, g> with respect to u, scale and bias, r = inverse_length(u).
 
-    The gradient with respect to u is r (scale g - u r^2 sum_c scale_c g_c u_c). The product g u is read twice as a
-    matrix, (pixels, channels): times scale it is that sum, and times r the gradient with respect to scale.
+    The gradient with respect to u is r (scale g - u r^2 sum_c scale_c g_c u_c). The product g u, as a matrix (pixels,
+    channels), is used twice: multiplied by scale it gives that sum, and by r the gradient with respect to scale.
 
     Args:
         u: Tensor of shape (batch, *space, channels).
         g: Tensor of the shape of u.
         r: Tensor of shape (batch, *space, 1), at least float32.
         scale: Tensor of shape (channels,), or None.
-        bias: Tensor of shape (channels,), or None; only whether it is there counts.
+        bias: Tensor of shape (channels,), or None. Its values are not used.
 
     Returns:
-        Three tensors of the type of r; None for a weight that is not there.
+        Three tensors of the type of r; None in place of the gradient of a weight that is None.
     """
     # In half precision the product of features and cotangent would overflow.
     u, g = ops.cast(u, r.dtype), ops.cast(g, r.dtype)

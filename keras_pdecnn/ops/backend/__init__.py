@@ -1,4 +1,4 @@
-"""What differs between Keras's backends: a folder for each, and the two modules that choose one.
+"""Code that differs between Keras's backends: one folder for each, and two modules that choose the right one.
 
-`primitives` are operations of tensors, `propagation` is the loop over the steps and its gradient.
+`primitives` has operations on tensors; `propagation` has the loop over the steps and its gradient.
 """

@@ -1,4 +1,4 @@
-"""Time integrators as data: factors, updates, one-step methods, and the three of the paper, a file each."""
+"""Time integrators as data: factors, updates and integrators, and the three integrators of the paper, one file each."""
 
 from keras_pdecnn.ops.integrators.forward_euler import forward_euler
 from keras_pdecnn.ops.integrators.integrator import Bounds, Integrator

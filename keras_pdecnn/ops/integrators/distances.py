@@ -1,4 +1,4 @@
-"""What updates make of the distance of two states, as matrices of numbers."""
+"""Bounds of how updates change the distance of two states, as matrices of numbers."""
 
 from __future__ import annotations
 
@@ -10,13 +10,13 @@ from keras_pdecnn.ops.integrators.update import Update
 
 
 class Distances:
-    """Bounds of the distances of the two parts of a state after some shears, by their order in the gains of F.
+    """Bounds of the distance of two states, separately for the two parts of a state, after a sequence of shears.
 
-    `zeroth`, `first` and `rest` are matrices (2, 2), of the terms with no, with one and with more factors F. Their sum
-    times the distances of the parts before bounds those after.
+    `zeroth`, `first` and `rest` are 2 by 2 matrices of the terms with no factor F, with one, and with more than one.
+    Multiplied by the distances of the two parts before the shears, their sum bounds the distances after them.
 
     Args:
-        shears: Pairs (update, gain) in their order, the gain a Lipschitz constant of what the update adds.
+        shears: Pairs (update, gain) in order, where the gain is a Lipschitz constant of what the update adds.
     """
 
     def __init__(self, shears: Iterable[tuple[Update, float]]):
@@ -32,11 +32,11 @@ class Distances:
 
     @property
     def total(self) -> np.ndarray:
-        """The sum of all orders."""
+        """Sum of the terms of all orders."""
         return self.zeroth + self.first + self.rest
 
 
 def there_and_back(updates: tuple[Update, ...], gains: np.ndarray) -> tuple[Distances, Distances]:
-    """Return the distances after all steps, and those of the way back, for gains (steps, updates)."""
+    """Return the bounds for all steps forwards and for all steps backwards, for gains of shape (steps, updates)."""
     shears = [pair for step in gains for pair in zip(updates, step, strict=True)]
     return Distances(shears), Distances(shears[::-1])

@@ -20,11 +20,11 @@ def _finish(state: tuple):
 
 
 def _bounds(gains: np.ndarray, monotone: bool) -> tuple[float, float]:
-    """Return the product over the steps, g their gains.
+    """Return the products over all steps of the bounds of one step, with g the gain of the step.
 
-    F differs between two inputs by -K^T D K times their difference, D symmetric with eigenvalues from 0 to L, if it is
-    monotone: a step multiplies distances by at least max(0, 1 - g) and at most max(1, g - 1). Otherwise by at most
-    1 + g.
+    If F is monotone, its values at two inputs differ by -K^T D K times the difference of the inputs, where D is
+    symmetric with eigenvalues from 0 to L. Then a step multiplies distances by at least max(0, 1 - g) and at most
+    max(1, g - 1). Otherwise it multiplies them by at most 1 + g.
     """
     upper = np.maximum(1, gains - 1) if monotone else 1 + gains
     return float(np.prod(np.maximum(0, 1 - gains))), float(np.prod(upper))

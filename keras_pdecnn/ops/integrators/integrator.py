@@ -1,8 +1,8 @@
 """Time integrators, written as updates of a state.
 
-A state is a tuple of tensors. One step is a sequence of updates; each adds to one part of the state, its target, a
-multiple of F or of the identity applied to one part, its source, and may scale the target before. An update whose
-source is another part than its target can be undone, and an integrator that consists of such updates is reversible.
+A state is a tuple of tensors, its parts. One step is a sequence of updates. Each update changes one part, its target:
+it may scale the target, and adds a multiple of F, or of the identity, applied to one part, its source. An update whose
+source and target are different parts can be undone. An integrator whose updates can all be undone is reversible.
 """
 
 from __future__ import annotations
@@ -18,13 +18,21 @@ from keras_pdecnn.utils import arguments
 
 @dataclass(frozen=True)
 class Bounds:
-    """Lipschitz bounds of a method, for the updates, the start and the finish that they are proved for.
+    """Lipschitz bounds of an integrator, with the updates, the start and the finish for which they are proved.
+
+    An integrator that differs from these in any of the three cannot use the bounds.
 
     Attributes:
-        updates, start, finish: Those of the integrator.
-        evaluate: Function (gains, monotone) -> (lower, upper). `gains` holds, for every step and update, the Lipschitz
-            constant of what the update adds: an array (steps, updates). `monotone` says whether every F is minus the
+        updates: Updates for which the bounds are proved.
+        start: Function `start` for which they are proved.
+        finish: Function `finish` for which they are proved.
+        evaluate: Function (gains, monotone) -> (lower, upper). `gains` is an array of shape (steps, updates) with the
+            Lipschitz constant of what each update adds in each step. `monotone` says whether every F is minus the
             gradient of a convex function.
+
+    Example:
+        >>> keras_pdecnn.ops.forward_euler.bounds.evaluate(np.array([[0.5]]), True)
+        (0.5, 1.0)
     """
 
     updates: tuple[Update, ...]
@@ -35,30 +43,37 @@ class Bounds:
 
 @dataclass(frozen=True)
 class Integrator:
-    """A one-step method, with its start from the features y and its way back to them.
+    """A time integrator: the updates of one step, with the functions that lead from features to a state and back.
 
     Attributes:
-        name: Name of the method.
-        fields: Number of right-hand sides that a step evaluates, each with weights of its own.
-        updates: The updates of one step, in order.
-        start: Function y -> state.
-        finish: Function state -> y.
-        parts: Number of parts of the state that the channels of y are divided over; default 1.
-        limit: Function (L, norms) -> largest step sizes (steps,) with the symmetric layer. L is the Lipschitz constant
-            of the activation, and norms (steps, fields) holds the norms of the kernels, an array or a tensor, see
-            `stability.step_limit`. Default None: no limit is known, and blocks refuse `step_size="auto"`.
-        is_nonexpansive: Whether it is proved that steps up to the limit, with a provable normalisation, never enlarge a
-            distance. Default False: the limit is that of a linearisation, which guarantees nothing.
-        bounds: `Bounds` of the distance of two outputs; default None: nothing is claimed. They are not used for an
-            integrator with other updates than those they were proved for.
+        name: Name of the integrator, used in messages.
+        fields: Number of right-hand sides that a step evaluates. Each has its own weights.
+        updates: Sequence of `Update`, the updates of one step in order.
+        start: Function y -> state, from the features at time 0 to a tuple of tensors.
+        finish: Function state -> y, from a state to features.
+        parts: Number of equal parts into which `start` divides the channels of y; default 1.
+        limit: Function (L, norms) -> largest step sizes, of shape (steps,), for the symmetric layer. L is the Lipschitz
+            constant of the activation. norms is an array or a tensor of shape (steps, fields) with bounds of the norms
+            of the kernels, see `stability.step_limit`. Default None: no limit is known, and blocks refuse
+            `step_size="auto"`.
+        is_nonexpansive: Whether it is proved that steps up to the limit, with a provable normalisation, never enlarge
+            the distance of two states; default False. The limit of a linearisation, for example, proves nothing.
+        bounds: `Bounds` of the distance of two outputs; default None, no bounds are known.
 
     Raises:
-        ValueError: If there is no update, an update names a right-hand side that does not exist, or a right-hand side
-            is in no update.
+        ValueError: If there is no update, an update names a right-hand side that does not exist, or no update uses some
+            right-hand side.
 
     Example:
-        >>> [integrator.is_reversible for integrator in (forward_euler, verlet, leapfrog)]
-        [False, True, True]
+        >>> momentum = Integrator(
+        ...     name="Euler with momentum",
+        ...     fields=1,
+        ...     updates=[Update(target=1, source=0, field=0, scale=0.9), Update(target=0, source=1)],
+        ...     start=lambda y: (y, keras.ops.zeros_like(y)),
+        ...     finish=lambda state: state[0],
+        ... )
+        >>> momentum.is_reversible, keras_pdecnn.ops.forward_euler.is_reversible
+        (True, False)
     """
 
     name: str
@@ -91,14 +106,14 @@ class Integrator:
         return all(update.is_invertible for update in self.updates)
 
     def step(self, F: Callable, h, state: tuple, j=0) -> tuple:
-        """Advance the state by one step of size h, the step with index j."""
+        """Advance the state by the step with index j, of size h."""
         parts = list(state)
         for update in self.updates:
             update.apply(F, h, parts, j)
         return tuple(parts)
 
     def undo(self, F: Callable, h, state: tuple, j=0) -> tuple:
-        """Go back by the step with index j: the updates in the opposite order, each undone."""
+        """Undo the step with index j: each of its updates, in the opposite order."""
         parts = list(state)
         for update in reversed(self.updates):
             update.undo(F, h, parts, j)
@@ -110,11 +125,11 @@ class Integrator:
         if last >= len(state):
             raise ValueError(
                 f"The updates of {self.name} name part {last} of the state, whose parts are 0 … {len(state) - 1}. "
-                f"Received: a state of {len(state)} parts from start"
+                f"Received: a state of {len(state)} parts from `start`"
             )
 
     def check_reversible(self):
-        """Raise ValueError if the method cannot be run backwards."""
+        """Raise ValueError if the integrator cannot be run backwards."""
         if not self.is_reversible:
             raise ValueError(
                 "Only an integrator whose updates are invertible can be run backwards. "
@@ -122,12 +137,12 @@ class Integrator:
             )
 
     def check_bounds(self) -> Bounds:
-        """Return the bounds; raise ValueError if none are proved for the updates, the start and the finish."""
+        """Return the bounds; raise ValueError if none are proved for these updates, this start and this finish."""
         bounds = self.bounds
         if bounds is None or (bounds.updates, bounds.start, bounds.finish) != (self.updates, self.start, self.finish):
             raise ValueError(
-                "Lipschitz bounds are proved for forward Euler, Verlet and leapfrog alone: a user-defined integrator "
-                f"may add something that enlarges distances. Received: integrator={self.name!r}"
+                "Lipschitz bounds are proved for forward Euler, Verlet and leapfrog alone, not for a user-defined "
+                f"integrator. Received: integrator={self.name!r}"
             )
         return bounds
 
@@ -140,7 +155,7 @@ class Integrator:
             monotone: Whether every F is minus the gradient of a convex function.
 
         Raises:
-            ValueError: If no bounds are proved for this method.
+            ValueError: If no bounds are proved for this integrator.
         """
         bounds = self.check_bounds()
         gains = [

@@ -1,4 +1,4 @@
-"""The parts of a time integrator: factors of the step size, and updates of a state."""
+"""The elements of a time integrator: updates of a state, and their factors as functions of the step size."""
 
 from __future__ import annotations
 
@@ -12,11 +12,11 @@ from typing import Any
 import numpy as np
 from keras import backend, ops
 
-_TRIED = (0.5, 1.0, 2.0, 4.0)  # step sizes at which a function of h is compared with c h^p
+_TRIED = (0.5, 1.0, 2.0, 4.0)  # Step sizes at which a function of h is compared with c h^p.
 
 
 def _takes_two(function: Callable) -> bool:
-    """Return whether a function has two arguments that must be given."""
+    """Return whether a function has exactly two positional arguments without a default."""
     try:
         parameters = inspect.signature(function).parameters.values()
     except (TypeError, ValueError):
@@ -36,15 +36,16 @@ def _is_one(value) -> bool:
 
 @dataclass(frozen=True)
 class Factor:
-    """The factor c h^p w(j) of an update, h the step size and j = 0 … N-1 the index of the step.
+    """The factor c h^p w(j) of an `Update`, with the step size h and the index j = 0 … N-1 of the step.
 
     Attributes:
-        coefficient: c, a finite number; default 1.
-        power: p, an integer of at least 0; default 1.
-        weight: Function w of the step index j; default None, 1.
+        coefficient: Coefficient c, a finite number; default 1.
+        power: Power p of the step size, an integer of at least 0; default 1.
+        weight: Function w of the step index j; default None, which means 1 at every step.
 
     Raises:
-        ValueError: If the coefficient is not finite or the power is not such an integer.
+        ValueError: If the coefficient is not a finite number, the power is not an integer of at least 0, or the weight
+            is not a function.
 
     Example:
         >>> Factor(0.5, 2)(0.1) == 0.5 * 0.1 * 0.1
@@ -64,7 +65,7 @@ class Factor:
             raise ValueError(f"weight must be a function of the step index. Received: weight={self.weight!r}")
 
     def __call__(self, h, j=0):
-        """Return the factor for a step size, a number or a scalar tensor, and a step index."""
+        """Return the factor for the step size h, a number or a scalar tensor, and the step index j."""
         value = self.coefficient
         for _ in range(self.power):
             value = value * h
@@ -77,12 +78,12 @@ class Factor:
 
 
 class FunctionFactor:
-    """A factor given as a function of h, or of h and the step index j, for example `lambda h: -h`.
+    """A factor that is a function of h, or of h and the step index j, for example `lambda h: -h`.
 
-    `power` and `coefficients` are read off the function where it is c h^p, for every j.
+    If the function has the form c h^p, evaluations at a few step sizes show its `power` and `coefficients`.
 
     Args:
-        function: Function of one or two arguments.
+        function: Function of h, or of h and j.
     """
 
     def __init__(self, function: Callable):
@@ -100,7 +101,7 @@ class FunctionFactor:
 
     @property
     def power(self) -> int | None:
-        """The power p of a function c h^p; None for other functions."""
+        """Power p of a function c h^p; None for other functions."""
         monomial = self._monomial(0)
         return None if monomial is None else monomial[1]
 
@@ -127,25 +128,28 @@ class FunctionFactor:
 
 @dataclass(frozen=True)
 class Update:
-    """The update state[target] = scale state[target] + factor F(theta_field, state[source]).
+    """One update of a time integrator, state[target] = scale state[target] + factor F(theta_field, state[source]).
 
-    Without `field`, the identity takes the place of F. Where the source is another part than the target, the update
-    can be undone: subtract the same increment, then divide by the scale. With scale 1 it is a shear.
+    Without `field`, the identity takes the place of F. If source and target are different parts of the state, the
+    update can be undone: subtract the same increment, then divide by the scale. With a scale of 1 it is a shear.
 
     Attributes:
-        target: Index of the part of the state that is changed.
-        source: Index of the part that the increment is computed from.
+        target: Index of the part of the state that changes.
+        source: Index of the part from which the increment is computed.
         field: Index of the right-hand side F; default None, the identity.
-        factor: `Factor`, a number, or a function of h or of h and the step index j; default `Factor()`, h itself.
-        scale: The same kinds of value, never 0; default 1. A number stands for itself at every h.
+        factor: Factor of the increment: a `Factor`, a number, or a function of h or of h and the step index j. Default
+            `Factor()`, the step size h.
+        scale: Factor of the target: a `Factor`, a number, or a function of h or of h and j, never 0; default 1.
 
     Raises:
-        ValueError: If an index is negative, or factor or scale is none of these.
+        ValueError: If an index is not an integer of at least 0, factor or scale is of another kind, or scale is 0.
 
     Example:
-        >>> Update(target=0, source=1, field=0).is_invertible
+        >>> Update(target=0, source=1, field=0).is_invertible  # state[0] += h F(state[1])
         True
         >>> damping = Update(target=1, source=0, field=0, factor=Factor(1.0, 2), scale=lambda h: 1 - 0.1 * h)
+        >>> damping.is_invertible, damping.is_shear
+        (True, False)
     """
 
     target: int
@@ -164,7 +168,7 @@ class Update:
         object.__setattr__(self, "factor", _to_factor("factor", self.factor))
         object.__setattr__(self, "scale", _to_factor("scale", self.scale))
         if isinstance(self.scale, Factor) and self.scale.coefficient == 0:
-            raise ValueError("scale must not be 0: nothing of the target would be left. Received: scale=0")
+            raise ValueError("scale must not be 0, as the update would erase its target. Received: scale=0")
 
     @property
     def is_invertible(self) -> bool:
@@ -177,23 +181,31 @@ class Update:
         return self.is_invertible and self.scale == Factor(1.0, 0)
 
     def increment(self, F: Callable | None, h, x, j=0):
-        """Return what is added; F(field, x, factor) is factor * F(theta_field, x), cheaper than scaling afterwards."""
+        """Return what the update adds to its target.
+
+        Args:
+            F: Function (field, x, factor) -> factor * F(theta_field, x). To pass the factor costs less than to scale
+                the result. None stands for the identity.
+            h: Step size.
+            x: Part of the state with the index `source`.
+            j: Index of the step; default 0.
+        """
         factor = self.factor_at(h, x, j)
         if self.field is None or F is None:
             return x if _is_one(factor) else factor * x
         return F(self.field, x, factor)
 
     def factor_at(self, h, x, j=0):
-        """Return the factor of step j, for features x."""
+        """Return the factor at step j, in the type of the features x where j is a tensor."""
         return self.factor(h, self._index(j, x))
 
     def apply(self, F: Callable, h, state: list, j=0):
-        """Carry out the update on a state, in place."""
+        """Apply the update to a state, in place."""
         increment = self.increment(F, h, state[self.source], j)
         state[self.target] = self.scaled(h, state[self.target], j) + increment
 
     def undo(self, F: Callable, h, state: list, j=0):
-        """Take the update back, in place."""
+        """Undo the update on a state, in place."""
         increment = self.increment(F, h, state[self.source], j)
         state[self.target] = self.unscaled(h, state[self.target] - increment, j)
 

@@ -30,8 +30,8 @@ def _finish(state: tuple):
 def _bounds(gains: np.ndarray, monotone: bool) -> tuple[float, float]:
     """Return bounds from products of shears.
 
-    For monotone F, the terms of first order in h are better added up before norms are taken, as their sum is again
-    symmetric: the first order (I, -B_1; B_2, I) has a norm of at most sqrt(1 + m + m^2), m = max(||B_1||, ||B_2||).
+    For monotone F, a smaller bound results if the terms of first order in h are added before norms are taken, as their
+    sum is again symmetric: the norm of (I, -B_1; B_2, I) is at most sqrt(1 + m + m^2), m = max(||B_1||, ||B_2||).
     """
     there, back = there_and_back(_UPDATES, gains)
     if not monotone:
@@ -40,7 +40,7 @@ def _bounds(gains: np.ndarray, monotone: bool) -> tuple[float, float]:
 
 
 def _ordered(distances) -> float:
-    """Return the bound of (y_0, z_0) -> (y_N, z_N)."""
+    """Return the upper bound of the map (y_0, z_0) -> (y_N, z_N) for monotone F."""
     m = float(distances.first.max())
     ordered = math.sqrt(1 + m + m * m) + float(np.linalg.norm(distances.rest, 2))
     return min(ordered, float(np.linalg.norm(distances.total, 2)))

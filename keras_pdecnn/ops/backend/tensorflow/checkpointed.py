@@ -1,4 +1,4 @@
-"""Checkpointing: the first state of each segment is kept, its steps are computed again for their gradient."""
+"""Checkpointing: keep the first state of each segment, and compute its steps again for their gradient."""
 
 from __future__ import annotations
 

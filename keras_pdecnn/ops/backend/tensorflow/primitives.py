@@ -1,4 +1,4 @@
-"""Gradients written out by hand where TensorFlow's own are slower or keep more in memory than they need."""
+"""Operations whose gradients are written by hand, as those of TensorFlow are slower or keep more in memory."""
 
 from __future__ import annotations
 
@@ -10,10 +10,10 @@ from keras_pdecnn.ops import convolution, tv
 
 
 def convolve(y, kernel, padding: str = "same"):
-    """Apply K as `ops.convolution.convolve` does; the gradient with respect to y is K^T, again a convolution.
+    """Apply K as `ops.convolution.convolve` does; the gradient with respect to y is again a convolution, with K^T.
 
-    On the CPU without oneDNN a convolution with the mirrored kernel is faster than TensorFlow's gradient operation at
-    few channels; with oneDNN they are alike.
+    On a CPU without oneDNN, and for few channels, the convolution with the mirrored kernel is faster than TensorFlow's
+    gradient operation. With oneDNN they are equally fast.
     """
 
     @tf.custom_gradient
@@ -24,7 +24,7 @@ def convolve(y, kernel, padding: str = "same"):
 
         return convolution.convolve(y, kernel, padding), gradient
 
-    # A variable has no gradient inside a custom gradient, a tensor read from it has.
+    # Inside a custom gradient, a variable has no gradient, but a tensor that was read from it has one.
     return run(y, tf.convert_to_tensor(kernel))
 
 
@@ -35,7 +35,7 @@ def kernel_gradient(y, g, kernel_shape, padding: str = "same"):
         y: Tensor of shape (batch, *space, c).
         g: Tensor of shape (batch, *space, filters).
         kernel_shape: (*kernel_size, c, filters).
-        padding: "same" or "periodic".
+        padding: Continuation of y at the border, "same" (zeros, default) or "periodic".
 
     Returns:
         Tensor of shape `kernel_shape`.
@@ -64,13 +64,13 @@ def kernel_gradient(y, g, kernel_shape, padding: str = "same"):
 
 
 def tv_normalize(u, scale=None, bias=None, epsilon: float = 1e-3):
-    """Normalise as `ops.tv_normalize` does, then scale and shift; of the forward pass only u is kept.
+    """Normalise as `ops.tv_normalize` does, then scale and shift; the gradient keeps only u of the forward pass.
 
     Args:
         u: Tensor of shape (batch, *space, channels).
-        scale: Tensor of shape (channels,), or None for 1.
-        bias: Tensor of shape (channels,), or None for 0.
-        epsilon: Smoothing of the normalisation.
+        scale: Tensor of shape (channels,); default None, which means 1.
+        bias: Tensor of shape (channels,); default None, which means 0.
+        epsilon: Positive number that smooths the normalisation; default 1e-3.
 
     Returns:
         Tensor of the shape and type of u.
@@ -83,7 +83,7 @@ def tv_normalize(u, scale=None, bias=None, epsilon: float = 1e-3):
         scale, bias = (next(remaining) if present else None for present in given)
 
         def gradient(g):
-            # The length is computed again, in float32 for half precision, whose squares overflow.
+            # The length is computed again. Squares overflow in half precision, so it is computed in float32 there.
             r = tv.inverse_length(tf.cast(u, tf.float32) if u.dtype.size == 2 else u, epsilon)
             gradients = tv.tv_pull_back(u, g, r, scale, bias)
             return [tf.cast(value, u.dtype) for value in gradients if value is not None]
@@ -99,7 +99,7 @@ def tv_normalize(u, scale=None, bias=None, epsilon: float = 1e-3):
 
 
 def vjp(function: Callable, x) -> tuple[tf.Tensor, Callable]:
-    """Return function(x), and the function that pulls a cotangent of it back to x, to be called once."""
+    """Return function(x), and the function that pulls a cotangent of it back to x, which can be called once."""
     with tf.GradientTape() as tape:
         tape.watch(x)
         value = function(x)
@@ -122,7 +122,7 @@ def after(function: Callable, wait_for):
 def float32_product_roundoff() -> float:
     """Return the largest relative error of a factor in convolutions and matrix products of float32."""
     if tf.config.list_physical_devices("GPU") and tf.config.experimental.tensor_float_32_execution_enabled():
-        return 2.0**-10  # tensor cores round the factors to 11 bits, unless told otherwise
+        return 2.0**-10  # By default, tensor cores round the factors to 11 bits.
     return 2.0**-24
 
 

@@ -1,4 +1,4 @@
-"""The loop over the steps, forwards and backwards, with a choice of gradient."""
+"""The loop over the steps, forwards and backwards, in the three gradient modes."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ def propagate(integrator: Integrator, field: Field, theta: Theta, h, state: tupl
 
 
 def advance_plain(integrator: Integrator, field: Field, theta: Theta, h, state: tuple) -> tuple:
-    """Advance the state by all steps in plain operations, whose gradient TensorFlow can take and export."""
+    """Advance the state by all steps in plain operations, so that TensorFlow can differentiate them and export that."""
     return _advance(integrator, dataclasses.replace(field, plain=True), RowTheta(theta), h, state)
 
 
@@ -41,7 +41,7 @@ def _advance(integrator, field, theta, h, state):
 
 
 def undo(integrator: Integrator, field: Field, theta: Theta, h, state: tuple) -> tuple:
-    """Go back by all steps, see `ops.undo`."""
+    """Undo all steps, see `ops.undo`."""
 
     def undo_step(i, state):
         j = theta.steps - 1 - i
@@ -51,7 +51,7 @@ def undo(integrator: Integrator, field: Field, theta: Theta, h, state: tuple) ->
 
 
 def trajectory(integrator: Integrator, field: Field, theta: Theta, h, state: tuple, read: Callable):
-    """Return what is read of the states at all times, see `ops.trajectory`."""
+    """Return what `read` returns for the states at all times, see `ops.trajectory`."""
 
     def values(state):
         return dict(enumerate(keras.tree.flatten(read(state))))

@@ -8,8 +8,8 @@ from keras_pdecnn.ops.backend.tensorflow.loops import arrays, repeat, write
 from keras_pdecnn.ops.reversal import undo_and_pull_back
 from keras_pdecnn.ops.theta import Theta
 
-# The gradients of all steps are collected in so many parts: placing one needs room for two parts more, and the graph
-# does not grow with depth.
+# Number of parts in which the gradients of all steps are collected. To place one part needs the memory of two more, and
+# the graph does not grow with depth.
 _PARTS = 8
 
 
@@ -18,7 +18,7 @@ def pull_back(integrator, field, theta: Theta, h, state, cotangent, first):
     steps = theta.steps
     length = -(-steps // _PARTS) if steps >= 8 * _PARTS else steps
 
-    # One function for all parts, the shorter last one too: each graph of its own would take memory.
+    # One function for all parts, also the shorter last one: several graphs would need more memory.
     @tf.function(autograph=False, experimental_attributes={"_noinline": True})
     def undo_part(end, state, cotangent, weights, first):
         count = tf.minimum(end, length)
@@ -38,7 +38,7 @@ def pull_back(integrator, field, theta: Theta, h, state, cotangent, first):
         return end - count, state, cotangent, {name: array.stack() for name, array in gradients.items()}
 
     state, cotangent, pieces = tuple(state), tuple(cotangent), []
-    # Passed on as a tensor: TensorFlow would make another function for each constant.
+    # Tensors, as TensorFlow would trace another function for each constant.
     end, first = tf.constant(steps), tf.convert_to_tensor(first)
     for last in range(steps, 0, -length):
         end, state, cotangent, gradients = undo_part(end, state, cotangent, dict(theta), first)

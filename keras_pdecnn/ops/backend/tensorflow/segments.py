@@ -1,4 +1,4 @@
-"""A gradient that keeps the state only between segments of steps and goes through the segments backwards."""
+"""A gradient that keeps one state per segment of steps, and goes through the segments backwards."""
 
 from __future__ import annotations
 
@@ -14,14 +14,15 @@ from keras_pdecnn.ops.theta import Theta
 
 @dataclass(frozen=True)
 class SegmentGradient:
-    """How the gradient of one segment of steps is taken from one kept state.
+    """A rule for the gradient of one segment of steps, which needs one kept state.
 
     Attributes:
-        keeps: Which state of the segment is kept: its "first" or its "last".
-        pull_back: Function (integrator, field, theta, h, state, cotangent, first) -> (cotangent, pieces) of the
-            weights of the segment, the kept state, the cotangent of its last state and the index of its first step. It
-            returns the cotangent of its first state and the gradients of the weights, as a list of (step counted from
-            the first, gradients from there on) that has all steps of the segment, in any order.
+        keeps: Name of the state of the segment that is kept, "first" or "last".
+        pull_back: Function (integrator, field, theta, h, state, cotangent, first) -> (cotangent, pieces). It receives
+            the weights of the segment, the kept state, the cotangent of the last state and the index of the first step.
+            It returns the cotangent of the first state and the gradients of the weights. These are a list of pairs
+            (index of a step within the segment, gradients of the steps from there on), in any order, which together
+            cover all steps of the segment.
     """
 
     keeps: str
@@ -33,21 +34,21 @@ def propagate(
 ) -> tuple:
     """Advance the state over all N steps of theta; the gradient needs the memory of N / length states.
 
-    The cotangent and the recomputed states travel through one loop together. Recomputation that depended on the
-    forward pass alone would be run ahead of the gradients, all segments at once.
+    One loop carries the cotangent and the recomputed states together. If the recomputation depended on the forward
+    pass alone, TensorFlow would run it ahead of the gradients, for all segments at once.
 
     Args:
-        integrator: The one-step method.
-        field: The right-hand side.
+        integrator: Time integrator.
+        field: Right-hand side.
         theta: Weights stacked in time.
         h: Step size; no gradient is taken with respect to it.
-        state: Tuple of tensors, the state at time 0.
-        length: Number of steps of a segment; the last one takes what is left.
-        rule: How the gradient of a segment is taken.
-        stored_steps: Number of last steps, fewer than N, that are no part of a segment: their activations are kept.
+        state: State at time 0, a tuple of tensors.
+        length: Number of steps of a segment; the last segment has the remaining steps.
+        rule: Rule for the gradient of a segment.
+        stored_steps: Number of steps at the end, fewer than N, that belong to no segment: their activations are kept.
 
     Returns:
-        The state at time N h.
+        State at time N h, a tuple of tensors.
     """
     steps = theta.steps - stored_steps
     length = min(length, steps)
@@ -63,7 +64,7 @@ def propagate(
 
     @tf.custom_gradient
     def run(*tensors):
-        # Weights arrive as explicit tensors: a variable read in here would have no gradient.
+        # Weights are arguments: a variable that is read inside a custom gradient would have no gradient.
         state, theta = tensors[:parts], Theta(zip(names, tensors[parts:], strict=True))
 
         def keep(first, after):
@@ -92,7 +93,7 @@ def propagate(
             return rule.pull_back(integrator, field, part, h, tuple(kept.values()), cotangent, first)
 
         def gradient(*cotangent):
-            # All gradients are written into one array: joined at the end, they would be in memory twice.
+            # All gradients are written into one tensor: to join them at the end would need twice the memory.
             gradients = unset(theta)
             if stored_steps:
                 cotangent, of_final = tape.gradient(
@@ -106,7 +107,7 @@ def propagate(
             def backward(i, carry):
                 cotangent, of_segments = carry
                 k = count - 1 - i
-                # A segment waits for the one after it: recomputed ahead, all would be in memory at the same time.
+                # A segment waits for the one after it. Otherwise TensorFlow could recompute all segments at once.
                 with tf.control_dependencies(cotangent):
                     states = {part: tf.identity(stack[k]) for part, stack in kept.items()}
                 cotangent, pieces = pull_back(k * length, length, states, cotangent)

@@ -8,14 +8,14 @@ from keras_pdecnn.ops.theta import Theta
 
 
 def propagate(integrator, field, theta: Theta, h, state: tuple, first=0) -> tuple:
-    """Advance the state over all steps of theta; what the gradient needs of each step is kept in memory.
+    """Advance the state over all steps of theta, and keep the activations of each step for the gradient.
 
     Args:
-        integrator: The one-step method.
-        field: The right-hand side.
+        integrator: Time integrator.
+        field: Right-hand side.
         theta: Weights stacked in time.
         h: Step size.
-        state: Tuple of tensors, the state before the first step.
+        state: State before the first step, a tuple of tensors.
         first: Index of the first step; default 0.
     """
     series = SeriesTheta(theta, written_out=theta.steps <= UNROLLED)

@@ -1,4 +1,4 @@
-"""Two other ways to read the weights of one time, for gradients and for exports."""
+"""Two variants of `Theta` that read the weights of one time in another way: one for gradients, one for exports."""
 
 from __future__ import annotations
 
@@ -8,7 +8,10 @@ from keras_pdecnn.ops.theta import Theta
 
 
 class SeriesTheta(Theta):
-    """Weights read one time at a time, whose gradient touches that entry alone: that of a slice is as long as theta."""
+    """Weights that are split along the time axis first, so that the gradient of one step is as small as the step.
+
+    The gradient of a slice would have the size of the whole theta.
+    """
 
     def __init__(self, weights, written_out: bool):
         super().__init__(weights)
@@ -28,9 +31,9 @@ class SeriesTheta(Theta):
 
 
 class RowTheta(Theta):
-    """Weights read by operations that LiteRT has; in a training they would take memory.
+    """Weights that are read with operations that LiteRT has; in training these would need more memory.
 
-    LiteRT slices at most five axes, and kernels in three dimensions have seven: they are rows of a matrix here.
+    LiteRT slices at most five axes, but kernels with three space axes have seven. So each step is a row of a matrix.
     """
 
     def at(self, j) -> dict:
