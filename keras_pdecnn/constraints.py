@@ -10,9 +10,9 @@ from keras_pdecnn.utils.arguments import is_number
 
 @keras.saving.register_keras_serializable(package="keras_pdecnn")
 class Box(keras.constraints.Constraint):
-    """Project every entry of a weight onto the interval [minimum, maximum] after each update.
+    """Keep every entry of a weight in the interval [minimum, maximum], by projection after each update.
 
-    The paper keeps kernel entries in [-1, 1].
+    In the paper, kernel entries stay in [-1, 1].
 
     Args:
         minimum: Lower bound.

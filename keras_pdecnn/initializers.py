@@ -11,19 +11,19 @@ __all__ = ["ConstantInTime"]
 
 
 def draw(initializer, shape, dtype=None):
-    """Return what an initializer draws; weights in half precision are drawn in float32 and rounded.
+    """Return the values of an initializer; those in half precision are drawn in float32 and then rounded.
 
-    TensorFlow has no QR decomposition, which "orthogonal" needs, in half precision.
+    The initializer "orthogonal" needs a QR decomposition, which TensorFlow does not have in half precision.
 
     Raises:
-        ValueError: If the initializer is for weights of other shapes.
+        ValueError: If the initializer cannot make weights of this shape.
     """
     dtype = keras.backend.standardize_dtype(dtype)
     try:
         drawn = initializer(shape, dtype="float32" if dtype in ("float16", "bfloat16") else dtype)
     except ValueError as error:
         raise ValueError(
-            f"{initializer!r} does not suit this weight: {error} Received: shape={tuple(shape)}"
+            f"{initializer!r} cannot make a weight of this shape: {error} Received: shape={tuple(shape)}"
         ) from error
     return ops.cast(drawn, dtype)
 
@@ -32,15 +32,15 @@ def draw(initializer, shape, dtype=None):
 class ConstantInTime(keras.initializers.Initializer):
     """Draw a kernel once per field and repeat it over the steps, so that theta starts constant in time.
 
-    A weight of shape (steps, fields, *kernel_size, c, filters) is filled with `initializer` drawn for the shape
-    (*kernel_size, c, filters): the leading axes are no part of the fan. Fields are drawn independently, also from an
-    initializer with a fixed seed.
+    For a weight of shape (steps, fields, *kernel_size, c, filters), `initializer` draws kernels of shape (*kernel_size,
+    c, filters), so that steps and fields do not count as inputs or outputs of the layer. The kernels of the fields are
+    independent, even if the initializer has a fixed seed.
 
     Args:
-        initializer: A Keras initializer, its name or its configuration; default "he_normal".
+        initializer: Initializer of one kernel, a Keras initializer, its name or its configuration; default "he_normal".
 
     Raises:
-        ValueError: If `initializer` is none that Keras knows.
+        ValueError: If Keras does not know the initializer.
 
     Example:
         >>> ConstantInTime("he_normal")((4, 1, 3, 3, 8, 8)).shape

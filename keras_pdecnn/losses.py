@@ -1,4 +1,4 @@
-"""Least squares, the loss of the training problem for regression (problem 4)."""
+"""Least squares, one of the two losses of the paper's training problem (problem 4)."""
 
 from __future__ import annotations
 
@@ -10,15 +10,15 @@ from keras_pdecnn.utils import arguments
 
 @keras.saving.register_keras_serializable(package="keras_pdecnn")
 class LeastSquares(keras.losses.Loss):
-    """Half the squared distance of the outputs f and their targets c: 1/2 |f - c|^2, averaged over the batch.
+    """Half the squared distance 1/2 |f - c|^2 of the outputs f and the targets c, averaged over the batch.
 
-    Targets with one axis less than the outputs are integer labels and stand for unit vectors: c is 1 for the class of
-    the example and 0 for the others. The network has no softmax (`classifier_activation=None`), and the class of the
-    largest output is the predicted one.
+    Targets with one axis less than the outputs are integer labels: c is then 1 in the entry of the class of the example
+    and 0 in the others. Use this loss with a network without softmax (`classifier_activation=None`). The predicted
+    class is that of the largest output.
 
     Args:
-        reduction: "sum_over_batch_size" (default), "sum", "mean", "mean_with_sample_weight" or None, see
-            `keras.losses.Loss`.
+        reduction: Reduction over the batch, "sum_over_batch_size" (default), "sum", "mean", "mean_with_sample_weight"
+            or None, see `keras.losses.Loss`.
         name: Name of the loss; default "least_squares".
         dtype: Type of the computation; default `keras.config.floatx()`.
 

@@ -17,11 +17,11 @@ class TimeSmoothness(keras.regularizers.Regularizer):
                + decay / 2 * h * sum_j ||theta_j||^2
 
     Args:
-        total_variation: alpha1, the weight of the variation in time; not negative.
-        decay: alpha2, the weight of the squared norm; not negative.
-        step_size: h, the time between two entries of axis 0; positive. Where that of the block is automatic, it is a
-            number all the same: the builders take its upper bound.
-        tau: Smoothing of the absolute value at 0, default 1e-3; positive.
+        total_variation: Factor alpha1 of the variation in time, at least 0.
+        decay: Factor alpha2 of the squared norm, at least 0.
+        step_size: Step size h, the positive time between two entries of axis 0. For a block whose step size is "auto",
+            the builders of models take its upper bound.
+        tau: Positive number that smooths the absolute value at 0; default 1e-3.
 
     Raises:
         ValueError: If an argument is outside its range.

@@ -174,7 +174,7 @@ def test_kernels_that_are_not_finite_are_refused(value):
     [
         ((3, 3), {}, r"Received: kernel of shape \(3, 3\)"),
         ((1,) * 8, {}, "Received: kernel of shape"),
-        ((3, 1, 3, 2, 2), {}, r"give axes. Received: kernel of shape \(3, 1, 3, 2, 2\)"),
+        ((3, 1, 3, 2, 2), {}, r"set axes. Received: kernel of shape \(3, 1, 3, 2, 2\)"),
         ((3, 3, 2), {"axes": 2}, r"Received: kernel of shape \(3, 3, 2\)"),
         ((3, 3, 0, 2), {}, r"none empty. Received: kernel of shape \(3, 3, 0, 2\)"),
         ((2, 3, 2, 2), {}, r"Received: kernel_size=\(2, 3\)"),

@@ -24,64 +24,78 @@ from keras_pdecnn.ops.time_basis import TIME_BASES
 from keras_pdecnn.regularizers import TimeSmoothness
 from keras_pdecnn.utils import arguments
 
-# Undoing the few steps of the paper's networks costs a quarter of the time; two that are stored leave a tenth.
+# In the paper's networks, which have few steps, to undo all steps costs a quarter of the time; with two stored steps,
+# it costs a tenth.
 STORED_STEPS = 2
 
 
 class PDEBlock(Exportable, FieldLayer):
     """N steps of a time integrator at constant width, with weights stacked in time.
 
-    A subclass names the integrator and whether its right-hand side is the symmetric layer (`symmetric`, default True);
-    it is a dozen lines.
+    This is the base class of all blocks. A subclass sets two class attributes: `integrator`, and `symmetric`, whether
+    its right-hand side is the symmetric layer (default True).
 
-    Weights: `kernel` (steps, fields, *kernel_size, c, filters), `scale` (with a normalisation) and `bias` (with
-    `use_bias`), both (steps, fields, filters). Features: (batch, *space, channels) with one to three space axes, in
-    and out. The state is held in the type of the weights; under a mixed policy only F runs in the compute type, and
-    the output is float32.
+    Features have the shape (batch, *space, channels) with one to three space axes, in input and output. The weights are
+    `kernel` (steps, fields, *kernel_size, c, filters), and with the shape (steps, fields, filters) `scale` (if the
+    normalisation has one) and `bias` (with `use_bias`). The state has the type of the weights. Under a mixed policy
+    only F is computed in the compute type, and the output is float32.
 
-    With a time basis, theta(t) = sum_k phi_k(t) c_k on [0, T], T = N h, and step j takes theta(t_j), t_j = j h. The
-    weights are then the coefficients c_k, `basis_size` instead of `steps` on axis 0, and `theta()` gives the values at
-    all steps. Regularisers and the constraint act on these: with B_jk = phi_k(t_j), the steps take constraint(B c), and
-    the gradient is passed on to B c as it is, as in projected gradient methods. So that the coefficients do not wander,
-    they are projected after an update, c + B^+ (constraint(B c) - B c). For `Box` and "constant" that alone would do.
+    With a `time_basis`, the weights are functions of time, theta(t) = sum_k phi_k(t) c_k on [0, T], T = N h, and step j
+    uses theta(t_j), t_j = j h. The variables of the layer are then the coefficients c_k, with `basis_size` instead of
+    `steps` entries on axis 0, and the method `theta()` returns the values at all steps. Regularisers and the constraint
+    act on these values, not on the coefficients. With B_jk = phi_k(t_j), the steps use constraint(B c), and the
+    gradient passes through the constraint unchanged, as in projected gradient methods. After each update the
+    coefficients are projected, c + B^+ (constraint(B c) - B c), so that they do not drift away from what the steps use.
 
     Args:
         steps: Number N of steps, at least 1.
-        step_size: h, positive; default 1. "auto" computes it in every call from the current weights, the same for all
-            steps: h = min(max_step_size, 0.9 times the least of the limits that `stability.step_limit` states). With a
-            provable `normalization`, steps of a `ParabolicBlock` are then never expansive; with the paper's "tv", and
-            for the other blocks, the limit guarantees nothing. No gradient goes through h.
-        kernel_size, filters, activation, normalization, epsilon, use_bias, padding: See `FieldLayer`.
-        backprop: How the gradient is taken: "reversible" (the default where the integrator allows it), "checkpointed"
-            or "stored"; see `ops.propagate`.
-        checkpoint_every: Number of steps between two states that "checkpointed" (default ceil(sqrt(steps))) or
-            "reversible" (default None: the last state only) keeps. It bounds the digits that undoing steps loses.
-        stored_steps: Number of last steps whose activations are kept in every mode; default 2. Their gradient is due
-            first, so they cost little memory, the same at any depth, and save computing them again.
-        time_basis: Basis of theta(t): "constant" on equal intervals, "linear" between equidistant nodes, "cosine", see
-            `ops.time_basis.matrix`; default None, every step has its own weights.
-        basis_size: Number of functions of the basis; default as many as steps.
+        step_size: Step size h, positive; default 1. With "auto", every call computes one step size for all steps from
+            the current weights, h = min(max_step_size, 0.9 times the smallest limit of `stability.step_limit`). Steps
+            of a `ParabolicBlock` with a provable `normalization` then never move two inputs apart. With "tv", the
+            default, and for the other blocks, the limit guarantees nothing. No gradient passes through h.
+        kernel_size: Odd integer, or one per space axis; default 3.
+        filters: Inner width of F; default None, the number of channels that F acts on.
+        activation: Pointwise function sigma without weights and without random numbers; default "relu".
+        normalization: Name of the normalisation, "tv" (default), None, "scale" or "shrinkage", see `FieldLayer`.
+        epsilon: Positive number that smooths "tv"; default 1e-3.
+        use_bias: Whether a trainable bias is added before the activation; default True.
+        padding: Continuation of the features at the border, "same" (zeros, default) or "periodic".
+        backprop: Gradient mode, "reversible", "checkpointed" or "stored", see `ops.propagate`. Default None:
+            "reversible" if the integrator can be run backwards, otherwise "stored".
+        checkpoint_every: Number of steps between two kept states; default None. "checkpointed" then takes
+            ceil(sqrt(steps)), and "reversible" keeps only the last state. A number limits the loss of digits of
+            "reversible".
+        stored_steps: Number of steps at the end whose activations are kept in every mode; default 2. Their gradient is
+            due first, so they save time and need little memory, the same at any depth.
+        time_basis: Basis of theta(t), "constant" on equal intervals, "linear" between equidistant nodes, or "cosine",
+            see `ops.time_basis.matrix`; default None, every step has its own weights.
+        basis_size: Number of functions of the basis; default None, as many as steps.
         kernel_initializer: Initializer of one kernel, drawn once and repeated over the steps; default "he_normal".
-        kernel_regularizer, scale_regularizer, bias_regularizer: Regularisers, time on axis 0; default None.
+        kernel_regularizer: Regulariser of the kernel, with time on axis 0; default None.
+        scale_regularizer: Regulariser of the scale, with time on axis 0; default None.
+        bias_regularizer: Regulariser of the bias, with time on axis 0; default None.
         kernel_constraint: Constraint of the kernel; default None.
-        max_step_size: Upper bound of an automatic step size, otherwise without effect; default 1.
-        max_gain: Upper bound of h L ||K||^2 (second-order: h^2 L ||K||^2) for every kernel, which an automatic step
-            size keeps as well; default None. It bounds the Lipschitz constant of the block, see
+        max_step_size: Upper bound of an automatic step size; default 1. It has no effect on a fixed one.
+        max_gain: Upper bound of h L ||K||^2 (second-order blocks: h^2 L ||K||^2) for every kernel, which also limits an
+            automatic step size; default None. It bounds the Lipschitz constant of the block, see
             `stability.block_bounds`.
-        data_format: "channels_last", or "channels_first" for features (batch, channels, *space); default None,
-            `keras.config.image_data_format()`.
-        **layer_kwargs: name, dtype, trainable of `keras.layers.Layer`.
+        data_format: Place of the channels in input and output, "channels_last" or "channels_first"; default None, the
+            one of Keras's configuration.
+        **layer_kwargs: Arguments name, dtype and trainable of `keras.layers.Layer`.
 
     Raises:
-        ValueError: If an argument is outside its range, if "reversible" is asked of an integrator that cannot be run
-            backwards, if there is a basis size and no basis, or if the input has not one to three space axes and a
-            suitable number of channels.
+        ValueError: If an argument is outside its range, the integrator cannot be run backwards and `backprop` is
+            "reversible", there is a basis size without a basis, or the input does not have one to three space axes and
+            a suitable number of channels.
 
     Example:
         >>> class HeatBlock(PDEBlock):
         ...     integrator = keras_pdecnn.ops.forward_euler
         ...
-        >>> HeatBlock(steps=3).backprop
+        >>> block = HeatBlock(steps=3)
+        >>> block(keras.ops.ones((1, 8, 8, 4))).shape
+        TensorShape([1, 8, 8, 4])
+        >>> block.backprop
         'stored'
     """
 
@@ -147,9 +161,13 @@ class PDEBlock(Exportable, FieldLayer):
 
     @classmethod
     def bounded_gain(cls, steps: int) -> float | None:
-        """Return a `max_gain` that keeps the Lipschitz constant of the block small at any number of steps.
+        """Return a `max_gain` that keeps the Lipschitz constant of the block small for any number of steps.
 
-        A parabolic block needs none. The others amplify by about 1 + c N gain or 1 + c N^2 gain, N the number of steps.
+        A parabolic block needs none. With N steps, the other blocks enlarge distances by a factor of about 1 + c N gain
+        or 1 + c N^2 gain.
+
+        Args:
+            steps: Number N of steps.
         """
         return None
 
@@ -159,10 +177,10 @@ class PDEBlock(Exportable, FieldLayer):
             return step_size
         if known_limit(self.integrator, self.field) is None:
             raise ValueError(
-                f"No step size makes a {type(self).__name__} stable: step_size must be a number. "
+                f"No step size makes a {type(self).__name__} stable, so step_size must be a number. "
                 f"Received: step_size={step_size!r}"
             )
-        lipschitz(self.activation)  # reports one that there is no limit for
+        lipschitz(self.activation)  # Raises ValueError if no limit is known for the activation.
         return step_size
 
     def _check_backprop(self, backprop: str | None) -> str:
@@ -174,12 +192,12 @@ class PDEBlock(Exportable, FieldLayer):
                 f"{type(self).__name__} cannot be run backwards: {self.integrator.name} has an update that cannot be "
                 f"undone. backprop must be 'stored' or 'checkpointed'. Received: backprop={backprop!r}"
             )
-        find_backprop(backprop)  # reports a name that there is none of
+        find_backprop(backprop)  # Raises ValueError if there is no mode of this name.
         return backprop
 
     @property
     def _gradient(self) -> Backprop:
-        """The way to take the gradient, with its settings."""
+        """Gradient mode with its settings."""
         return find_backprop(self.backprop, self.checkpoint_every, self.stored_steps)
 
     def _check_basis_size(self, size: int | None) -> int | None:
@@ -210,7 +228,7 @@ class PDEBlock(Exportable, FieldLayer):
         return super()._add_theta(initializer=initializer, regularizer=regularizer, constraint=constraint, **settings)
 
     def theta(self) -> Theta:
-        """Return the weights that exist at all steps, as tensors by name, with time, of length `steps`, on axis 0."""
+        """Return the weights at all steps, a `Theta`: tensors by name, with time on axis 0."""
         theta = super().theta()
         if self._basis is None:
             return theta
@@ -218,16 +236,19 @@ class PDEBlock(Exportable, FieldLayer):
         return Theta((name, self._basis.values(weight, constraints.get(name))) for name, weight in theta.items())
 
     def with_steps(self, steps: int) -> PDEBlock:
-        """Return a block of so many steps over the same time T = N h, not built, which the weights of this one fit.
+        """Return a block with another number of steps over the same time T = N h, which takes the weights of this one.
 
-        An automatic step size stays one; its upper bound is scaled. The step size of `TimeSmoothness` regularisers
-        changes as that of the block does.
+        The new block is not built. Its step size is scaled, and so is that of `TimeSmoothness` regularisers. If the
+        step size is automatic, its upper bound is scaled.
 
         Args:
-            steps: The other number of steps.
+            steps: Number of steps of the new block.
+
+        Returns:
+            A block of the same class.
 
         Raises:
-            ValueError: If `steps` is no number of steps, or the block has no time basis.
+            ValueError: If `steps` is not a positive integer, or the block has no time basis.
         """
         if self.time_basis is None:
             raise ValueError(
@@ -255,7 +276,7 @@ class PDEBlock(Exportable, FieldLayer):
 
     @contextlib.contextmanager
     def plain_operations(self) -> Iterator[None]:
-        """Make calls leave the gradient to TensorFlow, and an automatic step size the constant that it is now."""
+        """Let TensorFlow differentiate the calls in this context; an automatic step size keeps its current value."""
         self._constant_step_size = float(self.current_step_size())
         try:
             with super().plain_operations():
@@ -264,10 +285,12 @@ class PDEBlock(Exportable, FieldLayer):
             self._constant_step_size = None
 
     def current_step_size(self, theta: Theta | None = None):
-        """Return h of the next call: `step_size`, or with "auto" a scalar tensor, computed from the current weights.
+        """Return the step size h of the next call.
+
+        It is `step_size`, or for "auto" a scalar tensor that is computed from the current weights.
 
         Args:
-            theta: What `theta()` returns, if it is there already; default None.
+            theta: Result of `theta()`, if it has been computed already; default None.
         """
         if not isinstance(self.step_size, str):
             return self.step_size
@@ -277,17 +300,20 @@ class PDEBlock(Exportable, FieldLayer):
         return automatic_step(self.integrator, self.field, theta, self.max_step_size, self.max_gain)
 
     def _equation(self) -> tuple[Integrator, Field, Theta, Any]:
-        """Return what defines the map from features at time 0 to those at time N h: integrator, field, theta, h."""
+        """Return integrator, field, theta and h, which define the map from features at time 0 to those at time N h."""
         theta = self.theta()
         return self.integrator, self.field, theta, self.current_step_size(theta)
 
     def trajectory(self, y):
-        """Return the features at all times t_0 … t_N, stacked: the shape of y, with an axis of steps + 1 times before.
+        """Return the features at all times t_0 … t_N, stacked along a new axis 0.
 
-        The layer is built on y if it has not been.
+        A layer that is not built yet is built for the shape of y.
 
         Args:
             y: Features at time 0, shape (batch, *space, channels), a tensor or an array of any type.
+
+        Returns:
+            Tensor of shape (steps + 1, batch, *space, channels).
 
         Raises:
             ValueError: If y does not have the number of axes or channels that the layer was built for.
@@ -300,18 +326,18 @@ class PDEBlock(Exportable, FieldLayer):
         return trajectory(*self._equation(), state, read)
 
     def _propagate(self, state: tuple) -> tuple:
-        """Return the state at time N h, from the state at time 0."""
+        """Return the state at time N h for a state at time 0."""
         return propagate(*self._equation(), state, self._gradient)
 
     def _undo(self, state: tuple):
-        """Return the features at time 0, from the state at time N h."""
+        """Return the features at time 0 for a state at time N h."""
         return layout.from_channels_last(self.integrator.finish(undo(*self._equation(), state)), self.data_format)
 
     def _features(self, y):
-        """Do outside `call` what `__call__` does before it: convert to the type of the state, build, check.
+        """Prepare features as `__call__` does before `call`: convert to the type of the state, build the layer, check.
 
         Returns:
-            The features with their channels on the last axis.
+            Features with the channels on the last axis.
         """
         y = ops.convert_to_tensor(y, dtype=self.variable_dtype)
         if not self.built:

@@ -1,4 +1,4 @@
-"""What every layer built on a right-hand side F shares: its settings, its weights, its configuration."""
+"""The base of the layers that evaluate a right-hand side F: settings, weights, configuration."""
 
 from __future__ import annotations
 
@@ -19,30 +19,35 @@ from keras_pdecnn.utils import arguments
 
 
 class FieldLayer(keras.layers.Layer):
-    """Base of the layers that evaluate F(theta, y) on features (batch, *space, channels), one to three space axes.
+    """Base class of the layers that evaluate a right-hand side F(theta, y).
+
+    Features have the shape (batch, *space, channels) with one to three space axes.
+
+    The normalisation "tv" is the paper's (eq. 9). The other three, None, "scale" and "shrinkage", are *provable*: with
+    one of them and a small enough step size, a step of a `ParabolicBlock` never moves two inputs apart. "scale" trains
+    one factor per filter, which a constraint keeps at 0 or above. "shrinkage" divides the activations of each pixel by
+    sqrt(1 + their squared length). `ops.general_layer` has the formulas.
 
     Args:
-        kernel_size: Odd integer or one per space axis; default 3.
-        filters: Inner width of F; default the number of channels that F acts on.
-        activation: Pointwise function sigma without weights of its own; default "relu".
-        normalization: "tv" (the paper's, eq. 9, default), None, "scale" or "shrinkage", see `ops.general_layer`. The
-            last three are provable: with one of them a step of a `ParabolicBlock` can be held non-expansive. "scale"
-            trains one factor per filter, kept at 0 or above; "shrinkage" divides activations by
-            sqrt(1 + their squared length) and needs "relu" or "linear".
-        epsilon: Smoothing of "tv", positive; default 1e-3.
+        kernel_size: Odd integer, or one per space axis; default 3.
+        filters: Inner width of F; default None, the number of channels that F acts on.
+        activation: Pointwise function sigma without weights and without random numbers; default "relu".
+        normalization: Name of the normalisation, "tv" (default), None, "scale" or "shrinkage". "shrinkage" needs the
+            activation "relu" or "linear".
+        epsilon: Positive number that smooths "tv"; default 1e-3.
         use_bias: Whether a trainable bias is added before the activation; default True.
-        padding: "same" (zeros, default) or "periodic".
+        padding: Continuation of the features at the border, "same" (zeros, default) or "periodic".
         kernel_initializer: Initializer of a kernel; default "he_normal". Scales start at 1, biases at 0.
         kernel_regularizer: Regulariser of the kernel; default None.
         scale_regularizer: Regulariser of the scale; default None.
         bias_regularizer: Regulariser of the bias; default None.
         kernel_constraint: Constraint of the kernel; default None.
-        data_format: "channels_last", features (batch, *space, channels), or "channels_first", features (batch,
-            channels, *space); default None, `keras.config.image_data_format()`.
-        **layer_kwargs: name, dtype, trainable of `keras.layers.Layer`.
+        data_format: Place of the channels in input and output, "channels_last" or "channels_first"; default None, the
+            one of Keras's configuration.
+        **layer_kwargs: Arguments name, dtype and trainable of `keras.layers.Layer`.
 
     Raises:
-        ValueError: If an argument is outside its range, or the input has not one to three space axes and a known
+        ValueError: If an argument is outside its range, or the input does not have one to three space axes and a known
             number of channels.
     """
 
@@ -65,7 +70,7 @@ class FieldLayer(keras.layers.Layer):
         data_format: str | None = None,
         **layer_kwargs,
     ):
-        # Casting is left to the field: the state keeps its digits, only F runs in the compute type.
+        # The field casts by itself: only F is computed in the compute type, and the state keeps its digits.
         super().__init__(autocast=False, **arguments.check_layer_kwargs(layer_kwargs))
         self.kernel_size = arguments.check_odd_sizes("kernel_size", kernel_size)
         self.filters = None if filters is None else arguments.check_positive_integer("filters", filters)
@@ -92,7 +97,7 @@ class FieldLayer(keras.layers.Layer):
         self.data_format = layout.standardize_data_format(data_format)
 
     def _add_field_weights(self, input_shape, parts=1, kernel_axes=(), vector_axes=(), initializer=None):
-        """Create kernel, scale and bias, the given axes in front of what one F has."""
+        """Create kernel, scale and bias; the given axes come before those of a single F."""
         rank, channels = len(input_shape) - 2, layout.shape_to_channels_last(input_shape, self.data_format)[-1]
         if not 1 <= rank <= 3 or not channels:
             raise ValueError(
@@ -135,18 +140,18 @@ class FieldLayer(keras.layers.Layer):
                 regularizer=self.bias_regularizer,
                 autocast=False,
             )
-        # The spatial size is free, so it is no part of the specification.
+        # The sizes of the space axes may differ from call to call, so the specification leaves them out.
         self.input_spec = keras.layers.InputSpec(ndim=rank + 2, axes={layout.channel_axis(self.data_format): channels})
 
     def _add_theta(self, *, initializer, regularizer=None, constraint=None, **settings):
-        """Create a part of theta, by what `add_weight` takes."""
+        """Create one of the weights of theta, with the arguments of `add_weight`."""
         return self.add_weight(initializer=initializer, regularizer=regularizer, constraint=constraint, **settings)
 
     def _check_activation(self, rank: int, filters: int):
         """Refuse an activation that has weights, changes the shape (glu), or draws random numbers.
 
-        Weights are no part of theta and would have no gradient. Random numbers would be drawn again where a gradient
-        computes activations again, and belong to another layer.
+        Weights of the activation would not be part of theta and would have no gradient. Random numbers would differ
+        between the forward pass and a gradient that computes activations again.
         """
         layer = self.activation if isinstance(self.activation, keras.layers.Layer) else None
         shape = (1,) * (rank + 1) + (filters,)
@@ -165,13 +170,13 @@ class FieldLayer(keras.layers.Layer):
             )
         if (layer is not None and layer.variables) or not _agree(*values):
             raise ValueError(
-                "activation must not draw random numbers: where a gradient computes activations again, they would be "
-                f"others. Use a dropout layer between blocks instead. Received: {self.activation!r}"
+                "activation must not draw random numbers, as a gradient that computes activations again would draw "
+                f"different ones. Use a dropout layer between blocks instead. Received: {self.activation!r}"
             )
 
     @property
     def field(self) -> Field:
-        """The right-hand side F, without its weights."""
+        """Right-hand side F without its weights, a `Field`."""
         return Field(
             activation=self.activation,
             normalization=self.normalization,
@@ -182,7 +187,7 @@ class FieldLayer(keras.layers.Layer):
         )
 
     def theta(self) -> Theta:
-        """Return the weights that exist, as tensors by name."""
+        """Return the weights, a `Theta`: tensors by name."""
         named = {"kernel": self.kernel, "scale": self.scale, "bias": self.bias}
         return Theta((name, ops.convert_to_tensor(weight)) for name, weight in named.items() if weight is not None)
 
@@ -212,12 +217,12 @@ class FieldLayer(keras.layers.Layer):
 
     @classmethod
     def from_config(cls, config: dict):
-        # Files written before there was a data format have the channels last.
+        # Configurations from before there was a `data_format` have the channels last.
         return super().from_config({"data_format": "channels_last", **config})
 
 
 def _agree(first, second) -> bool:
-    """Return whether two evaluations are equal; where they are symbolic, nothing can be said against it."""
+    """Return whether two evaluations are equal; symbolic values cannot be compared and count as equal."""
     try:
         return bool(np.array_equal(ops.convert_to_numpy(first), ops.convert_to_numpy(second), equal_nan=True))
     except (NotImplementedError, TypeError, ValueError, AttributeError):

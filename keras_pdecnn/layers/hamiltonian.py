@@ -10,17 +10,17 @@ from keras_pdecnn.ops.integrators import verlet
 
 @keras.saving.register_keras_serializable(package="keras_pdecnn")
 class HamiltonianBlock(PDEBlock):
-    """N Verlet steps of the Hamiltonian system (eq. 10); it can be run backwards.
+    """N Verlet steps of the Hamiltonian system (eq. 10), a block that can be run backwards.
 
     y_{j+1} = y_j + h F_sym(theta1_j, z_j),   z_{j+1} = z_j - h F_sym(theta2_j, y_{j+1})
 
-    The first half of the channels is y, the second z, so their number must be even. The weights have two fields, index
-    0 drives y and index 1 drives z; c is half the number of channels.
+    The first half of the channels is y and the second half is z, so the number of channels must be even. The weights
+    have two fields: index 0 drives y and index 1 drives z. c is half the number of channels.
 
     Args:
         steps: Number N of steps.
-        backprop: "reversible" (default), "checkpointed" or "stored".
-        **settings: The other arguments of `PDEBlock`, with its defaults and errors.
+        backprop: Gradient mode, "reversible" (default), "checkpointed" or "stored".
+        **settings: Other arguments of `PDEBlock`, with the same defaults and errors.
 
     Raises:
         ValueError: If the number of input channels is odd.
@@ -38,7 +38,7 @@ class HamiltonianBlock(PDEBlock):
         return 1 / (4 * steps)
 
     def inverse(self, y):
-        """Return the input that the block maps to y, up to rounding.
+        """Return the input for which the output of the block is y, up to rounding.
 
         Args:
             y: Features at time N h, shape (batch, *space, channels).

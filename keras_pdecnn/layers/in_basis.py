@@ -1,4 +1,4 @@
-"""Weights of a layer as functions of time: coefficients whose regulariser and constraint act on theta(t)."""
+"""Weights of a layer in a time basis: coefficients whose regulariser and constraint act on the values theta(t_j)."""
 
 from __future__ import annotations
 
@@ -10,10 +10,12 @@ from keras_pdecnn.ops import time_basis
 
 
 class InBasis:
-    """The coefficients c_k of theta(t_j) = sum_k phi_k(t_j) c_k, B_jk = phi_k(t_j), as weights of a layer.
+    """Functions that treat the coefficients c_k of theta(t_j) = sum_k phi_k(t_j) c_k as weights of a layer.
 
     Args:
-        basis, steps, size: See `ops.time_basis.matrix`.
+        basis: Name of the basis, see `ops.time_basis.matrix`.
+        steps: Number N of steps.
+        size: Number of functions phi_k.
     """
 
     def __init__(self, basis: str, steps: int, size: int):
@@ -21,14 +23,17 @@ class InBasis:
         self._unit = time_basis.unit(basis, size)
 
     def values(self, coefficients, constraint=None):
-        """Return theta(t_j), time on axis 0; with a constraint constraint(B c), whose gradient is that of B c."""
+        """Return the values theta(t_j) with time on axis 0, B c with B_jk = phi_k(t_j).
+
+        With a constraint, they are constraint(B c), with the gradient of B c.
+        """
         theta = time_basis.combine(self._matrix, coefficients)
         if constraint is None:
             return theta
         return ops.stop_gradient(constraint(theta)) + (theta - ops.stop_gradient(theta))
 
     def initializer(self, initializer):
-        """Return an initialiser of coefficients: one set of weights is drawn, and theta is constant in time."""
+        """Return an initialiser of coefficients that draws the weights of one step and makes theta constant in time."""
         initializer = keras.initializers.get(initializer)
 
         def initialize(shape, dtype=None):
@@ -43,8 +48,8 @@ class InBasis:
         return lambda coefficients: regularizer(self.values(coefficients, constraint))
 
     def constraint(self, constraint):
-        """Return a constraint of coefficients, c + B^+ (constraint(B c) - B c): what B does not see stays as it is."""
-        # Combinations of coefficients that theta(t_j) hardly depends on are left as they are too.
+        """Return a constraint of coefficients, c + B^+ (constraint(B c) - B c), with B^+ the pseudo-inverse of B."""
+        # Combinations of coefficients on which the values hardly depend stay as they are.
         inverse = np.linalg.pinv(self._matrix, rcond=1e-4)
 
         def project(coefficients):

@@ -1,4 +1,4 @@
-"""Layers whose gradient, written by hand, can be left to TensorFlow for an export."""
+"""Layers with gradients written by hand, which the backend can differentiate by itself for an export."""
 
 from __future__ import annotations
 
@@ -8,13 +8,13 @@ import keras
 
 
 class Exportable:
-    """Mix-in of the layers with gradients of their own, which read `_plain`."""
+    """Mix-in of the layers whose gradients are written by hand; they use plain operations while `_plain` is True."""
 
     _plain = False
 
     @contextlib.contextmanager
     def plain_operations(self):
-        """Make calls leave the gradient to TensorFlow: a SavedModel cannot hold those written by hand inside a loop."""
+        """Let TensorFlow differentiate the calls in this context, as a SavedModel holds no custom gradients in loops."""
         self._plain = True
         try:
             yield
@@ -24,7 +24,7 @@ class Exportable:
 
 @contextlib.contextmanager
 def plain_operations(model: keras.Model):
-    """Make calls of all layers of a model, those of models in it too, leave the gradient to TensorFlow."""
+    """Let TensorFlow differentiate the calls of all layers of a model, those of inner models included."""
     with contextlib.ExitStack() as stack:
         for layer in _layers(model):
             if isinstance(layer, Exportable):

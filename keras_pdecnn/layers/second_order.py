@@ -11,17 +11,18 @@ from keras_pdecnn.ops.integrators import leapfrog
 
 @keras.saving.register_keras_serializable(package="keras_pdecnn")
 class SecondOrderBlock(PDEBlock):
-    """N leapfrog steps of the second-order equation (eq. 11); with its last velocity it can be run backwards.
+    """N leapfrog steps of the second-order equation (eq. 11), a wave equation.
 
     y_{j+1} = 2 y_j - y_{j-1} + h^2 F_sym(theta_j, y_j),   y_{-1} = y_0
 
-    It is computed as v += h^2 F_sym(theta_j, y), y += v with v = 0 at first, which is the same scheme with less loss
-    of digits. The weights have one field.
+    The block computes v += h^2 F_sym(theta_j, y) and y += v, with v = 0 at first. This is the same scheme and loses
+    fewer digits. To run the block backwards, the last v is needed as well: `forward` returns it, and `inverse` takes
+    it. The weights have one field.
 
     Args:
         steps: Number N of steps.
-        backprop: "reversible" (default), "checkpointed" or "stored".
-        **settings: The other arguments of `PDEBlock`, with its defaults and errors.
+        backprop: Gradient mode, "reversible" (default), "checkpointed" or "stored".
+        **settings: Other arguments of `PDEBlock`, with the same defaults and errors.
 
     Example:
         >>> SecondOrderBlock(steps=3)(keras.ops.ones((1, 8, 8, 4))).shape
@@ -38,7 +39,7 @@ class SecondOrderBlock(PDEBlock):
     _is_called = False
 
     def __call__(self, *args, **kwargs):
-        # Under PyTorch a layer is a module, which calls its method `forward`: there, that is the call of the layer.
+        # Under PyTorch a Keras layer is a module, and to call it calls its method `forward`.
         self._is_called = True
         try:
             return super().__call__(*args, **kwargs)
@@ -46,24 +47,24 @@ class SecondOrderBlock(PDEBlock):
             self._is_called = False
 
     def forward(self, y) -> tuple:
-        """Return (y_N, v_N), the features at time N h and their last change, both of the shape of y."""
+        """Return (y_N, v_N): the features at time N h and their last change y_N - y_{N-1}, both of the shape of y."""
         if self._is_called:
             return super().forward(y)
         state = self._propagate(self.integrator.start(self._features(y)))
         return tuple(layout.from_channels_last(part, self.data_format) for part in state)
 
     def inverse(self, y, v):
-        """Return the input that `forward` maps to (y, v), up to rounding.
+        """Return the input for which `forward` returns (y, v), up to rounding.
 
         Args:
             y: Features at time N h, shape (batch, *space, channels).
-            v: Their last change y_N - y_{N-1}, of the same shape.
+            v: Last change y_N - y_{N-1} of the features, of the same shape.
 
         Returns:
             Features at time 0, of the same shape.
 
         Raises:
-            ValueError: If y and v are not of one shape.
+            ValueError: If y and v have different shapes.
         """
         y, v = self._features(y), self._features(v)
         if any(None not in sizes and len(set(sizes)) > 1 for sizes in zip(y.shape, v.shape, strict=True)):

@@ -1,4 +1,4 @@
-"""The symmetric layer F_sym as a Keras layer of its own."""
+"""The symmetric layer F_sym as a single Keras layer."""
 
 from __future__ import annotations
 
@@ -13,11 +13,12 @@ from keras_pdecnn.ops import layout
 class SymmetricConv(FieldLayer):
     """The symmetric convolution layer F_sym(theta, y) = -K^T sigma(N(K y)) (eq. 7).
 
-    Weights: `kernel` (*kernel_size, c, filters), `scale` (with a normalisation) and `bias` (with `use_bias`), both
-    (filters,). Input and output (batch, *space, c); the output is float32 under a mixed policy.
+    Input and output have the shape (batch, *space, c). The weights are `kernel` (*kernel_size, c, filters), and with
+    the shape (filters,) `scale` (if the normalisation has one) and `bias` (with `use_bias`). Under a mixed policy the
+    output is float32.
 
     Args:
-        **settings: The arguments of `FieldLayer`, with its defaults and errors.
+        **settings: Arguments of `FieldLayer`, with the same defaults and errors.
 
     Example:
         >>> SymmetricConv(filters=8)(keras.ops.ones((1, 8, 8, 4))).shape

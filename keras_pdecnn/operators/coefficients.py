@@ -1,14 +1,14 @@
 """Stencils as differential operators: an exact change of basis, in one and two space dimensions (section 2.2).
 
-On an axis with mesh width h, three-point stencils have the basis
+On an axis with mesh width h, a basis of the three-point stencils is
 
-    1 = [0, 1, 0],   d/dx = [-1, 0, 1] / (2 h),   d2/dx2 = [1, -2, 1] / h^2,
+    1 = [0, 1, 0],   d/dx = [-1, 0, 1] / (2 h),   d2/dx2 = [1, -2, 1] / h^2.
 
-and 3x3 stencils that of the nine products of these. The coefficients with respect to it are the moments
+The nine products of these are a basis of the 3x3 stencils. The coefficients of a stencil s are its moments
 
-    b_a = sum_j s_j (j h)^a / a!,   b_ab = sum_jk s_jk (j h_x)^a (k h_y)^b / (a! b!),   j, k = -1, 0, 1,
+    b_a = sum_j s_j (j h)^a / a!,   b_ab = sum_jk s_jk (j h_x)^a (k h_y)^b / (a! b!),   j, k = -1, 0, 1.
 
-so that s acts on every polynomial of degree at most 2 in each variable exactly as sum_ab b_ab d^(a+b)/dx^a dy^b.
+On every polynomial of degree at most 2 in each variable, s acts exactly as sum_ab b_ab d^(a+b)/dx^a dy^b.
 
 A convolution in Keras is a correlation, (s y)_i = sum_j s_j y_{i+j}: the last entry of a stencil multiplies the
 neighbour at x + h. x is the first space axis (the rows of an image, downwards), y the second.
@@ -30,24 +30,24 @@ NAMES = {
         ("d2/dx2", "d3/dx2dy", "d4/dx2dy2"),
     ),
 }
-"""Names of the operators by the number of space axes: NAMES[2][a][b] is the one that coefficient [a, b] belongs to."""
+"""Names of the operators by the number of space axes: NAMES[2][a][b] is the operator of coefficient [a, b]."""
 
 GROUPS = ("reaction", "convection", "diffusion", "higher")
 """Names of the parts of a stencil, by the order of their derivatives: 0, 1, 2, and 3 or 4 (in 2-D)."""
 
 
 def coefficients(stencil, mesh_width, axes=None) -> np.ndarray:
-    """Return the coefficients of the differential operators that a stencil consists of.
+    """Return the coefficients of the differential operators whose combination a stencil is.
 
-    The result has the shape of the stencil; on each space axis, the position of an entry has become the order of a
-    derivative: entry [a, b] of a 3x3 stencil is the coefficient of `NAMES[2][a][b]`, d^(a+b)/dx^a dy^b. Of the kernel
-    of a block, `coefficients(kernel, h)[:, :, a, b]` is that coefficient for each step, field and pair of channels.
+    The result has the shape of the stencil. The position on a space axis is now the order of a derivative: for a 3x3
+    stencil, entry [a, b] is the coefficient of d^(a+b)/dx^a dy^b, whose name is `NAMES[2][a][b]`. For the kernel of a
+    block, `coefficients(kernel, h)[:, :, a, b]` has this coefficient for each step, field and pair of channels.
 
     Args:
-        stencil: A stencil (*space), a kernel (*space, c, filters) or the kernel of a block (steps, fields, *space, c,
-            filters), with one or two space axes of length 3: the number of axes tells which.
-        mesh_width: h, positive: one number, or one per space axis.
-        axes: The space axes of an array of another shape, x first; default None: as under `stencil`.
+        stencil: Stencil (*space), kernel (*space, c, filters) or kernel of a block (steps, fields, *space, c, filters),
+            with one or two space axes of length 3. The number of axes tells which of the three it is.
+        mesh_width: Mesh width h, one positive number or one per space axis.
+        axes: Indices of the space axes, x first, for an array of another shape; default None, the shapes above.
 
     Returns:
         float64 array of the shape of the stencil.
@@ -67,9 +67,9 @@ def stencil(coefficients, mesh_width, axes=None) -> np.ndarray:
     """Return the stencil of a combination of differential operators: the inverse of `coefficients`.
 
     Args:
-        coefficients: Array as `coefficients` returns it.
-        mesh_width: h, positive: one number, or one per space axis.
-        axes: The space axes of an array of another shape, x first; default None: as for `coefficients`.
+        coefficients: Coefficients as the function `coefficients` returns them.
+        mesh_width: Mesh width h, one positive number or one per space axis.
+        axes: Indices of the space axes, x first, for an array of another shape; default None, see `coefficients`.
 
     Returns:
         float64 array of the shape of the coefficients.
@@ -86,17 +86,17 @@ def stencil(coefficients, mesh_width, axes=None) -> np.ndarray:
 
 
 def parts(stencil, axes=None) -> dict[str, np.ndarray]:
-    """Split a stencil into its reaction, convection, diffusion and higher-order part, whose sum it is.
+    """Split a stencil into a sum of four parts: reaction, convection, diffusion and higher order.
 
-    A part is the combination of the operators of one order, 0, 1, 2, and 3 or 4 (in 2-D), as a stencil. It does not
-    depend on the mesh width: a coefficient grows as the entries of its operator shrink.
+    Each part is itself a stencil, the combination of the operators of one order: 0, 1, 2, and 3 or 4 (in 2-D). The
+    parts do not depend on the mesh width, as a coefficient grows by the factor by which its operator shrinks.
 
     Args:
-        stencil: As for `coefficients`.
-        axes: As for `coefficients`; default None.
+        stencil: Stencil, kernel or kernel of a block, see `coefficients`.
+        axes: Indices of the space axes, see `coefficients`; default None.
 
     Returns:
-        Dictionary from `GROUPS` (in 1-D without the last) to float64 arrays of the shape of the stencil.
+        Dictionary of float64 arrays of the shape of the stencil. Its keys are `GROUPS`, in 1-D without the last.
 
     Raises:
         ValueError: If the stencil does not have one or two space axes of length 3.
@@ -106,27 +106,32 @@ def parts(stencil, axes=None) -> dict[str, np.ndarray]:
         [-1.0, 0.0, 1.0]
     """
     array, axes = _read("stencil", stencil, axes)
-    found, order = _transform(_moments, array, 1.0, axes), np.zeros([1] * array.ndim, int)
+    moments, order = _transform(_moments, array, 1.0, axes), np.zeros([1] * array.ndim, int)
     for axis in axes:
         order = order + np.arange(3).reshape([-1 if i == axis else 1 for i in range(array.ndim)])
     group = np.minimum(order, GROUPS.index("higher"))
-    return {GROUPS[g]: _transform(_basis, np.where(group == g, found, 0.0), 1.0, axes) for g in range(group.max() + 1)}
+    return {
+        GROUPS[g]: _transform(_basis, np.where(group == g, moments, 0.0), 1.0, axes) for g in range(group.max() + 1)
+    }
 
 
 def summary(stencil, axes=None) -> dict[str, float]:
-    """Return how much of a stencil, kernel or block is reaction, convection, diffusion and of higher order.
+    """Return the shares of reaction, convection, diffusion and higher order in a stencil, a kernel or a block.
 
-    share_g = ||part_g|| / sum_g ||part_g||, with the Frobenius norm over all entries of the array and the stencils of
-    `parts`. It depends neither on the mesh width nor on the scale of the array. 1 and even derivatives are not
-    orthogonal, so these are shares of a sum of norms, not of an energy. What they are to be compared with is a kernel
-    of independent random entries of mean 0: it has 39, 22 and 39 % in 1-D, and 21, 17, 36 and 27 % in 2-D.
+    share_g = ||part_g|| / sum_g ||part_g||
+
+    The norm is the Frobenius norm over all entries of the array, and part_g is the result of `parts`. The shares depend
+    neither on the mesh width nor on the scale of the array. The identity and even derivatives are not orthogonal, so
+    these are shares of a sum of norms, not of an energy. Compare them with those of a kernel of independent random
+    entries of mean 0, which are 39, 22 and 39 % in 1-D, and 21, 17, 36 and 27 % in 2-D.
 
     Args:
-        stencil: As for `coefficients`; kernel[j, 0] for one step of a block.
-        axes: As for `coefficients`; default None.
+        stencil: Stencil, kernel or kernel of a block, see `coefficients`; for one step of a block, kernel[j, 0].
+        axes: Indices of the space axes, see `coefficients`; default None.
 
     Returns:
-        Dictionary from `GROUPS` (in 1-D without the last) to shares, whose sum is 1 (or 0, for a stencil of zeros).
+        Dictionary of the shares. Its keys are `GROUPS`, in 1-D without the last. The sum of the shares is 1, or 0 for
+        a stencil of zeros.
 
     Raises:
         ValueError: If the stencil does not have one or two space axes of length 3.
@@ -141,18 +146,18 @@ def summary(stencil, axes=None) -> dict[str, float]:
 
 
 def shares(stencil, axes=None) -> dict[str, np.ndarray]:
-    """Return how much of every single stencil of a kernel is reaction, convection, diffusion and of higher order.
+    """Return the shares of reaction, convection, diffusion and higher order in every single stencil of a kernel.
 
-    As `summary`, with the norm over the space axes alone: for a block, a map over the pairs of channels for each step
-    and field.
+    These are the shares of `summary`, with norms over the space axes alone. For a block they are a map over the pairs
+    of channels, for each step and field.
 
     Args:
-        stencil: As for `coefficients`.
-        axes: As for `coefficients`; default None.
+        stencil: Stencil, kernel or kernel of a block, see `coefficients`.
+        axes: Indices of the space axes, see `coefficients`; default None.
 
     Returns:
-        Dictionary from `GROUPS` (in 1-D without the last) to float64 arrays of the shape of the stencil without its
-        space axes; the sum over the groups is 1 (or 0, where a stencil is 0).
+        Dictionary of float64 arrays of the shape of the stencil without its space axes. Its keys are `GROUPS`, in 1-D
+        without the last. The sum over the groups is 1, or 0 for a stencil of zeros.
 
     Raises:
         ValueError: If the stencil does not have one or two space axes of length 3.
@@ -206,9 +211,8 @@ def _default_axes(name: str, array: np.ndarray) -> tuple:
     if first is None or (first == 2 and array.shape[1] > 2) or is_kernel_of_three:
         raise ValueError(
             f"{name} must be a stencil (*space), a kernel (*space, c, filters) or the kernel of a block (steps, "
-            "fields, *space, c, filters) with one or two space axes. For other arrays, and where five axes may also be "
-            "a kernel of three space axes, give axes. "
-            f"Received: {name} of shape {array.shape}"
+            "fields, *space, c, filters) with one or two space axes. Set axes for other arrays, and for one with five "
+            f"axes that may also be a kernel with three space axes. Received: {name} of shape {array.shape}"
         )
     return tuple(range(first, first + count))
 
