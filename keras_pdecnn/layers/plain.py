@@ -14,7 +14,7 @@ class Exportable:
 
     @contextlib.contextmanager
     def plain_operations(self):
-        """Let TensorFlow differentiate the calls in this context, as a SavedModel holds no custom gradients in loops."""
+        """Let TensorFlow differentiate calls in this context: a SavedModel cannot hold custom gradients in loops."""
         self._plain = True
         try:
             yield

@@ -1,7 +1,7 @@
-"""What the theory of partial differential equations says about a network, and what is measured beside it.
+"""The stability of a network: what the theory of partial differential equations guarantees, and what is measured.
 
-Operator norms, step limits and energies; Lipschitz bounds and certified radii; a report of every step; attacks, noise
-and accuracy under them.
+Operator norms, step limits and energies; Lipschitz bounds and certified radii; a report of every step; attacks and
+noise, and the accuracy under them.
 """
 
 from keras_pdecnn.ops.operator_norm import operator_norm

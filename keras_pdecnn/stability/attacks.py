@@ -1,4 +1,4 @@
-"""Attacks: small changes of the input, found by the gradient, that make a classifier wrong."""
+"""Attacks: small changes of the input, computed from the gradient, that make a classifier wrong."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ NORMS = ("l2", "linf")
 METHODS = ("pgd", "fgsm", "random")
 TINY = np.finfo(np.float32).tiny
 EXTENT = 16.0
-"""To what the logits are enlarged, largest less smallest, for the gradient."""
+"""Difference of the largest and the smallest logit to which closer logits are enlarged for the gradient."""
 
 
 def attack(
@@ -39,38 +39,45 @@ def attack(
 
     maximise m(x') = log sum_{j != y} exp s f_j(x') - s f_y(x')   over   ||x' - x|| <= epsilon,   low <= x' <= high
 
-    f are the logits. For s = 1 the cross-entropy is log(1 + exp m), so its gradient has the direction of that of m,
-    which does not round to zero in float32 where the network is sure. Where logits are close together, it would pursue
-    all other classes at once and reach none: s >= 1 enlarges them until the largest exceeds the smallest by 16.
+    f are the logits and y is the right class. With d the unit vector along the gradient of m (its signs, for "linf"),
+    the methods are
 
-    "fgsm" is one step, x + epsilon d with d the unit vector (sign, for "linf") along the gradient, cut to the bounds.
-    "pgd" starts at a random point of the ball and takes `steps` of `step_size` along d, each projected onto ball and
-    bounds; of x and all points of all restarts, that with the largest max_{j != y} f_j - f_y is returned. An example
-    may withstand both and be vulnerable nevertheless: accuracy under attack is an upper bound of what is left.
+    * "pgd", the projected gradient method: start at a random point of the ball, and take steps along d, each followed
+      by a projection onto the ball and the bounds. The result is the best of x and all points of all restarts, the one
+      with the largest max_{j != y} f_j - f_y;
+    * "fgsm", the fast gradient method: one step from x, x + epsilon d, clipped to the bounds;
+    * "random", for comparison: a random point at the distance epsilon (for "linf" a random corner of the cube), clipped
+      to the bounds.
 
-    "random" is for comparison: a random point at distance epsilon (a random corner of the cube, for "linf"), cut to the
-    bounds.
+    An example may withstand these attacks and still be vulnerable to others. So the accuracy under attack is an upper
+    bound of the accuracy under the worst change.
+
+    Why m: for s = 1 the cross-entropy is log(1 + exp m), so both have gradients of the same direction. But where the
+    network is very sure, the gradient of the cross-entropy is 0 in float32 and that of m is not. If the logits are
+    close together, that direction would lead to all other classes at once and reach none. So s >= 1 enlarges the logits
+    until the largest exceeds the smallest by 16.
 
     Args:
-        model: Classifier with softmax or logits, see `logits`; used in inference.
+        model: Classifier with softmax or logits, see `logits`. It is used in inference mode.
         x: Inputs in the units of the model's input, shape (n, *space, channels), within the bounds.
         y: Right classes, integers of shape (n,).
-        epsilon: Radius of the ball, in the units of x: one number, or one per example.
-        norm: "l2" (default), the Euclidean norm over all entries of an example, or "linf", the largest entry.
-        method: "pgd" (projected gradient, default), "fgsm" (fast gradient) or "random".
-        steps: Steps of "pgd"; default 40.
-        step_size: Of "pgd", in the units of x; default 5 epsilon / steps.
-        restarts: Random starts of "pgd"; default 1.
-        bounds: (low, high), the range of the data; default (0, 255).
-        seed: Of "random" and of the random starts; default 0.
-        batch_size: Examples at a time; default 128.
+        epsilon: Radius of the ball in the units of x, one number or one per example.
+        norm: Norm that measures changes, "l2" (default), the Euclidean norm over all entries of an example, or "linf",
+            the largest absolute value.
+        method: Name of the method, "pgd" (default), "fgsm" or "random".
+        steps: Number of steps of "pgd"; default 40.
+        step_size: Length of a step of "pgd" in the units of x; default None, 5 epsilon / steps.
+        restarts: Number of random starts of "pgd"; default 1.
+        bounds: Range (low, high) of the data; default (0, 255).
+        seed: Seed of "random" and of the random starts; default 0.
+        batch_size: Number of examples that are evaluated at once; default 128.
 
     Returns:
         float32 array of the shape of x.
 
     Raises:
-        ValueError: If an argument is outside its range, x is outside the bounds or no input of the model, or y does not
-            fit.
+        ValueError: If an argument is outside its range, x is outside the bounds or not an input of the model, or y is
+            not one class per example.
 
     Example:
         >>> model = keras_pdecnn.models.ParabolicCNN((8, 8, 1), classes=10, widths=(4,))
@@ -91,7 +98,7 @@ def attack(
     rng = np.random.default_rng(seed)
 
     def project(points: np.ndarray) -> np.ndarray:
-        # First to the bounds: what is then scaled towards x, which lies within them, stays there and fills the ball.
+        # First to the bounds: x lies within them, so scaling towards x afterwards keeps a point within them.
         difference = np.clip(points, low, high) - np.float64(x)
         if norm == "linf":
             difference = np.clip(difference, -radii, radii)
@@ -117,7 +124,7 @@ def attack(
 
 
 def _margin_and_gradient(classifier: keras.Model) -> Callable:
-    """Return the compiled function (x, y) -> max_{j != y} f_j - f_y, and the gradient of m, of each example."""
+    """Return a compiled function of (x, y): for each example, max_{j != y} f_j - f_y and the gradient of m."""
     signature = tf.TensorSpec((None, *classifier.input_shape[1:])), tf.TensorSpec((None,), tf.int32)
 
     @tf.function(input_signature=signature)
@@ -137,7 +144,7 @@ def _margin_and_gradient(classifier: keras.Model) -> Callable:
 
 
 def _batched(function: Callable, y: np.ndarray, batch_size: int) -> Callable[[np.ndarray], list[np.ndarray]]:
-    """Return function(x, y) as a function of all x, evaluated in batches."""
+    """Return a function of all x that evaluates function(x, y) in batches."""
 
     def evaluate(x: np.ndarray) -> list[np.ndarray]:
         parts = [
@@ -150,24 +157,24 @@ def _batched(function: Callable, y: np.ndarray, batch_size: int) -> Callable[[np
 
 
 def _move(x: np.ndarray, difference: np.ndarray) -> np.ndarray:
-    """Return x + difference in float32, no entry farther from x than it should be: rounding leaves no ball."""
+    """Return x + difference in float32, rounded towards x, so that rounding does not lead out of the ball."""
     moved = np.float32(x + difference)
     too_far = np.abs(np.float64(moved) - x) > np.abs(difference)
     return np.where(too_far, np.nextafter(moved, x), moved)
 
 
 def _unit(direction: np.ndarray, norm: str) -> np.ndarray:
-    """Return the vector of norm 1 with the largest inner product with a direction; 0 for 0."""
+    """Return the vector of norm 1 with the largest dot product with a direction; for a direction of 0, return 0."""
     if norm == "linf":
         return np.sign(direction)
-    # Squares of a small gradient would be 0.
+    # Divided by the largest entry first, as the squares of a small gradient would be 0.
     largest = np.max(np.abs(direction), axis=tuple(range(1, direction.ndim)), keepdims=True)
     direction = direction / np.maximum(largest, TINY)
     return direction / np.maximum(_norm(direction), TINY)
 
 
 def _in_unit_ball(rng: np.random.Generator, shape: tuple[int, ...], norm: str) -> np.ndarray:
-    """Return points that are uniformly distributed in the ball of radius 1."""
+    """Return random points, uniformly distributed in the ball of radius 1."""
     if norm == "linf":
         return rng.uniform(-1, 1, shape).astype(np.float32)
     radius = rng.random((shape[0], *[1] * (len(shape) - 1))) ** (1 / np.prod(shape[1:]))

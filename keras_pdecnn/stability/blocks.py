@@ -8,36 +8,39 @@ from keras_pdecnn.stability.limits import effective_norms
 
 
 def block_bounds(block: PDEBlock, shape: tuple | None = None) -> tuple[float, float]:
-    """Return bounds (lower, upper) of what a block makes of the l2 distance of two inputs.
+    """Return a lower and an upper bound of the factor by which a block changes the l2 distance of two inputs.
 
     lower ||y - y'|| <= ||block(y) - block(y')|| <= upper ||y - y'||
 
-    Each step is a sequence of updates state[target] += factor F(state[source]), and F is Lipschitz with the constant
-    l = L ||S^(1/2) K||^2, with L that of sigma after N and S the scale. Where it is the gradient of a convex function
-    (every `normalization` but "tv"), F differs between two inputs by -K^T D K times their difference, D
-    symmetric with eigenvalues from 0 to L. Then
+    An upper bound of 1 means that the block never moves two inputs apart. For a `SecondOrderBlock`, the lower bound is
+    that of the state (y_N, v_N), which `forward` returns, as y_N alone may be equal for two different inputs.
 
-    * forward Euler, target and source the same part, has upper max(1, h l - 1) and lower max(0, 1 - h l) for a step;
-    * shears multiply as matrices of numbers, the distances of the parts of the state. The terms of first order in h
-      are better added up before norms are taken, as their sum is again symmetric: I - sum_j w_j A_j of the leapfrog
-      scheme, 0 <= A_j <= l_j, has a norm of at most max(1, sum_j w_j l_j - 1), and the first order of Verlet's,
-      (I, -B_1; B_2, I), one of at most sqrt(1 + m + m^2), m = max(||B_1||, ||B_2||).
+    The bounds follow from the Lipschitz constant l = L ||S^(1/2) K||^2 of F, where L is the constant of sigma after N,
+    and S is the scale (1 if there is none). Suppose first that sigma after N is the gradient of a convex function,
+    which holds for the symmetric layer with every `normalization` but "tv". Then the values of F at two inputs differ
+    by -K^T D K times the difference of the inputs, where D is symmetric with eigenvalues from 0 to L, and
 
-    Otherwise ("tv", and the general layer of `ResidualBlock`) sigma after N has the Lipschitz constant L, with "tv"
-    L max|scale| / sqrt(epsilon), and forward Euler 1 + h l. That is true, and useless.
+    * for forward Euler, the bounds of one step are max(0, 1 - h l) and max(1, h l - 1);
+    * for Verlet and leapfrog, whose updates are shears, the distances of the parts of the state are multiplied by 2 by
+      2 matrices of numbers. A smaller bound results if the terms of first order in h are added before norms are taken,
+      as their sum is again symmetric. For leapfrog these are I - sum_j w_j A_j with 0 <= A_j <= l_j, of norm at most
+      max(1, sum_j w_j l_j - 1). For Verlet they are (I, -B_1; B_2, I), of norm at most sqrt(1 + m + m^2) with m =
+      max(||B_1||, ||B_2||).
 
-    For a `SecondOrderBlock` lower is that of the state (y_N, v_N) of `forward`: y_N alone may forget.
+    In the other cases, "tv" and the general layer of `ResidualBlock`, one step of forward Euler has the upper bound
+    1 + h l. With "tv", the constant of sigma after N is L max|scale| / sqrt(epsilon). These bounds are true, and too
+    large to be of use.
 
     Args:
-        block: A built block.
-        shape: Sizes of the space axes; default None, every size.
+        block: Block that is built.
+        shape: Sizes of the space axes; default None, for which the bounds hold for every size.
 
     Returns:
-        The two bounds.
+        Tuple (lower, upper).
 
     Raises:
-        ValueError: If the block is not built, or nothing is known about its activation or its integrator: an integrator
-            of one's own may add what enlarges distances.
+        ValueError: If the block is not built, its activation is not in `ops.limits.LIPSCHITZ`, or its integrator is
+            user-defined, for which no bounds are proved.
 
     Example:
         >>> block = keras_pdecnn.layers.ParabolicBlock(2, step_size="auto", normalization=None)

@@ -1,4 +1,4 @@
-"""Certified radii: how far an input can be moved, in l2, before the predicted class may change."""
+"""Certified radii: the l2 distance by which an input can be moved before the predicted class may change."""
 
 from __future__ import annotations
 
@@ -25,37 +25,36 @@ def certified_radius(model: keras.Model, x: ArrayLike, batch_size: int = 256) ->
 
     R = min over j of (logit_i - logit_j) / (||w_i - w_j|| L),   i the predicted class
 
-    L is the Lipschitz bound of all layers before the classifier, w_j are the columns of the classifier's kernel. If the
-    model standardises its input, R is the radius after that, and `radius_before_standardization` gives the radius of
-    the input. The unit is that of the input: for raw pixels, divide by 255 to compare with pixels in [0, 1].
+    L is the Lipschitz bound of all layers before the classifier, and w_j are the columns of the classifier's kernel. If
+    the model standardises its input, R is the radius after that, and `radius_before_standardization` converts it to the
+    radius of the input. The unit is that of the input: for raw pixels, divide by 255 to compare with pixels in [0, 1].
 
-    The radius does not depend on whether the prediction is right. A radius of 0 certifies nothing.
+    The radius does not depend on whether the prediction is right. A radius of 0 certifies nothing. A classifier with
+    one output and no softmax has two classes, and the sign of its logit decides between them.
 
-    The bounds are those of exact arithmetic, and the margin is computed in float64. To allow for rounding, the
-    following is subtracted, with u the unit roundoff of the type in which a quantity is computed:
+    The bounds hold in exact arithmetic, and the margins are computed in float64. As an allowance for rounding, the
+    following is subtracted. u is the unit roundoff of the type in which a quantity is computed, b is the bias.
 
-    * from a margin, 32 u ||w_i - w_j|| ||features|| for the rounding of the features, and
-      32 u (||features|| (||w_i|| + ||w_j||) + |b_i| + |b_j|) + 4 u for that of logits and probabilities, b the bias;
-    * from the radius after standardisation, 32 u sqrt(n) ||x|| / ||x - mean||: standardisation loses the digits that
-      all n entries of x share.
+    * From a margin: 32 u ||w_i - w_j|| ||features|| for the rounding of the features, and
+      32 u (||features|| (||w_i|| + ||w_j||) + |b_i| + |b_j|) + 4 u for the rounding of logits and probabilities.
+    * From the radius after standardisation: 32 u sqrt(n) ||x|| / ||x - mean||, as standardisation loses the digits that
+      all n entries of x have in common.
 
-    These allowances are several times the errors that were observed; they are not proved.
-
-    A classifier with one output and no softmax has two classes, which the sign of its logit tells apart.
+    These allowances are several times the errors that were observed. They are not proved.
 
     Args:
-        model: A network with its classifier for which `lipschitz_bound` knows a bound, such as those of `models`; the
+        model: Network with a classifier for which `lipschitz_bound` knows a bound, such as those of `models`. The
             activation of the classifier is a softmax or None, or with one output a sigmoid.
-        x: Examples, shape (batch, *space, channels), in the units of the model's input.
+        x: Examples in the units of the model's input, shape (batch, *space, channels).
         batch_size: Number of examples that are evaluated at once; default 256.
 
     Returns:
-        float64 array of shape (batch,); infinity where there is no other class, or none that can be reached; 0 where
-        features overflow.
+        float64 array of shape (batch,). It is infinity where there is no other class, or no change of the input can
+        reach one, and 0 where features overflow.
 
     Raises:
-        ValueError: If a layer has no Lipschitz bound or standardises features inside the network, the last layer is no
-            dense classifier, or x is not finite.
+        ValueError: If a layer has no Lipschitz bound or standardises features inside the network, the last layer is not
+            a dense classifier, or x is not finite.
 
     Example:
         >>> model = keras_pdecnn.models.ParabolicCNN((8, 8, 1), classes=3, provable=True)
@@ -70,7 +69,7 @@ def certified_radius(model: keras.Model, x: ArrayLike, batch_size: int = 256) ->
     standardizes = starts_with_standardization(model)
     if any(isinstance(layer, Standardization) for layer in computing_layers(model)[standardizes:]):
         raise ValueError(
-            "the rounding of a standardisation is only known at the beginning of a network. "
+            "the rounding errors of a standardisation are known only at the beginning of a network. "
             f"Received: model={model.name} with a Standardization inside"
         )
     classifier = model.layers[-1]
@@ -80,7 +79,7 @@ def certified_radius(model: keras.Model, x: ArrayLike, batch_size: int = 256) ->
     if len(inputs) == 0:
         return np.zeros(0)
     if bad := np.sum(~np.isfinite(inputs)):
-        raise ValueError(f"x must be finite. Received: x with {bad} entries that are not")
+        raise ValueError(f"x must be finite. Received: x with {bad} entries that are NaN or infinite")
     features = keras.Model(model.inputs, classifier.input).predict(inputs, batch_size=batch_size, verbose=0)
     roundoffs = max(map(_roundoff, model.layers)), _roundoff(classifier)
     radius = _radius(features.astype(np.float64), kernel, bias, *roundoffs) / before
@@ -92,27 +91,27 @@ def certified_radius(model: keras.Model, x: ArrayLike, batch_size: int = 256) ->
 
 
 def radius_before_standardization(x: np.ndarray, radius: np.ndarray) -> np.ndarray:
-    """Return the largest radius around x whose ball is mapped into the ball of `radius` around the standardised x.
+    """Return the largest radius around x for which standardisation maps the ball into a ball of a given radius.
 
-    With n entries, mean m and r = ||x - m||, standardisation is x -> sqrt(n) P(x - m), P the projection onto the unit
-    ball; r = 1 is the lower bound of the standard deviation. For r >= 1 the image is on the sphere of radius sqrt(n),
-    where the distance R is the angle t = 2 arcsin(R / (2 sqrt(n))). The nearest x' at this angle has the same mean, and
-    is
+    With n entries, mean m and r = ||x - m||, standardisation is x -> sqrt(n) P(x - m), where P is the projection onto
+    the unit ball. (At r = 1 the standard deviation has its lower bound.) For r >= 1 the image of x is on the sphere of
+    radius sqrt(n), where the distance R corresponds to the angle t = 2 arcsin(R / (2 sqrt(n))). The nearest x' at this
+    angle has the same mean. It is
 
-    * the foot of the perpendicular on the ray at the angle t, at distance r sin(t), where that is outside the unit
-      ball: r cos(t) >= 1;
-    * else the point of the unit sphere at the angle t, at distance sqrt((r - 1)^2 + 4 r sin(t / 2)^2).
+    * the foot of the perpendicular on the ray at the angle t, at the distance r sin(t), if that point is outside the
+      unit ball, which means r cos(t) >= 1;
+    * otherwise the point of the unit sphere at the angle t, at the distance sqrt((r - 1)^2 + 4 r sin(t / 2)^2).
 
-    Inside the ball no point is nearer: ||c|| <= 1 and ||c - e|| >= q give ||c - r e||^2 >= r q^2 + (r - 1)^2. For
-    r < 1 the constant sqrt(n) gives R / sqrt(n).
+    No point c inside the ball is nearer: with e = (x - m) / r, the conditions ||c|| <= 1 and ||c - e|| >= q give
+    ||c - r e||^2 >= r q^2 + (r - 1)^2. For r < 1 the Lipschitz constant sqrt(n) gives R / sqrt(n).
 
     Args:
         x: Examples, shape (batch, *space, channels).
-        radius: Radii R after standardising, shape (batch,).
+        radius: Radii R after standardisation, shape (batch,).
 
     Returns:
-        float64 array of shape (batch,); infinity where R exceeds 2 sqrt(n), the diameter of the ball that holds all
-        standardised examples.
+        float64 array of shape (batch,). It is infinity where R exceeds 2 sqrt(n), the diameter of the ball that
+        contains all standardised examples.
     """
     x = np.asarray(x, np.float64).reshape(len(x), -1)
     root = math.sqrt(x.shape[1])
@@ -127,7 +126,7 @@ def radius_before_standardization(x: np.ndarray, radius: np.ndarray) -> np.ndarr
 
 def _logits(classifier: keras.layers.Layer, name: str) -> tuple[np.ndarray, np.ndarray]:
     """Return kernel and bias of the logits, one per class; a single output has two classes, one for each sign."""
-    # Only these two classes: one derived from them may compute other logits.
+    # Only these two layers: a class that is derived from one of them may compute other logits.
     if type(classifier) not in (keras.layers.Dense, NormalizedDense) or len(classifier.input.shape) != 2:
         raise ValueError(f"model must end with a dense classifier. Received: model={name}")
     kernel, bias = classifier_kernel(classifier), classifier.bias
@@ -146,7 +145,7 @@ def _logits(classifier: keras.layers.Layer, name: str) -> tuple[np.ndarray, np.n
 
 
 def _lost_digits(x: np.ndarray, dtype: str) -> np.ndarray:
-    """Return the allowance for the rounding of standardisation in a type; infinity where it overflows."""
+    """Return the allowance for the rounding errors of standardisation in a type; infinity where it overflows."""
     x = np.asarray(x, np.float64).reshape(len(x), -1)
     size = np.linalg.norm(x, axis=1)
     r = np.linalg.norm(x - x.mean(axis=1, keepdims=True), axis=1)
@@ -161,7 +160,7 @@ def _roundoff(layer: keras.layers.Layer) -> float:
 def _radius(
     features: np.ndarray, kernel: np.ndarray, bias: np.ndarray, roundoff: float, roundoff_of_logits: float
 ) -> np.ndarray:
-    """Return for each example the smallest quotient of a margin and the distance of two columns."""
+    """Return for each example the smallest quotient of a margin and the distance of the two columns."""
     logits = features @ kernel + bias
     predicted = logits.argmax(axis=-1)
     rows = np.arange(len(features))
@@ -176,4 +175,4 @@ def _radius(
         ratios = np.where(distances > 0, margins / distances, np.where(margins > 0, np.inf, 0.0))
     ratios[rows, predicted] = np.inf
     smallest = ratios.min(axis=-1, initial=np.inf)
-    return np.where(smallest > 0, smallest, 0.0)  # a quotient that is NaN becomes 0, too
+    return np.where(smallest > 0, smallest, 0.0)  # NaN becomes 0 as well.

@@ -1,8 +1,9 @@
-"""Discrete energies: what a step of the hyperbolic networks conserves where they are linear and constant in time.
+"""Discrete energies, which the steps of linear hyperbolic networks conserve.
 
-For the identity as activation, no normalisation, no bias and kernels constant in time, a step is linear and conserves
-the quadratic form given below, up to rounding. Below the step size named with each, the form is positive and keeps K y
-bounded; above it, some features grow exponentially. This is no guarantee for the nonlinear, time-dependent network.
+With the identity as activation, no normalisation, no bias and kernels that are constant in time, a step is linear and
+conserves the energy, a quadratic form, up to rounding. Below the step size that is given with each energy, it is
+positive and keeps K y bounded. Above that step size, some features grow exponentially. None of this is a guarantee for
+the nonlinear, time-dependent network.
 """
 
 from __future__ import annotations
@@ -14,20 +15,21 @@ from keras_pdecnn.ops.convolution import adjoint_convolve, convolve
 
 
 def verlet_energy(y, z, first, second, step_size: float, padding: str = "same") -> tf.Tensor:
-    """Return the energy that the Verlet step (eq. 10) conserves, for K1 and K2 constant in time and sigma = identity.
+    """Return the energy that linear Verlet steps (eq. 10) with K1 and K2 constant in time conserve.
 
     E = <y, B y> + <z, A z> - h <y, B A z>,   A = K1^T K1, B = K2^T K2
       = ||K2 y||^2 + ||K1 z||^2 - h <K2 y, K2 K1^T K1 z>
 
-    It is positive where K2 y or K1 z is not 0, if h ||K2 K1^T|| < 2.
+    Linear means: the activation is the identity, and there is no normalisation and no bias. If h ||K2 K1^T|| < 2, the
+    energy is positive unless K2 y and K1 z are 0.
 
     Args:
         y: First half of the channels of the features, shape (batch, *space, c).
-        z: Second half, of the same shape.
+        z: Second half of the channels, of the same shape.
         first: Kernel of K1, which drives y, shape (*kernel_size, c, filters): kernel[j, 0] of a `HamiltonianBlock`.
-        second: Kernel of K2, which drives z: kernel[j, 1].
-        step_size: h.
-        padding: "same" (default) or "periodic".
+        second: Kernel of K2, which drives z, of the same shape: kernel[j, 1] of the block.
+        step_size: Step size h.
+        padding: Continuation of the features at the border, "same" (zeros, default) or "periodic".
 
     Returns:
         Tensor of shape (batch,).
@@ -43,20 +45,22 @@ def verlet_energy(y, z, first, second, step_size: float, padding: str = "same") 
 
 
 def leapfrog_energy(y, v, kernel, step_size: float, padding: str = "same") -> tf.Tensor:
-    """Return the energy that the leapfrog step (eq. 11) conserves, for K constant in time and sigma = identity.
+    """Return the energy that linear leapfrog steps (eq. 11) with K constant in time conserve.
 
     E = <v, v> / h^2 + <y, A y> - <y, A v>,   A = K^T K, v = y_j - y_{j-1}
       = ||v||^2 / h^2 + ||K y||^2 - <K y, K v>
 
-    v / h is the velocity; the last term makes it ||v||^2 / h^2 + <K y_j, K y_{j-1}>. It is positive where v or K y is
-    not 0, if h^2 ||K||^2 < 4.
+      = ||v||^2 / h^2 + <K y_j, K y_{j-1}>
+
+    v / h is the velocity. Linear means: the activation is the identity, and there is no normalisation and no bias. If
+    h^2 ||K||^2 < 4, the energy is positive unless v and K y are 0.
 
     Args:
-        y: Features, shape (batch, *space, c).
-        v: Their last change, of the same shape; `SecondOrderBlock.forward` returns both.
+        y: Features y_j, shape (batch, *space, c).
+        v: Last change of the features, of the same shape. `SecondOrderBlock.forward` returns y and v.
         kernel: Kernel of K, shape (*kernel_size, c, filters): kernel[j, 0] of a `SecondOrderBlock`.
-        step_size: h.
-        padding: "same" (default) or "periodic".
+        step_size: Step size h.
+        padding: Continuation of the features at the border, "same" (zeros, default) or "periodic".
 
     Returns:
         Tensor of shape (batch,).
@@ -71,5 +75,5 @@ def leapfrog_energy(y, v, kernel, step_size: float, padding: str = "same") -> tf
 
 
 def _inner(a: tf.Tensor, b: tf.Tensor) -> tf.Tensor:
-    """Return the inner product of each example."""
+    """Return the dot product of each pair of examples."""
     return ops.sum(a * b, axis=tuple(range(1, len(a.shape))))

@@ -8,34 +8,35 @@ import numpy as np
 import tensorflow as tf
 from scipy.sparse import linalg
 
-# With one eigenvalue and a small basis ARPACK settles on a smaller one where they crowd.
+# With a small basis, and asked for a single eigenvalue, ARPACK may return a smaller one if many are close together.
 EIGENVALUES, BASIS, TOLERANCE, RESTARTS = 6, 64, 1e-2, 20
 POWERS = 200
 
 
 def spectral_radius(step: Callable[[tuple], tuple], state: tuple, seed: int = 0) -> float:
-    """Return the largest modulus of the eigenvalues of the Jacobian of a step at a state.
+    """Return the spectral radius of the Jacobian of a step at a state: the largest modulus of its eigenvalues.
 
     rho = max |lambda(J)|,   J = d step(s) / d s
 
-    The eigenvalues of hyperbolic steps are complex pairs that crowd around the unit circle, where power iteration
-    does not settle. ARPACK (restarted Arnoldi) finds the six largest, from Jacobian-vector products alone; on trained
-    networks for the digits the result is within 0.1 % of that of the dense matrix. States of up to 64 entries have
-    their dense matrix taken. Where none of the six converges, the result is the mean growth of a random vector
+    The eigenvalues of hyperbolic steps are complex pairs close to the unit circle, for which power iteration does not
+    converge. So ARPACK (restarted Arnoldi iteration) computes the six largest from Jacobian-vector products. On trained
+    networks for the digits, the result is within 0.1 % of that of the dense matrix. For states of up to 64 entries the
+    dense matrix itself is used. If none of the six eigenvalues converges, the result is the mean growth of a random
+    vector,
 
         rho ~ (||J^200 v|| / ||J^100 v||)^(1/100),
 
-    which settles for complex pairs, too, but within a few per cent only.
+    which converges for complex pairs as well, but only to within a few per cent.
 
     Args:
-        step: Function state -> state of plain TensorFlow operations: forward-mode differentiation does not pass through
-            gradients written by hand.
-        state: Tuple of float64 tensors with the batch on axis 0. Its examples do not mix, so the result is the largest
-            of all of them.
-        seed: Of the first vector; default 0.
+        step: Function state -> state that consists of plain TensorFlow operations. Forward-mode differentiation does
+            not work with gradients that are written by hand.
+        state: Tuple of float64 tensors with the batch on axis 0. Examples do not influence each other, so the result is
+            the largest value of all examples.
+        seed: Seed of the start vector; default 0.
 
     Returns:
-        float; not finite where the state or the Jacobian is not.
+        Spectral radius, a float. It is not finite if the state or the Jacobian is not.
     """
     sizes = [int(np.prod(part.shape)) for part in state]
 
@@ -53,21 +54,24 @@ def spectral_radius(step: Callable[[tuple], tuple], state: tuple, seed: int = 0)
     n = sum(sizes)
     start = np.random.default_rng(seed).normal(size=n)
     if not 0 < (size := np.linalg.norm(multiply(start))) < np.inf:
-        return float(size)  # zero, or a state that has overflowed
+        return float(size)  # The Jacobian is 0, or the state has overflowed.
     if n <= BASIS:
         matrix = np.stack([multiply(column) for column in np.eye(n)], axis=1)
         return float(np.abs(np.linalg.eigvals(matrix)).max())
     operator = linalg.LinearOperator((n, n), matvec=multiply, dtype=np.float64)
     try:
-        found = linalg.eigs(
+        eigenvalues = linalg.eigs(
             operator, EIGENVALUES, ncv=BASIS, v0=start, tol=TOLERANCE, maxiter=RESTARTS, return_eigenvectors=False
         )
     except linalg.ArpackNoConvergence as error:
-        found = error.eigenvalues if len(error.eigenvalues) else _mean_growth(multiply, start)
-    return float(np.abs(found).max())
+        if not len(error.eigenvalues):
+            return _mean_growth(multiply, start)
+        eigenvalues = error.eigenvalues
+    return float(np.abs(eigenvalues).max())
 
 
 def _mean_growth(multiply: Callable[[np.ndarray], np.ndarray], v: np.ndarray) -> float:
+    """Return the mean growth of a vector per multiplication, over the second half of all multiplications."""
     logarithms = []
     for _ in range(POWERS):
         v = v / np.linalg.norm(v)

@@ -1,4 +1,4 @@
-"""Step limits: how large a step of a block may be by the theory of its integrator."""
+"""Step limits: the largest step sizes of a block that the theory of its integrator allows."""
 
 from __future__ import annotations
 
@@ -13,32 +13,34 @@ __all__ = ["LIPSCHITZ", "effective_norms", "limits_of_norms", "step_limit"]
 
 
 def step_limit(block: PDEBlock) -> np.ndarray:
-    """Return the largest step size of each step of a block, from `operator_norm` and its activation.
+    """Return for each step of a block the largest step size that the theory allows.
 
-    ParabolicBlock:    h <= 2 / (L ||K||^2)
-    SecondOrderBlock:  h < 2 / (sqrt(L) ||K||)
-    HamiltonianBlock:  h < 2 / (L ||K1|| ||K2||)
-    a block of one's own: what the `limit` of its integrator says
+    ParabolicBlock:          h <= 2 / (L ||K||^2)
+    SecondOrderBlock:        h < 2 / (sqrt(L) ||K||)
+    HamiltonianBlock:        h < 2 / (L ||K1|| ||K2||)
+    a user-defined block:    the `limit` of its integrator
 
-    L is the Lipschitz constant of the activation, of "shrinkage" 1; for "scale" S^(1/2) K takes the place of K. The
-    norms are upper bounds for every size of image. Only the first is a theorem: with `normalization=None`, "scale" or
-    "shrinkage", with or without a bias, a parabolic step does not enlarge the distance of any two inputs (up to
-    rounding in the type of the block). The other two are those of a linearisation that is constant in time, again with
-    these normalisations; they guarantee nothing for the nonlinear, time-dependent network. Of another integrator
-    `is_nonexpansive` says which it is.
+    L is the Lipschitz constant of the activation, or 1 for "shrinkage". For "scale", S^(1/2) K takes the place of K.
+    The norms are upper bounds of `operator_norm` for every size of image.
 
-    With `normalization="tv"` the numbers are those of the layer without its normalisation, for comparison: no limit is
-    proved for it, and smaller steps can expand.
+    Only the limit of the `ParabolicBlock` is a theorem: with `normalization=None`, "scale" or "shrinkage", with or
+    without a bias, a step up to the limit does not enlarge the distance of any two inputs (up to rounding in the type
+    of the block). The limits of the other two are those of a linearisation that is constant in time, with these
+    normalisations. They guarantee nothing for the nonlinear, time-dependent network. For another integrator,
+    `is_nonexpansive` says whether its limit is a theorem.
+
+    With `normalization="tv"`, the result is the limit of the layer without its normalisation, for comparison. For the
+    layer with "tv" no limit is proved, and smaller steps can enlarge distances.
 
     Args:
-        block: A built block.
+        block: Block that is built.
 
     Returns:
-        float64 array of shape (steps,), infinity where a kernel is 0.
+        float64 array of shape (steps,); infinity where a kernel is 0.
 
     Raises:
-        ValueError: If the block has no limit (nothing makes the steps of a `ResidualBlock` stable), is not built, has
-            kernels that are not finite, or an activation not in `LIPSCHITZ`.
+        ValueError: If the block has no limit (no step size makes a `ResidualBlock` stable), is not built, has kernels
+            that are not finite, or has an activation that is not in `LIPSCHITZ`.
 
     Example:
         >>> block = keras_pdecnn.layers.ParabolicBlock(1, kernel_size=1, normalization=None, kernel_initializer="ones")
@@ -47,7 +49,7 @@ def step_limit(block: PDEBlock) -> np.ndarray:
         [2.0]
     """
     if not isinstance(block, PDEBlock):
-        raise ValueError(f"block must be a block, such as those of `layers`. Received: block={block!r}")
+        raise ValueError(f"block must be a PDEBlock, such as those of `layers`. Received: block={block!r}")
     if known_limit(block.integrator, block.field) is None:
         raise ValueError(
             f"block must have a step limit: nothing makes the steps of a {type(block).__name__} stable. "
@@ -57,23 +59,23 @@ def step_limit(block: PDEBlock) -> np.ndarray:
 
 
 def limits_of_norms(block: PDEBlock, norms: np.ndarray) -> np.ndarray:
-    """Return what `step_limit` returns, from `effective_norms` that are there already."""
+    """Return the result of `step_limit` for `effective_norms` that have been computed already."""
     with np.errstate(divide="ignore"):
         return limits(block.integrator, block.field, norms)
 
 
 def effective_norms(block: PDEBlock, shape: tuple | None = None) -> np.ndarray:
-    """Return upper bounds of ||K||, for "scale" of ||S^(1/2) K||, for every step and field: shape (steps, fields).
+    """Return upper bounds of ||K||, or ||S^(1/2) K|| for "scale", for each step and kernel: shape (steps, fields).
 
     Args:
-        block: A built block.
+        block: Block that is built.
         shape: Sizes of the space axes; default None, every size.
 
     Raises:
         ValueError: If the block is not built, or has kernels that are not finite.
     """
     if not block.built:
-        raise ValueError(f"block must be built, for its kernel is needed. Received: block={block!r}")
+        raise ValueError(f"block must be built, as its kernel is needed. Received: block={block!r}")
     theta = {name: keras.ops.cast(weight, "float64") for name, weight in block.theta().items()}
     kernel = block.field.sigma_of_n.effective_kernel(theta)
     return np.asarray(operator_norm(kernel, block.padding, shape=shape, axes=len(kernel.shape) - 4))

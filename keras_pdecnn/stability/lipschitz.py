@@ -1,7 +1,7 @@
-"""End-to-end Lipschitz bounds: by how much a network can enlarge the l2 distance of two inputs.
+"""Lipschitz bounds of whole networks: the largest factor by which a network can enlarge the l2 distance of two inputs.
 
-A network is a chain of layers, and its bound is the product of theirs. Each layer of the package states its own bound;
-only those of Keras's layers are listed here. All norms are those of `operator_norm`, in float64; the bounds hold in
+The bound of a chain of layers is the product of the bounds of the layers. Each layer of the package states its own
+bound; this module lists those of Keras's layers. All norms are those of `operator_norm`, in float64. The bounds hold in
 exact arithmetic.
 """
 
@@ -19,10 +19,10 @@ from keras_pdecnn.ops.limits import lipschitz
 from keras_pdecnn.stability.blocks import block_bounds
 
 ROUNDING = 1 + 1e-9
-"""Factor that covers the rounding in float64 of products, and of the norms of matrices."""
+"""Factor that covers the rounding errors of products and of the norms of matrices in float64."""
 
 TO_PROBABILITIES = (keras.activations.softmax, keras.activations.log_softmax, keras.activations.sigmoid)
-"""Activations at the end of a classifier, whose arguments are its logits."""
+"""Activations of the last layer of a classifier that turn logits into probabilities."""
 
 
 @dataclass(frozen=True)
@@ -31,7 +31,7 @@ class LayerBound:
 
     Args:
         layer: Name of the layer.
-        upper: Lipschitz bound, or None if none is known.
+        upper: Lipschitz bound; None if no bound is known.
         reason: Reason why no bound is known; default "".
     """
 
@@ -41,23 +41,24 @@ class LayerBound:
 
 
 def lipschitz_bound(model: keras.Model) -> float | None:
-    """Return a certified bound of the l2 Lipschitz constant of a network, in inference.
+    """Return a certified upper bound of the l2 Lipschitz constant of a network in inference.
 
     ||f(x) - f(x')|| <= bound ||x - x'||
 
-    f are the logits, before the softmax (or sigmoid) of a dense layer at the end; for other models f is the output. If
-    the model standardises its input, x is the input after that: standardisation itself has the constant sqrt(n), n the
-    number of entries of an example, and `certified_radius` computes the radius before it without this factor.
+    f are the logits, that is, the values before the softmax or sigmoid of a dense layer at the end. For other models f
+    is the output. If the model standardises its input, x is the standardised input. Standardisation itself has the
+    constant sqrt(n), with n the number of entries of an example; `certified_radius` computes radii of the input without
+    this factor.
 
-    The bound is the product of those of the layers, see `layer_bounds`. For networks built with `provable=True` it is
-    close to the factor `lipschitz` of their classifier. For the paper's networks it is true and too large to be of
-    use: every step with `normalization="tv"` may enlarge distances by 1 + h ||K||^2 max|scale| / sqrt(epsilon).
+    The bound is the product of the bounds of the layers, see `layer_bounds`. For networks with `provable=True` it is
+    close to the factor `lipschitz` of their classifier. For the paper's networks it is true, but too large to be of
+    use: a step with `normalization="tv"` may enlarge distances by 1 + h ||K||^2 max|scale| / sqrt(epsilon).
 
     Args:
-        model: A model of `models`, or another built `keras.Model` that is a chain of layers with known bounds.
+        model: Model of `models`, or another built `keras.Model` that is a chain of layers with known bounds.
 
     Returns:
-        The bound, or None if no bound is known for some layer; `layer_bounds` says for which one and why.
+        Bound, or None if some layer has no known bound. `layer_bounds` says which layer it is, and why.
 
     Example:
         >>> model = keras_pdecnn.models.ParabolicCNN((8, 8, 1), classes=3, provable=True, lipschitz=2.0)
@@ -75,19 +76,20 @@ def lipschitz_bound(model: keras.Model) -> float | None:
 def layer_bounds(model: keras.Model) -> list[LayerBound]:
     """Return the Lipschitz bound of every layer of a network, in order.
 
-    A layer of the package states its bound in its method `lipschitz_bound`, a block by `block_bounds`. A user-defined
-    layer may have such a method, too: `lipschitz_bound(input_shape)` returns a number, or raises ValueError with the
-    reason why there is none. The class of the layer itself must define it, as a class derived from another may compute
-    something else. A standardisation at the beginning counts as 1, see `lipschitz_bound`.
+    For blocks, the bound is that of `block_bounds`. The other layers of the package have a method `lipschitz_bound`,
+    and a user-defined layer may have one too: `lipschitz_bound(input_shape)` returns a number, or raises ValueError
+    with the reason why there is no bound. The class of the layer itself must define the method; an inherited one does
+    not count, as the derived class may compute something else. A standardisation at the beginning counts as 1, see
+    `lipschitz_bound`.
 
     Args:
-        model: A built `keras.Model`.
+        model: Built `keras.Model`.
 
     Returns:
-        A list of `LayerBound`. A model that is no chain of layers has one entry, for the model itself.
+        List of `LayerBound`. For a model that is not a chain of layers, it has one entry for the whole model.
 
     Raises:
-        ValueError: If model is no built `keras.Model`.
+        ValueError: If `model` is not a built `keras.Model`.
 
     Example:
         >>> model = keras_pdecnn.models.ParabolicCNN((8, 8, 1), classes=3, provable=True)
@@ -111,7 +113,7 @@ def computing_layers(model: keras.Model) -> list[keras.layers.Layer]:
 
 
 def starts_with_standardization(model: keras.Model) -> bool:
-    """Return whether the distances that a bound speaks of are those of standardised inputs."""
+    """Return whether the bounds of a model refer to distances of standardised inputs."""
     chain = computing_layers(model)
     return bool(chain) and type(chain[0]) is layers.Standardization
 
@@ -124,7 +126,7 @@ def _is_chain(model: keras.Model) -> bool:
         for layer in model.layers:
             if isinstance(layer, keras.layers.InputLayer):
                 continue
-            # Keras raises where a layer has been called more than once, and models within models have other inputs.
+            # Keras raises an error if a layer has been called more than once. Inner models have other inputs.
             if layer.input is not last:
                 return False
             last = layer.output
@@ -142,7 +144,7 @@ def _bound(layer: keras.layers.Layer, last: bool) -> LayerBound:
 
 def _upper(layer: keras.layers.Layer, last: bool) -> float:
     """Return the bound of a layer; raise ValueError with the reason if there is none."""
-    # Only the class itself may claim a bound: a class derived from it may compute something else.
+    # Only a bound that the class itself defines counts: a derived class may compute something else.
     kind, shape = type(layer), tuple(layer.input.shape)
     if last and getattr(layer, "activation", None) in TO_PROBABILITIES:
         if "logits_bound" in vars(kind):
@@ -162,7 +164,7 @@ def classifier_kernel(layer: keras.layers.Layer) -> np.ndarray:
     """Return the matrix (features, classes) that a dense layer multiplies by, float64.
 
     Raises:
-        ValueError: If the layer is quantized: it rounds its input as well, and no constant bounds that.
+        ValueError: If the layer is quantized. It then rounds its input as well, which no Lipschitz constant covers.
     """
     if mode := getattr(layer, "quantization_mode", None):
         raise ValueError(f"nothing is known about quantized layers. Received: quantization_mode={mode!r}")
@@ -179,7 +181,7 @@ def _dense(layer: keras.layers.Dense) -> float:
 
 
 def _average(layer: keras.layers.Layer) -> float:
-    """Return the norm of the average over p entries, 1 / sqrt(p); an axis of unknown size may have one entry."""
+    """Return the norm of the average over p pixels, 1 / sqrt(p); an axis of unknown size may have a single pixel."""
     return 1 / math.sqrt(math.prod(n or 1 for n in _space(layer, layer.input.shape)))
 
 

@@ -1,4 +1,4 @@
-"""The logits of a classifier whose last layer has a softmax."""
+"""The logits of a classifier that ends with a softmax."""
 
 from __future__ import annotations
 
@@ -6,19 +6,19 @@ import keras
 
 
 def logits(model: keras.Model) -> keras.Model:
-    """Return a model with the layers of a classifier whose output is what the softmax of the last one is given.
+    """Return a model that computes the logits of a classifier, the numbers before the softmax.
 
-    A softmax in float32 is exactly 0 or 1 once logits are far apart, and has no gradient there; logits have. The last
-    layer is made again without its activation, with a copy of its weights; all others are shared.
+    If logits are far apart, their softmax in float32 is exactly 0 or 1 and its gradient is 0. Logits do not have this
+    problem. The new model shares all layers with the classifier but the last one, which is a copy without activation.
 
     Args:
-        model: A functional or sequential model, built; its last layer has a softmax, or is one, or has no activation.
+        model: Built functional or sequential model. Its last layer is a softmax, or has a softmax or no activation.
 
     Returns:
-        A functional model, (batch, *space, channels) -> (batch, classes).
+        Functional model, (batch, *space, channels) -> (batch, classes).
 
     Raises:
-        ValueError: If the last layer has another activation, or none is known.
+        ValueError: If the last layer has another activation, or no attribute `activation`.
 
     Example:
         >>> model = keras_pdecnn.models.ParabolicCNN((8, 8, 1), classes=10, widths=(4,))

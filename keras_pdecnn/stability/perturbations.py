@@ -1,4 +1,4 @@
-"""Changes of the input that know nothing of the network: noise and blur, in the units of the input."""
+"""Changes of the input that do not depend on the network, noise and blur, in the units of the input."""
 
 from __future__ import annotations
 
@@ -15,19 +15,19 @@ from keras_pdecnn.utils import arguments
 def gaussian_noise(
     x: ArrayLike, deviation: float, bounds: tuple[float, float] = (0.0, 255.0), seed: int = 0
 ) -> np.ndarray:
-    """Return x with independent normal noise in every entry, cut to the bounds.
+    """Return x with independent normal noise added to every entry, clipped to the bounds.
 
     Args:
         x: Inputs within the bounds, shape (n, *space, channels).
-        deviation: Standard deviation of the noise before it is cut, in the units of x.
-        bounds: (low, high), the range of the data; default (0, 255).
-        seed: Of the noise; default 0.
+        deviation: Standard deviation of the noise in the units of x, before clipping.
+        bounds: Range (low, high) of the data; default (0, 255).
+        seed: Seed of the noise; default 0.
 
     Returns:
         float32 array of the shape of x.
 
     Raises:
-        ValueError: If x has another shape, is not finite or outside the bounds, or an argument is outside its range.
+        ValueError: If x has another shape, is not finite or is outside the bounds, or an argument is outside its range.
 
     Example:
         >>> gaussian_noise(np.full((2, 8, 8, 1), 99.0), deviation=10.0).shape
@@ -43,13 +43,13 @@ def gaussian_noise(
 def salt_and_pepper(
     x: ArrayLike, fraction: float, bounds: tuple[float, float] = (0.0, 255.0), seed: int = 0
 ) -> np.ndarray:
-    """Return x with a fraction of the pixels, all channels of each, set to the lower or the upper bound by chance.
+    """Return x with some randomly chosen pixels set, in all channels, to the lower or to the upper bound.
 
     Args:
         x: Inputs within the bounds, shape (n, *space, channels).
-        fraction: Probability of a pixel to be replaced, from 0 to 1.
-        bounds: (low, high), the range of the data; default (0, 255).
-        seed: Of the choice; default 0.
+        fraction: Probability that a pixel is replaced, from 0 to 1.
+        bounds: Range (low, high) of the data; default (0, 255).
+        seed: Seed of the random choice; default 0.
 
     Returns:
         float32 array of the shape of x.
@@ -72,13 +72,13 @@ def salt_and_pepper(
 
 
 def blur(x: ArrayLike, deviation: float) -> np.ndarray:
-    """Return x blurred along its space axes by a Gaussian kernel, the outermost pixels continued outside.
+    """Return x blurred along its space axes by a Gaussian kernel; the outermost pixels are repeated outside the image.
 
-    Averages stay between the smallest and the largest entry, so the bounds of the data are kept.
+    Averages lie between the smallest and the largest entry, so the result stays within the range of the data.
 
     Args:
         x: Inputs, shape (n, *space, channels).
-        deviation: Standard deviation of the kernel in pixels.
+        deviation: Standard deviation of the Gaussian kernel in pixels.
 
     Returns:
         float32 array of the shape of x.
@@ -96,7 +96,7 @@ def blur(x: ArrayLike, deviation: float) -> np.ndarray:
 
 
 def check_bounds(bounds: Sequence[float]) -> tuple[np.float32, np.float32]:
-    """Return (low, high) if these are two finite numbers in order."""
+    """Return (low, high); raise ValueError unless these are two finite numbers, the smaller one first."""
     entries = tuple(bounds) if isinstance(bounds, tuple | list) else ()
     ordered = len(entries) == 2 and all(map(arguments.is_number, entries)) and entries[0] < entries[1]
     if not (ordered and np.isfinite(entries).all()):
@@ -105,7 +105,7 @@ def check_bounds(bounds: Sequence[float]) -> tuple[np.float32, np.float32]:
 
 
 def check_within(x: np.ndarray, bounds: tuple[np.float32, np.float32]) -> np.ndarray:
-    """Return x if all its entries are within the bounds."""
+    """Return x; raise ValueError if an entry is outside the bounds."""
     if x.min() < bounds[0] or x.max() > bounds[1]:
         raise ValueError(
             f"x must lie within bounds=({bounds[0]:g}, {bounds[1]:g}), the range of the data. "

@@ -1,4 +1,4 @@
-"""The report: what the theory says about each step of a network, beside what is measured at given inputs."""
+"""The stability report: what the theory says about each step of a network, and what is measured at given inputs."""
 
 from __future__ import annotations
 
@@ -25,27 +25,29 @@ from keras_pdecnn.utils import arguments
 
 @dataclasses.dataclass(frozen=True)
 class Row:
-    """One step of a block, from t_{j-1} to t_j. `dataclasses.asdict` makes a line of a table of it.
+    """One row of the stability report: one step of a block, from t_{j-1} to t_j.
+
+    `dataclasses.asdict` turns it into a dictionary.
 
     Attributes:
         block: Name of the block.
-        kind: Class of the block.
-        step: j = 1 … N.
-        norm_1: Certified upper bound of ||K||, or of ||K1||.
-        norm_2: The same of ||K2||, for Hamiltonian and residual blocks; otherwise None.
-        step_size: h.
-        limit: h_max of `step_limit`; None where there is none: residual blocks, other integrators without a limit,
-            activations that may decrease.
-        claim: What h <= h_max means: "theorem", "linearisation" (no guarantee) or "comparison" (nothing, the number is
-            that of the layer without its normalisation); None where there is no limit.
-        spectral_radius: Of the Jacobian of the step at the features of x, the largest over the examples; None if it was
-            not asked for.
-        growth: ||y'_j - y_j|| / ||y'_0 - y_0|| of the features and of features disturbed at random at the start of the
-            block, the largest over the examples.
-        energy: ||y_j||, the l2 norm of the features of an example, root mean square over the examples.
-        round_trip: Relative error of the features at the start of this step after going to the end of the block and
-            back, in the types of the block: step 1 has that of the whole block. None where the block has no inverse, or
-            if it was not asked for.
+        kind: Name of the class of the block.
+        step: Number j = 1 … N of the step.
+        norm_1: Certified upper bound of ||K||, or of ||K1|| for Hamiltonian and residual blocks.
+        norm_2: Certified upper bound of ||K2|| for Hamiltonian and residual blocks; otherwise None.
+        step_size: Step size h.
+        limit: Largest step size h_max by `step_limit`. None if there is no limit: for residual blocks, integrators
+            without a limit, and activations for which none is known.
+        claim: Meaning of h <= h_max, "theorem" (no distance grows), "linearisation" (no guarantee) or "comparison" (no
+            guarantee, as h_max is the limit of the layer without its normalisation); None if there is no limit.
+        spectral_radius: Spectral radius of the Jacobian of the step at the features of x, the largest over the
+            examples; None in a cheap report.
+        growth: Growth ||y'_j - y_j|| / ||y'_0 - y_0|| of a random disturbance y'_0 of the features y_0 at the start of
+            the block, the largest over the examples.
+        energy: l2 norm ||y_j|| of the features of an example, as the root mean square over the examples.
+        round_trip: Relative error of the features at the start of this step, after going to the end of the block and
+            back in the types of the block. Step 1 has the error of the whole block. None if the block cannot be run
+            backwards, and in a cheap report.
     """
 
     block: str
@@ -63,7 +65,7 @@ class Row:
 
     @property
     def ratio(self) -> float | None:
-        """Ratio h / h_max; None where there is no limit."""
+        """Ratio h / h_max; None if there is no limit."""
         return None if self.limit is None else self.step_size / self.limit
 
     @property
@@ -75,25 +77,26 @@ class Row:
 def report(
     model: keras.Model, x: ArrayLike, perturbation: float = 1e-3, seed: int = 0, cheap: bool = False
 ) -> list[Row]:
-    """Return a row for each block and step: norms and limits of the weights, and what happens at the inputs x.
+    """Return the stability report of a network: norms, limits and measurements for each step of each block.
 
-    Norms and limits hold for every input; spectral radius, growth, energy and round trip are those at x, so they prove
-    nothing about others. All but the round trip is computed in float64, from the features that reach the block.
+    Norms and limits follow from the weights and hold for every input. Spectral radius, growth, energy and round trip
+    are measured at x and prove nothing about other inputs. The round trip is computed in the types of the block,
+    everything else in float64 from the features that reach the block.
 
     Args:
-        model: A built model whose layers include blocks, such as those of `models`.
-        x: Inputs of the model, shape (n, *space, channels). Each step costs Jacobian-vector products with all of them,
-            100 or so: a few are enough.
+        model: Built model whose layers include blocks, such as those of `models`.
+        x: Inputs of the model, shape (n, *space, channels). A few are enough: each step costs about 100
+            Jacobian-vector products with all of them.
         perturbation: Relative size of the disturbance whose growth is measured; default 1e-3.
-        seed: Of the disturbance and of the search for eigenvalues; default 0.
+        seed: Seed of the disturbance and of the start vector for the eigenvalues; default 0.
         cheap: Whether to leave out spectral radius and round trip; default False.
 
     Returns:
         List of `Row`.
 
     Raises:
-        ValueError: If the model has no blocks, x is no input of it, weights are not finite, or an argument is outside
-            its range.
+        ValueError: If the model has no blocks, x is not an input of the model, weights are not finite, or an argument
+            is outside its range.
 
     Example:
         >>> model = keras_pdecnn.models.ParabolicCNN((8, 8, 1), classes=10, widths=(4,), steps=2)
@@ -107,7 +110,7 @@ def report(
     x = check_examples(x, "x", model.input_shape[1:], np.float32)
     features = keras.Model(model.inputs[0], [block.input for block in blocks])
     rows = []
-    # Called, not predicted: a callback may do this on one of several workers.
+    # Not `predict`, which waits for all workers: a callback may call this function on one of several.
     inputs = keras.tree.flatten(tf.function(features)(tf.constant(x), training=False))
     for block, y in zip(blocks, inputs, strict=True):
         rows += _rows(block, y, perturbation, seed, cheap)
@@ -115,7 +118,7 @@ def report(
 
 
 def passed_limits(rows: list[Row]) -> dict[str, str]:
-    """Return a sentence for each block of a report that takes a step larger than its limit, by the block's name."""
+    """Return a sentence for each block of a report that has a step larger than its limit, by the name of the block."""
     texts = {}
     for block in dict.fromkeys(row.block for row in rows if row.is_passed):
         passed = [row for row in rows if row.block == block and row.is_passed]
@@ -133,7 +136,7 @@ _PASSED: dict[str | None, str] = {
 
 
 def claim(block: PDEBlock) -> str:
-    """Return what `step_limit` of a block means, see `Row`."""
+    """Return the meaning of the limits of a block, see `claim` of `Row`."""
     if block.normalization == "tv":
         return "comparison"
     return "theorem" if block.integrator.is_nonexpansive else "linearisation"
@@ -143,7 +146,7 @@ def _rows(block: PDEBlock, y: tf.Tensor, perturbation: float, seed: int, cheap: 
     kernel = block.theta()["kernel"]
     norms = np.asarray(operator_norm(kernel, block.padding, axes=len(kernel.shape) - 4))
     limits = _limits(block, norms if block.normalization != "scale" else effective_norms(block))
-    # Once for all steps: an automatic one is computed from all kernels.
+    # All steps have the same step size; an automatic one is computed from all kernels.
     h = float(block.current_step_size())
     y = tf.cast(y, tf.float64)
     equation = _in_float64(block, h)
@@ -175,15 +178,15 @@ def _rows(block: PDEBlock, y: tf.Tensor, perturbation: float, seed: int, cheap: 
 
 
 def _limits(block: PDEBlock, norms: np.ndarray) -> np.ndarray | None:
-    """Return the limits from `effective_norms`, or None where the theory has none."""
+    """Return the limits for `effective_norms`, or None if the theory has none."""
     try:
         return limits_of_norms(block, norms)
-    except ValueError:  # a residual block, or an activation that the theory does not cover
+    except ValueError:  # For a residual block, or an activation that the theory does not cover.
         return None
 
 
 def _in_float64(block: PDEBlock, h: float) -> tuple[Integrator, Field, Theta, float]:
-    """Return integrator, field, theta and h of a block in plain operations, evaluated in float64."""
+    """Return integrator, field, theta and h of a block for an evaluation in float64 and in plain operations."""
     field = dataclasses.replace(block.field, compute_dtype=None, plain=True)
     theta = Theta((name, tf.cast(weight, tf.float64)) for name, weight in block.theta().items())
     return block.integrator, field, theta, h
@@ -200,17 +203,17 @@ def _step(integrator: Integrator, field: Field, theta: Theta, h: float, j: int) 
 
 
 def _disturb(y: tf.Tensor, size: float, seed: int) -> tf.Tensor:
-    """Return y with a random disturbance of every example, of a size relative to its norm."""
+    """Return y with a random disturbance of every example, whose size is relative to the norm of the example."""
     direction = np.random.default_rng(seed).normal(size=y.shape)
     axes = tuple(range(1, direction.ndim))
     direction /= np.sqrt(np.sum(direction**2, axis=axes, keepdims=True))
     norms = np.sqrt(np.sum(np.square(y), axis=axes, keepdims=True))
-    # Features that are 0 are disturbed, too.
+    # Features that are 0 are disturbed as well.
     return y + size * np.where(norms > 0, norms, 1.0) * direction
 
 
 def _round_trip(block: PDEBlock, h: float, y: tf.Tensor) -> list[float]:
-    """Return the relative errors at t_0 … t_{N-1} of going to t_N and back, as the block itself does both."""
+    """Return the relative errors at t_0 … t_{N-1} after going to t_N and back, computed as the block computes."""
     field, theta = block.field, block.theta()
     start = block.integrator.start(tf.cast(y, block.variable_dtype))
     states = _at_each_time(trajectory(block.integrator, field, theta, h, start))

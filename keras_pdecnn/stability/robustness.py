@@ -13,10 +13,10 @@ from keras_pdecnn.stability.attacks import attack
 from keras_pdecnn.stability.certificates import certified_radius
 from keras_pdecnn.stability.perturbations import blur, check_bounds, gaussian_noise, salt_and_pepper
 
-NOISE = (1 / 20, 1 / 10, 1 / 5)  # deviation, in parts of the range of the data
-SALT = (0.02, 0.05, 0.1)  # fraction of the pixels
-BLUR = (0.5, 1.0, 1.5)  # deviation in pixels
-EPSILON = {"l2": (1 / 8, 1 / 4, 1 / 2), "linf": (1 / 64, 1 / 32, 1 / 16)}  # in parts of the range of the data
+NOISE = (1 / 20, 1 / 10, 1 / 5)  # Standard deviations, as fractions of the range of the data.
+SALT = (0.02, 0.05, 0.1)  # Fractions of the pixels.
+BLUR = (0.5, 1.0, 1.5)  # Standard deviations in pixels.
+EPSILON = {"l2": (1 / 8, 1 / 4, 1 / 2), "linf": (1 / 64, 1 / 32, 1 / 16)}  # As fractions of the range of the data.
 
 
 @dataclasses.dataclass(frozen=True)
@@ -24,13 +24,14 @@ class Accuracy:
     """Accuracy under one change of the inputs.
 
     Attributes:
-        change: "none", "Gaussian noise", "salt and pepper", "blur", or "random", "FGSM", "PGD" with the norm; "any, l2"
-            for any change at all of this size.
-        strength: Deviation of the noise or epsilon in the units of the input, fraction of the pixels, or deviation of
-            the blur in pixels.
-        unit: What `strength` is measured in: "raw", "of the pixels", "pixels", or "" for no change.
-        of_range: The strength as a part of the range of the data; None where it has no such unit.
-        accuracy: Fraction of the examples that are classified rightly; of "any", for certain.
+        change: Name of the change: "none", "Gaussian noise", "salt and pepper", "blur", or an attack with its norm,
+            such as "random, l2", "FGSM, l2" and "PGD, linf". "any, l2" means every change of this l2 norm.
+        strength: Strength of the change: the standard deviation of the noise or the epsilon of the attack in the units
+            of the input, the fraction of the pixels, or the standard deviation of the blur in pixels.
+        unit: Unit of `strength`: "raw", "of the pixels", "pixels", or "" for no change.
+        of_range: Strength as a fraction of the range of the data; None if it is not in the units of the input.
+        accuracy: Fraction of the examples that are classified rightly. For "any, l2", the fraction for which this is
+            certified.
     """
 
     change: str
@@ -50,21 +51,22 @@ def accuracies(
     seed: int = 0,
     **settings,
 ) -> list[Accuracy]:
-    """Return the accuracy on x, y without a change, under noise, salt and pepper and blur, and under attack.
+    """Return the accuracy of a classifier on unchanged inputs, under noise and blur, and under attacks.
 
-    The attacks are "random", "fgsm" and "pgd" of `attack`; "random" is noise of the same size, which shows what the
-    direction is worth. With "l2" there is also what `certified_radius` guarantees, where the network has bounds.
+    The attacks are the methods "random", "fgsm" and "pgd" of `attack`. "random" is noise of the same size as the other
+    two, which shows how much the direction of an attack matters. For the norm "l2", and a network with Lipschitz
+    bounds, the result includes the accuracy that `certified_radius` guarantees.
 
     Args:
         model: Classifier, see `attack`.
-        x: Inputs, shape (n, *space, channels), within the bounds.
+        x: Inputs within the bounds, shape (n, *space, channels).
         y: Right classes, integers of shape (n,).
         norm: Norm of the attacks, "l2" (default) or "linf".
-        epsilons: Their sizes in the units of x; default 1/8, 1/4 and 1/2 of the range of the data for "l2", 1/64, 1/32
-            and 1/16 for "linf".
-        bounds: (low, high), the range of the data; default (0, 255).
-        seed: Of noise and attacks; default 0.
-        **settings: steps, step_size, restarts, batch_size of `attack`.
+        epsilons: Sizes of the attacks in the units of x; default None, 1/8, 1/4 and 1/2 of the range of the data for
+            "l2", and 1/64, 1/32 and 1/16 of it for "linf".
+        bounds: Range (low, high) of the data; default (0, 255).
+        seed: Seed of noise and attacks; default 0.
+        **settings: Arguments steps, step_size, restarts and batch_size of `attack`.
 
     Returns:
         List of `Accuracy`.
@@ -83,10 +85,10 @@ def accuracies(
     epsilons = [part * span for part in EPSILON.get(norm, ())] if epsilons is None else list(map(float, epsilons))
     x, y = np.asarray(x, np.float32), np.asarray(y)
 
-    # One call for all sizes, as each call compiles the network anew.
+    # One call for all sizes, as each call compiles the network again.
     count = len(epsilons)
     given = np.concatenate([x] * count), np.concatenate([y] * count), np.repeat(epsilons, len(x))
-    found = {
+    attacked = {
         method: np.split(attack(model, *given, norm, method, bounds=bounds, seed=seed, **settings), count)
         for method in ("random", "fgsm", "pgd")
     }
@@ -109,7 +111,7 @@ def accuracies(
     for deviation in BLUR:
         rows.append(Accuracy("blur", deviation, "pixels", None, accuracy(blur(x, deviation))))
     for method, name in (("random", "random"), ("fgsm", "FGSM"), ("pgd", "PGD")):
-        for epsilon, changed in zip(epsilons, found[method], strict=True):
+        for epsilon, changed in zip(epsilons, attacked[method], strict=True):
             rows.append(Accuracy(f"{name}, {norm}", epsilon, "raw", epsilon / span, accuracy(changed)))
     if norm == "l2" and (radius := _radii(model, x)) is not None:
         for epsilon in epsilons:
@@ -119,7 +121,7 @@ def accuracies(
 
 
 def _radii(model, x):
-    """Return the certified radii of x, or None for a network without bounds; the attacks have checked the rest."""
+    """Return the certified radii of x, or None for a network without bounds; the attacks have checked the inputs."""
     try:
         return certified_radius(model, x)
     except ValueError:
