@@ -48,7 +48,8 @@ def propagate(
         State at time N h, a tuple of tensors.
 
     Raises:
-        ValueError: If `backprop` is another name, or "reversible" for an integrator that cannot be run backwards.
+        ValueError: If `backprop` is another name, or "reversible" for an integrator that cannot be run backwards, or if
+            an update names a part that the state does not have.
 
     Example:
         >>> theta = {"kernel": keras.ops.zeros((5, 1, 3, 3, 4, 4))}
@@ -83,7 +84,7 @@ def undo(integrator: Integrator, field: Field, theta: Mapping, h, state: tuple) 
         State at time 0, a tuple of tensors.
 
     Raises:
-        ValueError: If the integrator cannot be run backwards.
+        ValueError: If the integrator cannot be run backwards, or an update names a part that the state does not have.
 
     Example:
         >>> theta = {"kernel": keras.ops.ones((5, 1, 3, 3, 4, 4))}
@@ -115,6 +116,9 @@ def trajectory(
 
     Returns:
         Results of `read`, each a tensor of shape (N + 1, batch, …).
+
+    Raises:
+        ValueError: If an update of the integrator names a part that the state does not have.
 
     Example:
         >>> theta = {"kernel": keras.ops.zeros((5, 1, 3, 3, 4, 4))}
