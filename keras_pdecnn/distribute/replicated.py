@@ -13,8 +13,8 @@ import tensorflow as tf
 from keras_pdecnn import distribute
 
 _UNEVEN = (
-    "Every global batch must divide by the number of replicas; a smaller last one can be left out (drop_remainder). "
-    "Received: a batch of {} examples and {} replicas"
+    "The size of every global batch must be a multiple of the number of replicas; drop_remainder leaves out a smaller "
+    "last one. Received: a batch of {} examples and {} replicas"
 )
 
 
