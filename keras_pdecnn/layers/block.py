@@ -255,7 +255,7 @@ class PDEBlock(Exportable, FieldLayer):
 
     @contextlib.contextmanager
     def plain_operations(self) -> Iterator[None]:
-        """Make calls leave the gradient to TensorFlow, and an automatic step size the constant that it is now."""
+        """Make calls leave the gradient to the backend, and an automatic step size the constant that it is now."""
         self._constant_step_size = float(self.current_step_size())
         try:
             with super().plain_operations():

@@ -1,4 +1,4 @@
-"""Layers whose gradient, written by hand, can be left to TensorFlow for an export."""
+"""Layers whose gradient, written by hand, can be left to the backend for an export."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ class Exportable:
 
     @contextlib.contextmanager
     def plain_operations(self):
-        """Make calls leave the gradient to TensorFlow: a SavedModel cannot hold those written by hand inside a loop."""
+        """Make calls leave the gradient to the backend: a SavedModel cannot hold those written by hand in a loop."""
         self._plain = True
         try:
             yield
@@ -24,7 +24,7 @@ class Exportable:
 
 @contextlib.contextmanager
 def plain_operations(model: keras.Model):
-    """Make calls of all layers of a model, those of models in it too, leave the gradient to TensorFlow."""
+    """Make calls of all layers of a model, those of models in it too, leave the gradient to the backend."""
     with contextlib.ExitStack() as stack:
         for layer in _layers(model):
             if isinstance(layer, Exportable):

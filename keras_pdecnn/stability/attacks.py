@@ -6,10 +6,12 @@ from collections.abc import Callable
 
 import keras
 import numpy as np
-import tensorflow as tf
+from keras import ops
 from numpy.typing import ArrayLike
 
 from keras_pdecnn.data.checks import check_examples
+from keras_pdecnn.ops import exact
+from keras_pdecnn.ops.backend import primitives
 from keras_pdecnn.stability.logits import logits
 from keras_pdecnn.stability.perturbations import check_bounds, check_within
 from keras_pdecnn.utils import arguments
@@ -59,11 +61,11 @@ def attack(
         norm: "l2" (default), the Euclidean norm over all entries of an example, or "linf", the largest entry.
         method: "pgd" (projected gradient, default), "fgsm" (fast gradient) or "random".
         steps: Steps of "pgd"; default 40.
-        step_size: Of "pgd", in the units of x; default 5 epsilon / steps.
+        step_size: Step size of "pgd", in the units of x; default 5 epsilon / steps.
         restarts: Random starts of "pgd"; default 1.
         bounds: (low, high), the range of the data; default (0, 255).
-        seed: Of "random" and of the random starts; default 0.
-        batch_size: Examples at a time; default 128.
+        seed: Seed of "random" and of the random starts; default 0.
+        batch_size: Number of examples at a time; default 128.
 
     Returns:
         float32 array of the shape of x.
@@ -118,22 +120,30 @@ def attack(
 
 def _margin_and_gradient(classifier: keras.Model) -> Callable:
     """Return the compiled function (x, y) -> max_{j != y} f_j - f_y, and the gradient of m, of each example."""
-    signature = tf.TensorSpec((None, *classifier.input_shape[1:])), tf.TensorSpec((None,), tf.int32)
 
-    @tf.function(input_signature=signature)
+    def logits_of(x):
+        return ops.cast(classifier(x, training=False), "float32")
+
     def evaluate(x, y):
-        with tf.GradientTape() as tape:
-            tape.watch(x)
-            f = tf.cast(classifier(x, training=False), tf.float32)
-            right = tf.one_hot(y, f.shape[-1], on_value=True, off_value=False, dtype=tf.bool)
-            others = tf.where(right, -np.inf, f)
-            own = tf.gather(f, y, batch_dims=1)
-            extent = tf.reduce_max(f, axis=-1) - tf.reduce_min(f, axis=-1)
-            s = tf.stop_gradient(tf.maximum(1.0, EXTENT / tf.maximum(extent, 1e-30)))
-            m = tf.reduce_logsumexp(others * s[:, None], axis=-1) - own * s
-        return tf.reduce_max(others, axis=-1) - own, tape.gradient(m, x)
+        right = ops.one_hot(y, classifier.output_shape[-1], dtype="bool")
 
-    return evaluate
+        def without_right(f):
+            """Return the logits of the other classes, and that of the right one."""
+            return exact.where(right, -np.inf, f), ops.sum(exact.where(right, f, 0.0), axis=-1)
+
+        def m(f):
+            others, own = without_right(f)
+            extent = ops.max(f, axis=-1) - ops.min(f, axis=-1)
+            s = ops.stop_gradient(exact.maximum(1.0, EXTENT / exact.maximum(extent, 1e-30)))
+            return ops.logsumexp(others * s[:, None], axis=-1) - own * s
+
+        f, to_x = primitives.vjp(logits_of, x)
+        value, to_f = primitives.vjp(m, f)
+        others, own = without_right(f)
+        return ops.max(others, axis=-1) - own, to_x(to_f(ops.ones_like(value)))
+
+    inputs = keras.KerasTensor((None, *classifier.input_shape[1:])), keras.KerasTensor((None,), "int32")
+    return primitives.jit(evaluate, inputs)
 
 
 def _batched(function: Callable, y: np.ndarray, batch_size: int) -> Callable[[np.ndarray], list[np.ndarray]]:
@@ -141,8 +151,8 @@ def _batched(function: Callable, y: np.ndarray, batch_size: int) -> Callable[[np
 
     def evaluate(x: np.ndarray) -> list[np.ndarray]:
         parts = [
-            [np.asarray(value) for value in function(x[i : i + batch_size], y[i : i + batch_size])]
-            for i in range(0, len(x), batch_size)
+            [ops.convert_to_numpy(value) for value in function(*map(ops.convert_to_tensor, batch))]
+            for batch in ((x[i : i + batch_size], y[i : i + batch_size]) for i in range(0, len(x), batch_size))
         ]
         return [np.concatenate(values) for values in zip(*parts, strict=True)]
 

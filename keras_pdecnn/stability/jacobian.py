@@ -5,8 +5,10 @@ from __future__ import annotations
 from collections.abc import Callable
 
 import numpy as np
-import tensorflow as tf
+from keras import ops
 from scipy.sparse import linalg
+
+from keras_pdecnn.ops.backend import primitives
 
 # With one eigenvalue and a small basis ARPACK settles on a smaller one where they crowd.
 EIGENVALUES, BASIS, TOLERANCE, RESTARTS = 6, 64, 1e-2, 20
@@ -28,27 +30,25 @@ def spectral_radius(step: Callable[[tuple], tuple], state: tuple, seed: int = 0)
     which settles for complex pairs, too, but within a few per cent only.
 
     Args:
-        step: Function state -> state of plain TensorFlow operations: forward-mode differentiation does not pass through
-            gradients written by hand.
+        step: Function state -> state of plain operations: forward-mode differentiation does not pass through gradients
+            written by hand.
         state: Tuple of float64 tensors with the batch on axis 0. Its examples do not mix, so the result is the largest
             of all of them.
-        seed: Of the first vector; default 0.
+        seed: Seed of the first vector; default 0.
 
     Returns:
         float; not finite where the state or the Jacobian is not.
     """
     sizes = [int(np.prod(part.shape)) for part in state]
 
-    @tf.function
+    @primitives.jit
     def derivative(*direction):
-        with tf.autodiff.ForwardAccumulator(state, direction) as accumulator:
-            after = step(state)
-        return accumulator.jvp(after, tf.UnconnectedGradients.ZERO)
+        return primitives.jvp(step, state, direction)[1]
 
     def multiply(v: np.ndarray) -> np.ndarray:
         parts = np.split(np.ravel(v), np.cumsum(sizes)[:-1])
-        parts = [tf.constant(part.reshape(like.shape)) for part, like in zip(parts, state, strict=True)]
-        return np.concatenate([np.ravel(part) for part in derivative(*parts)])
+        parts = [ops.convert_to_tensor(p.reshape(like.shape), like.dtype) for p, like in zip(parts, state, strict=True)]
+        return np.concatenate([np.ravel(ops.convert_to_numpy(part)) for part in derivative(*parts)])
 
     n = sum(sizes)
     start = np.random.default_rng(seed).normal(size=n)
