@@ -6,7 +6,7 @@ import os
 import warnings
 
 import keras
-import tensorflow as tf
+from tensorboard.summary import Writer
 
 from keras_pdecnn.callbacks.weights import are_finite
 from keras_pdecnn.stability.report import passed_limits, report
@@ -47,19 +47,19 @@ class StabilityMonitor(keras.callbacks.Callback):
     def on_train_begin(self, logs=None):
         report(self.model, self.x, cheap=True)  # wrong arguments are reported before the first epoch
         self._warned = set()
-        self._writer = tf.summary.create_file_writer(os.path.join(self.log_dir, "stability"))
+        self._writer = Writer(os.path.join(self.log_dir, "stability"))
 
     def on_epoch_end(self, epoch, logs=None):
         if (epoch + 1) % self.every or not are_finite(self.model):
             return
         rows = report(self.model, self.x, cheap=True)
-        with self._writer.as_default(step=epoch):
-            for block in dict.fromkeys(row.block for row in rows):
-                steps = [row for row in rows if row.block == block]
-                tf.summary.scalar(f"{block}/norm", max(max(row.norm_1, row.norm_2 or 0.0) for row in steps))
-                if ratios := [row.ratio for row in steps if row.ratio is not None]:
-                    tf.summary.scalar(f"{block}/step_ratio", max(ratios))
-                tf.summary.scalar(f"{block}/growth", steps[-1].growth)
+        for block in dict.fromkeys(row.block for row in rows):
+            steps = [row for row in rows if row.block == block]
+            norm = max(max(row.norm_1, row.norm_2 or 0.0) for row in steps)
+            self._writer.add_scalar(f"{block}/norm", norm, epoch)
+            if ratios := [row.ratio for row in steps if row.ratio is not None]:
+                self._writer.add_scalar(f"{block}/step_ratio", max(ratios), epoch)
+            self._writer.add_scalar(f"{block}/growth", steps[-1].growth, epoch)
         self._writer.flush()
         for block, text in passed_limits(rows).items():
             if block not in self._warned:

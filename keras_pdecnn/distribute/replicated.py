@@ -1,8 +1,9 @@
-"""The data of a model on several replicas: batches that divide evenly, one order for all workers, empty batches."""
+"""Models on several replicas, and their data: batches that divide evenly, one order for all workers, empty batches."""
 
 from __future__ import annotations
 
 import contextlib
+import inspect
 import math
 import re
 
@@ -16,6 +17,62 @@ _UNEVEN = (
     "The size of every global batch must be a multiple of the number of replicas; drop_remainder leaves out a smaller "
     "last one. Received: a batch of {} examples and {} replicas"
 )
+
+
+class ReplicatedModel(keras.Model):
+    """A Keras model that trains under every strategy of `tf.distribute` as on one device, see `models.PDEModel`."""
+
+    def fit(self, *args, **kwargs):
+        """Fit as `keras.Model.fit` does.
+
+        Raises:
+            ValueError: If the size of a batch is not divisible by the number of replicas.
+        """
+        if not self._is_replicated:
+            return super().fit(*args, **kwargs)
+        given = inspect.signature(super().fit).bind(*args, **kwargs)
+        given.apply_defaults()
+        settings = training_data(given.arguments, self.distribute_strategy)
+        with report_uneven_batches():
+            return super().fit(**settings)
+
+    def test_step(self, data):
+        if not self._is_replicated:
+            return super().test_step(data)
+        # The loss of no examples would be NaN.
+        some = count_rows(data) > 0
+        return tf.cond(some, lambda: super(ReplicatedModel, self).test_step(data), self.get_metrics_result)
+
+    def predict_step(self, data):
+        if not self._is_replicated:
+            return super().predict_step(data)
+        # With oneDNN, convolutions of no examples have the wrong shape.
+        rows = count_rows(data)
+        outputs = super().predict_step(keras.tree.map_structure(pad_to_one_row, data))
+        return keras.tree.map_structure(lambda output: output[:rows], outputs)
+
+    @property
+    def _is_replicated(self) -> bool:
+        return self.distribute_strategy.num_replicas_in_sync > 1
+
+    # The two methods of Keras that are overridden below are not public. Without this, `fit` over several workers fails
+    # (keras issue 20585). Keras builds loss and metrics from a first batch, which it takes from the data and averages
+    # over the replicas; shapes and types suffice for that, and a dataset that counts its passes keeps its first one.
+
+    def _maybe_symbolic_build(self, iterator=None, data_batch=None):
+        if self._is_replicated and iterator is not None:
+            data_batch, iterator = first_replica(iterator._get_iterator().element_spec), None
+        super()._maybe_symbolic_build(iterator=iterator, data_batch=data_batch)
+
+    # Keras also averages the logs of all workers along axis 0, which a scalar does not have.
+    def _make_function(self, step_function):
+        if not distribute.in_cluster(self.distribute_strategy):
+            return super()._make_function(step_function)
+
+        def step(data):
+            return keras.tree.map_structure(lambda value: tf.reshape(value, [1]), step_function(data))
+
+        return super()._make_function(step)
 
 
 def check_divides(sizes, strategy: tf.distribute.Strategy):

@@ -9,7 +9,6 @@ import math
 
 import keras
 import numpy as np
-import tensorflow as tf
 from keras import ops
 from numpy.typing import ArrayLike
 
@@ -17,6 +16,7 @@ from keras_pdecnn import layers
 from keras_pdecnn.data.checks import check_examples
 from keras_pdecnn.layers.plain import plain_operations
 from keras_pdecnn.models.model import PDEModel
+from keras_pdecnn.ops.backend import primitives
 from keras_pdecnn.stability.logits import logits
 from keras_pdecnn.utils import arguments
 
@@ -149,10 +149,9 @@ def _read(model: keras.Model, x: ArrayLike, classes: ArrayLike) -> tuple[np.ndar
 
 
 def _gradient(classifier: keras.Model, x: np.ndarray, classes: np.ndarray) -> np.ndarray:
-    inputs = tf.convert_to_tensor(x)
     # The gradients of the blocks save memory in training. Taken eagerly, each of them would be compiled again.
-    with plain_operations(classifier), tf.GradientTape() as tape:
-        tape.watch(inputs)
-        # The logit of an example depends on that example alone, so the gradient of the sum has that of each logit.
-        total = tf.reduce_sum(tf.gather(classifier(inputs, training=False), classes, axis=1, batch_dims=1))
-    return tape.gradient(total, inputs).numpy()
+    with plain_operations(classifier):
+        outputs, pull_back = primitives.vjp(lambda x: classifier(x, training=False), ops.convert_to_tensor(x))
+        # The logit of an example depends on that example alone, so the gradient of their sum has that of each logit.
+        gradient = pull_back(ops.one_hot(ops.convert_to_tensor(classes), outputs.shape[-1], dtype=outputs.dtype))
+    return ops.convert_to_numpy(gradient)

@@ -80,7 +80,7 @@ class BaseConnector(Exportable, keras.layers.Layer):
         raise NotImplementedError
 
     def _convolve(self, y, kernel):
-        """Return K y; an export leaves its gradient to TensorFlow."""
+        """Return K y; an export leaves its gradient to the backend."""
         return convolution.convolve(y, kernel) if self._plain else primitives.convolve(y, kernel)
 
     def inference_kernel(self):

@@ -276,7 +276,7 @@ class PDEBlock(Exportable, FieldLayer):
 
     @contextlib.contextmanager
     def plain_operations(self) -> Iterator[None]:
-        """Let TensorFlow differentiate the calls in this context; an automatic step size keeps its current value."""
+        """Let the backend differentiate the calls in this context; an automatic step size keeps its current value."""
         self._constant_step_size = float(self.current_step_size())
         try:
             with super().plain_operations():

@@ -12,6 +12,7 @@ from keras_pdecnn.initializers import draw
 from keras_pdecnn.layers.base_connector import BaseConnector
 from keras_pdecnn.layers.batch_normalization import BatchNormalization
 from keras_pdecnn.layers.bounded_connector import BoundedConnector
+from keras_pdecnn.ops.backend import primitives
 from keras_pdecnn.ops.pooling import average_pool
 from keras_pdecnn.utils import arguments
 
@@ -98,8 +99,9 @@ class Connector(BaseConnector):
             float64 tensor of shape (*kernel_size, c, filters).
         """
         bn = self.normalization
-        kernel, gamma, variance = (ops.cast(w, "float64") for w in (self.kernel, bn.gamma, bn.moving_variance))
-        return kernel * (gamma * ops.rsqrt(variance + bn.epsilon))
+        with primitives.in_float64():
+            kernel, gamma, variance = (ops.cast(w, "float64") for w in (self.kernel, bn.gamma, bn.moving_variance))
+            return kernel * (gamma * ops.rsqrt(variance + bn.epsilon))
 
     def lipschitz_bound(self, input_shape) -> float:
         """Return an upper bound of the l2 Lipschitz constant of the layer in inference.

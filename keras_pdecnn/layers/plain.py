@@ -14,7 +14,7 @@ class Exportable:
 
     @contextlib.contextmanager
     def plain_operations(self):
-        """Let TensorFlow differentiate calls in this context: a SavedModel cannot hold custom gradients in loops."""
+        """Let the backend differentiate calls in this context: a SavedModel cannot hold custom gradients in loops."""
         self._plain = True
         try:
             yield
@@ -24,7 +24,7 @@ class Exportable:
 
 @contextlib.contextmanager
 def plain_operations(model: keras.Model):
-    """Let TensorFlow differentiate the calls of all layers of a model, those of inner models included."""
+    """Let the backend differentiate the calls of all layers of a model, those of inner models included."""
     with contextlib.ExitStack() as stack:
         for layer in _layers(model):
             if isinstance(layer, Exportable):

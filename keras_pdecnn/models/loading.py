@@ -16,7 +16,8 @@ import warnings
 
 import h5py
 import keras
-import tensorflow as tf
+import ml_dtypes  # noqa: F401  makes the names of bfloat16 and float8 known to NumPy
+import numpy as np
 
 import keras_pdecnn.models  # noqa: F401  registers what the files refer to
 from keras_pdecnn.networks import NETWORKS
@@ -190,7 +191,7 @@ def _check_size(config: dict, stored: int):
                 model = keras.saving.deserialize_keras_object({**config, "compile_config": None}, safe_mode=True)
                 if not isinstance(model, keras.Model):
                     raise ValueError(f"it is no model but a {type(model).__name__}")
-                outcome.append(sum(math.prod(v.shape) * tf.as_dtype(v.dtype).size for v in model.variables))
+                outcome.append(sum(math.prod(v.shape) * np.dtype(v.dtype).itemsize for v in model.variables))
         except Exception as error:
             outcome.append(error)
 

@@ -2,23 +2,27 @@
 
 from __future__ import annotations
 
-import inspect
+from typing import Any
 
 import keras
-import tensorflow as tf
 
-from keras_pdecnn import distribute, layers
-from keras_pdecnn.distribute import replicated
+from keras_pdecnn import layers
 from keras_pdecnn.layers.plain import plain_operations
 from keras_pdecnn.utils import arguments
 
+_Base: Any = keras.Model
+if keras.backend.backend() == "tensorflow":
+    from keras_pdecnn.distribute.replicated import ReplicatedModel
+
+    _Base = ReplicatedModel
+
 
 @keras.saving.register_keras_serializable(package="keras_pdecnn")
-class PDEModel(keras.Model):
+class PDEModel(_Base):
     """A functional Keras model, as the builders of `models` return it; it has all methods of `keras.Model`.
 
-    A model that is made and compiled in the scope of a `tf.distribute` strategy gives the same results in `fit`,
-    `evaluate` and `predict` as on one device. This includes several workers
+    With TensorFlow, a model that is made and compiled in the scope of a `tf.distribute` strategy gives the same results
+    in `fit`, `evaluate` and `predict` as on one device. This includes several workers
     (`tf.distribute.MultiWorkerMirroredStrategy`), which Keras alone does not support:
 
     * Batches are global, and each replica takes its part of them. In `fit` the size of every batch must be divisible by
@@ -77,54 +81,18 @@ class PDEModel(keras.Model):
         with plain_operations(self):
             super().export(filepath, *args, **kwargs)
 
-    def fit(self, *args, **kwargs):
-        """Fit as `keras.Model.fit` does.
+    def get_compile_config(self):
+        """Return the arguments of `compile`, in which an optimiser has a name that every backend knows."""
+        return _portable(super().get_compile_config())
 
-        Raises:
-            ValueError: If the size of a batch is not divisible by the number of replicas.
-        """
-        if not self._is_replicated:
-            return super().fit(*args, **kwargs)
-        given = inspect.signature(super().fit).bind(*args, **kwargs)
-        given.apply_defaults()
-        settings = replicated.training_data(given.arguments, self.distribute_strategy)
-        with replicated.report_uneven_batches():
-            return super().fit(**settings)
 
-    def test_step(self, data):
-        if not self._is_replicated:
-            return super().test_step(data)
-        # The loss of no examples would be NaN.
-        some = replicated.count_rows(data) > 0
-        return tf.cond(some, lambda: super(PDEModel, self).test_step(data), self.get_metrics_result)
-
-    def predict_step(self, data):
-        if not self._is_replicated:
-            return super().predict_step(data)
-        # With oneDNN, convolutions of no examples have the wrong shape.
-        rows = replicated.count_rows(data)
-        outputs = super().predict_step(keras.tree.map_structure(replicated.pad_to_one_row, data))
-        return keras.tree.map_structure(lambda output: output[:rows], outputs)
-
-    @property
-    def _is_replicated(self) -> bool:
-        return self.distribute_strategy.num_replicas_in_sync > 1
-
-    # The two methods of Keras that are overridden below are not public. Without this, `fit` over several workers fails
-    # (keras issue 20585). Keras builds loss and metrics from a first batch, which it takes from the data and averages
-    # over the replicas; shapes and types suffice for that, and a dataset that counts its passes keeps its first one.
-
-    def _maybe_symbolic_build(self, iterator=None, data_batch=None):
-        if self._is_replicated and iterator is not None:
-            data_batch, iterator = replicated.first_replica(iterator._get_iterator().element_spec), None
-        super()._maybe_symbolic_build(iterator=iterator, data_batch=data_batch)
-
-    # Keras also averages the logs of all workers along axis 0, which a scalar does not have.
-    def _make_function(self, step_function):
-        if not distribute.in_cluster(self.distribute_strategy):
-            return super()._make_function(step_function)
-
-        def step(data):
-            return keras.tree.map_structure(lambda value: tf.reshape(value, [1]), step_function(data))
-
-        return super()._make_function(step)
+def _portable(config):
+    """Return a configuration in which the optimisers that Keras has for PyTorch alone have their public names."""
+    if isinstance(config, list | tuple):
+        return type(config)(map(_portable, config))
+    if not isinstance(config, dict):
+        return config
+    config = {key: _portable(value) for key, value in config.items()}
+    if str(config.get("module")).startswith("keras.src.backend.torch.optimizers."):
+        config["module"] = "keras.optimizers"
+    return config

@@ -19,6 +19,7 @@ import numbers
 from collections.abc import Sequence
 
 import numpy as np
+from keras import ops
 
 from keras_pdecnn.ops import norms as grids
 from keras_pdecnn.ops.convolution import PADDINGS
@@ -191,7 +192,7 @@ def _scale(kernel: np.ndarray) -> tuple[np.ndarray, int]:
 def _read(kernel, axes: int | None) -> tuple[np.ndarray, int]:
     """Return the kernel as a float64 array, and its number of space axes."""
     try:
-        array = np.asarray(kernel)
+        array = np.asarray(ops.convert_to_numpy(kernel) if ops.is_tensor(kernel) else kernel)
         if np.iscomplexobj(array):
             raise TypeError("it is complex")
         array = array.astype(np.float64)

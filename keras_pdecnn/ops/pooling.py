@@ -28,7 +28,7 @@ def average_pool(y, size: int):
         return y
     space = y.shape[1:-1]
     if len(space) < 3 and all(length is not None and length >= size for length in space):
-        return ops.average_pool(y, size, padding="valid", data_format="channels_last")
+        return ops.average_pool(y, size, strides=size, padding="valid", data_format="channels_last")
     # TensorFlow pools three axes only in few types, and refuses an axis that is too short.
     for axis in range(1, len(y.shape) - 1):
         y = _average_axis(y, size, axis)

@@ -6,10 +6,12 @@ from collections.abc import Callable
 
 import keras
 import numpy as np
-import tensorflow as tf
+from keras import ops
 from numpy.typing import ArrayLike
 
 from keras_pdecnn.data.checks import check_examples
+from keras_pdecnn.ops import exact
+from keras_pdecnn.ops.backend import primitives
 from keras_pdecnn.stability.logits import logits
 from keras_pdecnn.stability.perturbations import check_bounds, check_within
 from keras_pdecnn.utils import arguments
@@ -125,22 +127,30 @@ def attack(
 
 def _margin_and_gradient(classifier: keras.Model) -> Callable:
     """Return a compiled function of (x, y): for each example, max_{j != y} f_j - f_y and the gradient of m."""
-    signature = tf.TensorSpec((None, *classifier.input_shape[1:])), tf.TensorSpec((None,), tf.int32)
 
-    @tf.function(input_signature=signature)
+    def logits_of(x):
+        return ops.cast(classifier(x, training=False), "float32")
+
     def evaluate(x, y):
-        with tf.GradientTape() as tape:
-            tape.watch(x)
-            f = tf.cast(classifier(x, training=False), tf.float32)
-            right = tf.one_hot(y, f.shape[-1], on_value=True, off_value=False, dtype=tf.bool)
-            others = tf.where(right, -np.inf, f)
-            own = tf.gather(f, y, batch_dims=1)
-            extent = tf.reduce_max(f, axis=-1) - tf.reduce_min(f, axis=-1)
-            s = tf.stop_gradient(tf.maximum(1.0, EXTENT / tf.maximum(extent, 1e-30)))
-            m = tf.reduce_logsumexp(others * s[:, None], axis=-1) - own * s
-        return tf.reduce_max(others, axis=-1) - own, tape.gradient(m, x)
+        right = ops.one_hot(y, classifier.output_shape[-1], dtype="bool")
 
-    return evaluate
+        def without_right(f):
+            """Return the logits of the other classes, and that of the right one."""
+            return exact.where(right, -np.inf, f), ops.sum(exact.where(right, f, 0.0), axis=-1)
+
+        def m(f):
+            others, own = without_right(f)
+            extent = ops.max(f, axis=-1) - ops.min(f, axis=-1)
+            s = ops.stop_gradient(exact.maximum(1.0, EXTENT / exact.maximum(extent, 1e-30)))
+            return ops.logsumexp(others * s[:, None], axis=-1) - own * s
+
+        f, to_x = primitives.vjp(logits_of, x)
+        value, to_f = primitives.vjp(m, f)
+        others, own = without_right(f)
+        return ops.max(others, axis=-1) - own, to_x(to_f(ops.ones_like(value)))
+
+    inputs = keras.KerasTensor((None, *classifier.input_shape[1:])), keras.KerasTensor((None,), "int32")
+    return primitives.jit(evaluate, inputs)
 
 
 def _batched(function: Callable, y: np.ndarray, batch_size: int) -> Callable[[np.ndarray], list[np.ndarray]]:
@@ -148,8 +158,8 @@ def _batched(function: Callable, y: np.ndarray, batch_size: int) -> Callable[[np
 
     def evaluate(x: np.ndarray) -> list[np.ndarray]:
         parts = [
-            [np.asarray(value) for value in function(x[i : i + batch_size], y[i : i + batch_size])]
-            for i in range(0, len(x), batch_size)
+            [ops.convert_to_numpy(value) for value in function(*map(ops.convert_to_tensor, batch))]
+            for batch in ((x[i : i + batch_size], y[i : i + batch_size]) for i in range(0, len(x), batch_size))
         ]
         return [np.concatenate(values) for values in zip(*parts, strict=True)]
 

@@ -5,8 +5,8 @@ from __future__ import annotations
 import math
 
 import keras
+import ml_dtypes
 import numpy as np
-import tensorflow as tf
 from numpy.typing import ArrayLike
 
 from keras_pdecnn.layers import NormalizedDense, Standardization
@@ -150,7 +150,7 @@ def _lost_digits(x: np.ndarray, dtype: str) -> np.ndarray:
     size = np.linalg.norm(x, axis=1)
     r = np.linalg.norm(x - x.mean(axis=1, keepdims=True), axis=1)
     allowance = 32 * unit_roundoff(dtype, products=False) * math.sqrt(x.shape[1]) * size / np.maximum(r, 1)
-    return np.where(size**2 < tf.as_dtype(dtype).max, allowance, np.inf)
+    return np.where(size**2 < ml_dtypes.finfo(dtype).max, allowance, np.inf)
 
 
 def _roundoff(layer: keras.layers.Layer) -> float:

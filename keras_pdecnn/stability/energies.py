@@ -8,13 +8,12 @@ the nonlinear, time-dependent network.
 
 from __future__ import annotations
 
-import tensorflow as tf
 from keras import ops
 
 from keras_pdecnn.ops.convolution import adjoint_convolve, convolve
 
 
-def verlet_energy(y, z, first, second, step_size: float, padding: str = "same") -> tf.Tensor:
+def verlet_energy(y, z, first, second, step_size: float, padding: str = "same"):
     """Return the energy that linear Verlet steps (eq. 10) with K1 and K2 constant in time conserve.
 
     E = <y, B y> + <z, A z> - h <y, B A z>,   A = K1^T K1, B = K2^T K2
@@ -39,12 +38,14 @@ def verlet_energy(y, z, first, second, step_size: float, padding: str = "same") 
         >>> float(verlet_energy(y, 0 * y, kernel, kernel, step_size=0.1)[0])
         512.0
     """
+    y = ops.convert_to_tensor(y)
+    z, first, second = (ops.convert_to_tensor(value, y.dtype) for value in (z, first, second))
     p, q = convolve(z, first, padding), convolve(y, second, padding)
     coupled = convolve(adjoint_convolve(p, first, padding), second, padding)
     return _inner(q, q) + _inner(p, p) - step_size * _inner(q, coupled)
 
 
-def leapfrog_energy(y, v, kernel, step_size: float, padding: str = "same") -> tf.Tensor:
+def leapfrog_energy(y, v, kernel, step_size: float, padding: str = "same"):
     """Return the energy that linear leapfrog steps (eq. 11) with K constant in time conserve.
 
     E = <v, v> / h^2 + <y, A y> - <y, A v>,   A = K^T K, v = y_j - y_{j-1}
@@ -70,10 +71,12 @@ def leapfrog_energy(y, v, kernel, step_size: float, padding: str = "same") -> tf
         >>> float(leapfrog_energy(y, 0 * y, kernel, step_size=0.1)[0])
         512.0
     """
+    y = ops.convert_to_tensor(y)
+    v, kernel = (ops.convert_to_tensor(value, y.dtype) for value in (v, kernel))
     u = convolve(y, kernel, padding)
     return _inner(v, v) / step_size**2 + _inner(u, u) - _inner(u, convolve(v, kernel, padding))
 
 
-def _inner(a: tf.Tensor, b: tf.Tensor) -> tf.Tensor:
+def _inner(a, b):
     """Return the dot product of each pair of examples."""
     return ops.sum(a * b, axis=tuple(range(1, len(a.shape))))

@@ -5,8 +5,10 @@ from __future__ import annotations
 from collections.abc import Callable
 
 import numpy as np
-import tensorflow as tf
+from keras import ops
 from scipy.sparse import linalg
+
+from keras_pdecnn.ops.backend import primitives
 
 # With a small basis, and asked for a single eigenvalue, ARPACK may return a smaller one if many are close together.
 EIGENVALUES, BASIS, TOLERANCE, RESTARTS = 6, 64, 1e-2, 20
@@ -29,7 +31,7 @@ def spectral_radius(step: Callable[[tuple], tuple], state: tuple, seed: int = 0)
     which converges for complex pairs as well, but only to within a few per cent.
 
     Args:
-        step: Function state -> state that consists of plain TensorFlow operations. Forward-mode differentiation does
+        step: Function state -> state that consists of plain operations. Forward-mode differentiation does
             not work with gradients that are written by hand.
         state: Tuple of float64 tensors with the batch on axis 0. Examples do not influence each other, so the result is
             the largest value of all examples.
@@ -40,16 +42,14 @@ def spectral_radius(step: Callable[[tuple], tuple], state: tuple, seed: int = 0)
     """
     sizes = [int(np.prod(part.shape)) for part in state]
 
-    @tf.function
+    @primitives.jit
     def derivative(*direction):
-        with tf.autodiff.ForwardAccumulator(state, direction) as accumulator:
-            after = step(state)
-        return accumulator.jvp(after, tf.UnconnectedGradients.ZERO)
+        return primitives.jvp(step, state, direction)[1]
 
     def multiply(v: np.ndarray) -> np.ndarray:
         parts = np.split(np.ravel(v), np.cumsum(sizes)[:-1])
-        parts = [tf.constant(part.reshape(like.shape)) for part, like in zip(parts, state, strict=True)]
-        return np.concatenate([np.ravel(part) for part in derivative(*parts)])
+        parts = [ops.convert_to_tensor(p.reshape(like.shape), like.dtype) for p, like in zip(parts, state, strict=True)]
+        return np.concatenate([np.ravel(ops.convert_to_numpy(part)) for part in derivative(*parts)])
 
     n = sum(sizes)
     start = np.random.default_rng(seed).normal(size=n)

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-import keras
 import numpy as np
+from keras import ops
 
 from keras_pdecnn.layers import PDEBlock
+from keras_pdecnn.ops.backend import primitives
 from keras_pdecnn.ops.limits import LIPSCHITZ, known_limit, limits
 from keras_pdecnn.ops.operator_norm import operator_norm
 
@@ -76,6 +77,7 @@ def effective_norms(block: PDEBlock, shape: tuple | None = None) -> np.ndarray:
     """
     if not block.built:
         raise ValueError(f"block must be built, as its kernel is needed. Received: block={block!r}")
-    theta = {name: keras.ops.cast(weight, "float64") for name, weight in block.theta().items()}
-    kernel = block.field.sigma_of_n.effective_kernel(theta)
-    return np.asarray(operator_norm(kernel, block.padding, shape=shape, axes=len(kernel.shape) - 4))
+    with primitives.in_float64():
+        theta = {name: ops.cast(weight, "float64") for name, weight in block.theta().items()}
+        kernel = ops.convert_to_numpy(block.field.sigma_of_n.effective_kernel(theta))
+    return np.asarray(operator_norm(kernel, block.padding, shape=shape, axes=kernel.ndim - 4))

@@ -3,16 +3,18 @@
 from __future__ import annotations
 
 import dataclasses
+import functools
 import math
 from collections.abc import Callable, Sequence
 
 import keras
 import numpy as np
-import tensorflow as tf
+from keras import ops
 from numpy.typing import ArrayLike
 
 from keras_pdecnn.data.checks import check_examples
 from keras_pdecnn.layers import PDEBlock
+from keras_pdecnn.ops.backend import primitives
 from keras_pdecnn.ops.fields import Field
 from keras_pdecnn.ops.integrators import Integrator
 from keras_pdecnn.ops.operator_norm import operator_norm
@@ -111,9 +113,11 @@ def report(
     features = keras.Model(model.inputs[0], [block.input for block in blocks])
     rows = []
     # Not `predict`, which waits for all workers: a callback may call this function on one of several.
-    inputs = keras.tree.flatten(tf.function(features)(tf.constant(x), training=False))
-    for block, y in zip(blocks, inputs, strict=True):
-        rows += _rows(block, y, perturbation, seed, cheap)
+    evaluate = primitives.jit(functools.partial(features, training=False))
+    inputs = keras.tree.flatten(evaluate(ops.convert_to_tensor(x)))
+    with primitives.in_float64():
+        for block, y in zip(blocks, inputs, strict=True):
+            rows += _rows(block, y, perturbation, seed, cheap)
     return rows
 
 
@@ -142,13 +146,13 @@ def claim(block: PDEBlock) -> str:
     return "theorem" if block.integrator.is_nonexpansive else "linearisation"
 
 
-def _rows(block: PDEBlock, y: tf.Tensor, perturbation: float, seed: int, cheap: bool) -> list[Row]:
-    kernel = block.theta()["kernel"]
-    norms = np.asarray(operator_norm(kernel, block.padding, axes=len(kernel.shape) - 4))
+def _rows(block: PDEBlock, y, perturbation: float, seed: int, cheap: bool) -> list[Row]:
+    kernel = ops.convert_to_numpy(block.theta()["kernel"])
+    norms = np.asarray(operator_norm(kernel, block.padding, axes=kernel.ndim - 4))
     limits = _limits(block, norms if block.normalization != "scale" else effective_norms(block))
     # All steps have the same step size; an automatic one is computed from all kernels.
     h = float(block.current_step_size())
-    y = tf.cast(y, tf.float64)
+    y = ops.cast(y, "float64")
     equation = _in_float64(block, h)
     start, finish = block.integrator.start, block.integrator.finish
     states = _at_each_time(trajectory(*equation, start(y)))
@@ -188,13 +192,13 @@ def _limits(block: PDEBlock, norms: np.ndarray) -> np.ndarray | None:
 def _in_float64(block: PDEBlock, h: float) -> tuple[Integrator, Field, Theta, float]:
     """Return integrator, field, theta and h of a block for an evaluation in float64 and in plain operations."""
     field = dataclasses.replace(block.field, compute_dtype=None, plain=True)
-    theta = Theta((name, tf.cast(weight, tf.float64)) for name, weight in block.theta().items())
+    theta = Theta((name, ops.cast(weight, "float64")) for name, weight in block.theta().items())
     return block.integrator, field, theta, h
 
 
 def _at_each_time(states: tuple) -> list[tuple]:
     """Return the states of a trajectory one by one."""
-    return list(zip(*(tf.unstack(part) for part in states), strict=True))
+    return list(zip(*(ops.unstack(part) for part in states), strict=True))
 
 
 def _step(integrator: Integrator, field: Field, theta: Theta, h: float, j: int) -> Callable[[tuple], tuple]:
@@ -202,30 +206,31 @@ def _step(integrator: Integrator, field: Field, theta: Theta, h: float, j: int) 
     return lambda state: integrator.step(field.bind(theta.at(j)), h, state, j)
 
 
-def _disturb(y: tf.Tensor, size: float, seed: int) -> tf.Tensor:
+def _disturb(y, size: float, seed: int):
     """Return y with a random disturbance of every example, whose size is relative to the norm of the example."""
     direction = np.random.default_rng(seed).normal(size=y.shape)
     axes = tuple(range(1, direction.ndim))
     direction /= np.sqrt(np.sum(direction**2, axis=axes, keepdims=True))
-    norms = np.sqrt(np.sum(np.square(y), axis=axes, keepdims=True))
+    norms = np.sqrt(np.sum(np.square(ops.convert_to_numpy(y)), axis=axes, keepdims=True))
     # Features that are 0 are disturbed as well.
-    return y + size * np.where(norms > 0, norms, 1.0) * direction
+    return y + ops.convert_to_tensor(size * np.where(norms > 0, norms, 1.0) * direction, y.dtype)
 
 
-def _round_trip(block: PDEBlock, h: float, y: tf.Tensor) -> list[float]:
+def _round_trip(block: PDEBlock, h: float, y) -> list[float]:
     """Return the relative errors at t_0 … t_{N-1} after going to t_N and back, computed as the block computes."""
     field, theta = block.field, block.theta()
-    start = block.integrator.start(tf.cast(y, block.variable_dtype))
+    start = block.integrator.start(ops.cast(y, block.variable_dtype))
     states = _at_each_time(trajectory(block.integrator, field, theta, h, start))
     errors, state = [], states[-1]
     for j in reversed(range(block.steps)):
         state = block.integrator.undo(field.bind(theta.at(j)), h, state, j)
-        there, back = (np.float64(block.integrator.finish(s)) for s in (states[j], state))
+        there, back = (np.float64(ops.convert_to_numpy(block.integrator.finish(s))) for s in (states[j], state))
         size = np.linalg.norm(there)
         errors.append(float(np.linalg.norm(back - there) / size) if size else 0.0)
     return errors[::-1]
 
 
-def _norms(y: tf.Tensor) -> np.ndarray:
+def _norms(y) -> np.ndarray:
     """Return the l2 norm of each example."""
-    return np.linalg.norm(np.reshape(y, (len(y), -1)), axis=1)
+    y = ops.convert_to_numpy(y)
+    return np.linalg.norm(y.reshape(len(y), -1), axis=1)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib
 from collections.abc import Callable
 
 import jax
@@ -10,6 +11,8 @@ import keras
 from keras_pdecnn.ops import convolution, tv
 
 convolve = convolution.convolve
+normalize_batch = None
+"""XLA fuses the batch normalisation of Keras by itself."""
 
 
 def kernel_gradient(y, g, kernel_shape, padding: str = "same"):
@@ -32,8 +35,21 @@ def vjp(function: Callable, x) -> tuple[jax.Array, Callable]:
 
 
 def jvp(function: Callable, x, tangent) -> tuple[jax.Array, jax.Array]:
-    """Return function(x), and its derivative in the direction of a tangent."""
+    """Return function(x), and its derivative in the direction of a tangent; x may be a tuple of tensors."""
     return jax.jvp(function, (x,), (tangent,))
+
+
+def jit(function: Callable, signature: tuple | None = None) -> Callable:
+    """Return a function of tensors, compiled for each shape that it is called with."""
+    del signature
+    return jax.jit(function)
+
+
+def in_float64():
+    """Return a context in which float64 is available, whatever the configuration of JAX says."""
+    if hasattr(jax, "enable_x64"):
+        return jax.enable_x64(True)
+    return importlib.import_module("jax.experimental").enable_x64()  # JAX up to 0.7
 
 
 def after(function: Callable, wait_for):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 from collections.abc import Callable
 
 import tensorflow as tf
@@ -98,6 +99,35 @@ def tv_normalize(u, scale=None, bias=None, epsilon: float = 1e-3):
     return run(u, *(weight for weight in (scale, bias) if weight is not None))
 
 
+def normalize_batch(inputs, scale, offset, epsilon: float) -> tuple[tf.Tensor, tf.Tensor, tf.Tensor]:
+    """Bring each channel to mean 0 and variance 1 over the batch, then scale and shift it, in one fused operation.
+
+    Args:
+        inputs: float32 tensor of shape (batch, *space, channels).
+        scale: Tensor of shape (channels,).
+        offset: Tensor of shape (channels,).
+        epsilon: Number that is added to the variance.
+
+    Returns:
+        The output, of the shape of the inputs; the mean and the biased variance of the batch, of shape (channels,).
+    """
+    shape = tf.shape(inputs)
+    flat = tf.reshape(inputs, [-1, 1, 1, inputs.shape[-1]])
+    count = tf.cast(tf.shape(flat)[0], "float32")
+    flat, mean, variance, *_ = tf.raw_ops.FusedBatchNormV3(
+        x=tf.cast(flat, "float32"),
+        scale=tf.convert_to_tensor(scale),
+        offset=tf.convert_to_tensor(offset),
+        mean=[],
+        variance=[],
+        epsilon=epsilon,
+        is_training=True,
+    )
+    # The operation returns the unbiased variance.
+    variance *= tf.maximum(count - 1, 1) / count
+    return tf.ensure_shape(tf.reshape(flat, shape), inputs.shape), mean, variance
+
+
 def vjp(function: Callable, x) -> tuple[tf.Tensor, Callable]:
     """Return function(x), and the function that pulls a cotangent of it back to x, which can be called once."""
     with tf.GradientTape() as tape:
@@ -107,10 +137,27 @@ def vjp(function: Callable, x) -> tuple[tf.Tensor, Callable]:
 
 
 def jvp(function: Callable, x, tangent) -> tuple[tf.Tensor, tf.Tensor]:
-    """Return function(x), and its derivative in the direction of a tangent."""
+    """Return function(x), and its derivative in the direction of a tangent; x may be a tuple of tensors."""
     with tf.autodiff.ForwardAccumulator(x, tangent) as accumulator:
         value = function(x)
     return value, accumulator.jvp(value, unconnected_gradients="zero")
+
+
+def jit(function: Callable, signature: tuple | None = None) -> Callable:
+    """Return a function of tensors as a graph.
+
+    Args:
+        function: Function of tensors, which changes no variables.
+        signature: `keras.KerasTensor` of each argument, None in its shape for any size; default None, a graph is made
+            for each shape.
+    """
+    specs = None if signature is None else [tf.TensorSpec(spec.shape, spec.dtype) for spec in signature]
+    return tf.function(function, input_signature=specs)
+
+
+def in_float64():
+    """Return a context in which float64 is available: it always is."""
+    return contextlib.nullcontext()
 
 
 def after(function: Callable, wait_for):

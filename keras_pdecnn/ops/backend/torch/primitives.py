@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 from collections.abc import Callable
 
 import torch
@@ -11,6 +12,8 @@ from torch.nn import grad as weight_gradients
 from keras_pdecnn.ops import convolution, tv
 
 convolve = convolution.convolve
+normalize_batch = None
+"""The batch normalisation of Keras calls the operation of PyTorch."""
 
 
 def kernel_gradient(y, g, kernel_shape, padding: str = "same"):
@@ -49,9 +52,20 @@ def vjp(function: Callable, x) -> tuple[torch.Tensor, Callable]:
 
 
 def jvp(function: Callable, x, tangent) -> tuple[torch.Tensor, torch.Tensor]:
-    """Return function(x), and its derivative in the direction of a tangent."""
+    """Return function(x), and its derivative in the direction of a tangent; x may be a tuple of tensors."""
     value, derivative = torch.func.jvp(function, (x,), (tangent,))[:2]
     return value, derivative
+
+
+def jit(function: Callable, signature: tuple | None = None) -> Callable:
+    """Return the function itself, without a record for gradients; `vjp` and `jvp` in it make one of their own."""
+    del signature
+    return torch.no_grad()(function)
+
+
+def in_float64():
+    """Return a context in which float64 is available: it always is."""
+    return contextlib.nullcontext()
 
 
 def after(function: Callable, wait_for):
