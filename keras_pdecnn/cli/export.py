@@ -34,11 +34,15 @@ def export(run, kind, output):
     The exported network takes raw pixel values ("image", or "signal" or "video") and returns "probabilities" and
     "class". A SavedModel also returns "label", and has the signature serving_bytes for image files; it is written as
     the next version, NAME/1, NAME/2, ….
-    """
-    import tensorflow as tf
 
+    A SavedModel is written under TensorFlow and JAX as Keras's backend, the other formats under TensorFlow alone; the
+    network may have been trained under any.
+    """
     from keras_pdecnn.export import FORMATS
     from keras_pdecnn.runs import RunFolder
+    from keras_pdecnn.utils import optional
+
+    tf = optional.tensorflow("keras-pdecnn export")
 
     folder = RunFolder(run)
     recipe, info = folder.read_config()

@@ -7,16 +7,14 @@ import os
 from collections.abc import Sequence
 
 import numpy as np
-import tensorflow as tf
 
 from keras_pdecnn.data import checks
 from keras_pdecnn.data.augmentation import Augmentation
 from keras_pdecnn.data.dataset import Data, Info
 from keras_pdecnn.data.memory import check_memory
-from keras_pdecnn.data.pipeline import Examples, Training
 from keras_pdecnn.data.sources import read
 from keras_pdecnn.data.splits import stratified_split
-from keras_pdecnn.utils import arguments
+from keras_pdecnn.utils import arguments, optional
 
 
 def load(
@@ -71,6 +69,7 @@ def load(
     Raises:
         ValueError: If an argument is out of range, the source does not exist, cannot be read or is larger than
             `MEMORY_LIMIT`, or its arrays are not examples and labels.
+        ImportError: If TensorFlow, whose tf.data makes the batches under every backend, is not installed.
 
     Example:
         >>> load("digits", validation=0.1).info.sizes
@@ -85,6 +84,8 @@ def load(
             f"`augmentation` must be None or an Augmentation. Received: augmentation={arguments.describe(augmentation)}"
         )
     seed = _check_seed(seed)
+    optional.tensorflow("pde.data.load")
+    from keras_pdecnn.data.pipeline import Examples, Training, in_host_memory
 
     raw = read(source, data_dir=data_dir, size=_check_size(size))
     x_train = checks.check_examples(raw.x_train, f"{raw.where}: x_train")
@@ -109,10 +110,8 @@ def load(
         train_rows, validation_rows = stratified_split(
             y_train, round(validation * len(y_train)), f"{raw.where}, validation={validation}"
         )
-    with tf.device("CPU:0"):  # the memory of an accelerator is for the model
-        train = tf.constant(x_train), tf.constant(y_train)
-        test = tf.constant(x_test), tf.constant(y_test)
-        rows = [tf.constant(r, tf.int64) for r in (train_rows, validation_rows, np.arange(len(x_test)))]
+    train, test = in_host_memory(x_train, y_train), in_host_memory(x_test, y_test)
+    rows = in_host_memory(*(np.asarray(r, np.int64) for r in (train_rows, validation_rows, np.arange(len(x_test)))))
     examples = Examples(*train, rows[0], batch_size, drop_remainder)
     if not examples.steps:
         raise ValueError(

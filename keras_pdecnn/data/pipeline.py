@@ -103,6 +103,12 @@ class Training:
         return (self.augmentation(x, key) if self.augmentation else x), y
 
 
+def in_host_memory(*arrays):
+    """Return arrays as tensors in host memory: the memory of an accelerator is for the model."""
+    with tf.device("CPU:0"):
+        return tuple(tf.constant(array) for array in arrays)
+
+
 def _feed(dataset, function):
     """Apply a function to a dataset in parallel, in order, and ahead of the consumer."""
     options = tf.data.Options()
