@@ -17,6 +17,7 @@ from keras_pdecnn.cli.settings import (
     WrongInput,
     chosen_recipe,
     given_options,
+    import_tensorflow,
     one_line,
     recipe_options,
     report_accuracy,
@@ -105,6 +106,7 @@ def train(ctx, dataset, recipe, output, verbose, resume, monitor, strategy, **se
     if resume and output.exists() and not (dataset or recipe or given):
         chosen = None  # the recipe in the folder
 
+    import_tensorflow("train")
     from keras_pdecnn import distribute, training
     from keras_pdecnn.ops.backend import runtime
 
@@ -129,6 +131,7 @@ def train(ctx, dataset, recipe, output, verbose, resume, monitor, strategy, **se
 )
 def evaluate(run, source):
     """Evaluate the network of the folder RUN on the test part of a data set."""
+    import_tensorflow("evaluate")
     from keras_pdecnn import training
     from keras_pdecnn.runs import RunFolder
 

@@ -7,7 +7,7 @@ import pathlib
 import click
 
 from keras_pdecnn.cli.paths import ExistingPath
-from keras_pdecnn.cli.settings import WrongInput, one_line
+from keras_pdecnn.cli.settings import WrongInput, import_tensorflow, one_line
 
 _DEFAULTS = {"savedmodel": "savedmodel", "litert": "model.tflite", "onnx": "model.onnx"}
 
@@ -38,11 +38,9 @@ def export(run, kind, output):
     A SavedModel is written under TensorFlow and JAX as Keras's backend, the other formats under TensorFlow alone; the
     network may have been trained under any.
     """
+    tf = import_tensorflow("export")
     from keras_pdecnn.export import FORMATS
     from keras_pdecnn.runs import RunFolder
-    from keras_pdecnn.utils import optional
-
-    tf = optional.tensorflow("keras-pdecnn export")
 
     folder = RunFolder(run)
     recipe, info = folder.read_config()

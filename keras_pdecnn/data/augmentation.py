@@ -3,7 +3,7 @@
 import dataclasses
 import math
 
-from keras_pdecnn.utils import arguments, optional
+from keras_pdecnn.utils import arguments
 
 
 @dataclasses.dataclass(frozen=True)
@@ -63,7 +63,6 @@ class Augmentation:
         Returns:
             A tensor of the same shape and type.
         """
-        optional.tensorflow("pde.data.Augmentation")
         from keras_pdecnn.data import transforms
 
         x = transforms.mirror_and_shift(x, key, self.flip, self.margin(x.shape[1:-1]))
