@@ -67,7 +67,7 @@ def applications():
 
     assert "tensorflow" not in sys.modules  # it is imported when it is needed
     write_stripes()
-    outcome = {"train": command(*TRAIN, "--output", "whole")}
+    outcome = {"train": command(*TRAIN, "--output", "whole", "--monitor")}
     folder = RunFolder("whole")
     outcome["config"] = json.loads(folder.config.read_text())["versions"]
     outcome["metrics"] = folder.read_metrics()
@@ -103,18 +103,19 @@ def data_parallel():
     import jax
 
     keras.config.set_floatx("float64")
+    keras.config.set_dtype_policy("float64")
     x, y = stripes(32, 0)
 
     def trained(distribution):
         keras.distribution.set_distribution(distribution)
         keras.utils.set_random_seed(0)
-        model = pde.models.HamiltonianCNN((8, 8, 1), 2, widths=(4, 8), steps=4, dtype="float64", stored_steps=0)
+        model = pde.models.HamiltonianCNN((8, 8, 1), 2, widths=(4, 8), steps=4, stored_steps=0)
         model.compile(keras.optimizers.SGD(0.05, momentum=0.9), "sparse_categorical_crossentropy")
         model.fit(x, y, batch_size=8, epochs=2, shuffle=False, verbose=0)
         return model.get_weights()
 
     one, two = trained(None), trained(keras.distribution.DataParallel())
-    start = pde.models.HamiltonianCNN((8, 8, 1), 2, widths=(4, 8), steps=4, dtype="float64").get_weights()
+    start = pde.models.HamiltonianCNN((8, 8, 1), 2, widths=(4, 8), steps=4).get_weights()
     return {
         "devices": jax.device_count(),
         "differences": [float(np.abs(a - b).max()) for a, b in zip(one, two, strict=True)],
