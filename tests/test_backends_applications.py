@@ -115,7 +115,7 @@ def test_without_tensorflow(tmp_path):
     outcome = run("without_tensorflow", "jax", tmp_path)
     assert outcome["accuracy"] > 0.9
     assert outcome["loaded"] == 0
-    assert outcome["saliency"] == [2, 8, 8]
+    assert outcome["saliency"] == [2, 8, 8, 1]
     assert outcome["report"] == 2
     assert outcome["data"].startswith("pde.data.load needs the package tensorflow: pip install tensorflow.")
     assert outcome["data"].endswith("Received: no module tensorflow")

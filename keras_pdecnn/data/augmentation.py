@@ -63,10 +63,10 @@ class Augmentation:
         Returns:
             A tensor of the same shape and type.
         """
-        from keras_pdecnn.data import transforms
+        from keras_pdecnn.data.transforms import mirror_and_shift, rotate_and_zoom
 
-        x = transforms.mirror_and_shift(x, key, self.flip, self.margin(x.shape[1:-1]))
+        x = mirror_and_shift(x, key, self.flip, self.margin(x.shape[1:-1]))
         if self.rotate or self.zoom:
             self.check_shape(x.shape[1:])
-            x = transforms.rotate_and_zoom(x, key, self.rotate, self.zoom)
+            x = rotate_and_zoom(x, key, self.rotate, self.zoom)
         return x

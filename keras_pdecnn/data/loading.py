@@ -110,9 +110,10 @@ def load(
         train_rows, validation_rows = stratified_split(
             y_train, round(validation * len(y_train)), f"{raw.where}, validation={validation}"
         )
-    train, test = in_host_memory(x_train, y_train), in_host_memory(x_test, y_test)
-    rows = in_host_memory(*(np.asarray(r, np.int64) for r in (train_rows, validation_rows, np.arange(len(x_test)))))
-    examples = Examples(*train, rows[0], batch_size, drop_remainder)
+    x, y, x_last, y_last = in_host_memory(x_train, y_train, x_test, y_test)
+    parts = train_rows, validation_rows, np.arange(len(x_test))
+    rows = in_host_memory(*(np.asarray(part, np.int64) for part in parts))
+    examples = Examples(x, y, rows[0], batch_size, drop_remainder)
     if not examples.steps:
         raise ValueError(
             f"`drop_remainder` leaves no batch of the {len(train_rows)} training examples. "
@@ -121,8 +122,8 @@ def load(
     training = Training(examples, seed, augmentation)
     return Data(
         train=training.one_by_one(),
-        validation=Examples(*train, rows[1], batch_size).in_order() if validation else None,
-        test=Examples(*test, rows[2], batch_size).in_order(),
+        validation=Examples(x, y, rows[1], batch_size).in_order() if validation else None,
+        test=Examples(x_last, y_last, rows[2], batch_size).in_order(),
         info=Info(
             name=raw.name,
             input_shape=x_train.shape[1:],

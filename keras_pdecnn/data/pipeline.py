@@ -3,6 +3,7 @@
 import dataclasses
 import itertools
 import math
+from typing import Any
 
 import tensorflow as tf
 
@@ -103,7 +104,7 @@ class Training:
         return (self.augmentation(x, key) if self.augmentation else x), y
 
 
-def in_host_memory(*arrays):
+def in_host_memory(*arrays) -> Any:
     """Return arrays as tensors in host memory: the memory of an accelerator is for the model."""
     with tf.device("CPU:0"):
         return tuple(tf.constant(array) for array in arrays)

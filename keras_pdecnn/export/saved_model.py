@@ -75,16 +75,35 @@ def savedmodel(model: keras.Model, path, class_names=None) -> pathlib.Path:
             outputs = call(x)
             return {**outputs, exportable.LABEL: table.lookup(outputs[exportable.CLASS])}
 
-        archive = keras.export.ExportArchive()
-        archive.track(table)
-        archive.add_endpoint("serving_default", serve, [spec])
+        endpoints = {"serving_default": (serve, spec)}
         if name == "image" and model.input_shape[-1] in (1, 3):
             contents = tf.TensorSpec((None,), tf.string, name="image_bytes")
-            archive.add_endpoint("serving_bytes", lambda data: serve(decode(data, model.input_shape[1:])), [contents])
+            endpoints["serving_bytes"] = (lambda data: serve(decode(data, model.input_shape[1:]))), contents
         part = pathlib.Path(temporary, "model")
         with plain_operations(model):
-            archive.write_out(str(part), verbose=False)
+            _write(part, endpoints, table)
         return _publish(part, path)
+
+
+def _write(part: pathlib.Path, endpoints: dict, table):
+    """Write functions of TensorFlow, with the specs of their arguments and the table that they use, to a SavedModel."""
+    if keras.backend.backend() == "tensorflow":
+        archive = keras.export.ExportArchive()
+        archive.track(table)
+        for name, (function, spec) in endpoints.items():
+            archive.add_endpoint(name, function, [spec])
+        archive.write_out(str(part), verbose=False)
+        return
+    import tensorflow as tf
+
+    # Under another backend, an archive of Keras takes functions of that backend.
+    module = tf.Module()
+    module.table = table
+    signatures = {
+        name: tf.function(function, input_signature=[spec], autograph=False).get_concrete_function()
+        for name, (function, spec) in endpoints.items()
+    }
+    tf.saved_model.save(module, str(part), signatures)
 
 
 def _with_constants(model: keras.Model) -> Callable:
@@ -101,12 +120,19 @@ def _with_constants(model: keras.Model) -> Callable:
 
     if keras.backend.backend() == "tensorflow":
         return call
+    import tensorflow as tf
     from jax.experimental import jax2tf
 
     shape = ", ".join(f"n{axis}" if size is None else str(size) for axis, size in enumerate(model.input_shape))
-    return jax2tf.convert(
+    converted = jax2tf.convert(
         call, polymorphic_shapes=[f"({shape})"], with_gradient=False, native_serialization_platforms=("cpu", "cuda")
     )
+
+    def call_of_tensorflow(x):
+        outputs = converted(x)
+        return {**outputs, exportable.CLASS: tf.cast(outputs[exportable.CLASS], tf.int64)}
+
+    return call_of_tensorflow
 
 
 def _publish(part: pathlib.Path, path: pathlib.Path) -> pathlib.Path:

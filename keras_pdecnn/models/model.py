@@ -96,17 +96,3 @@ def _portable(config):
     if str(config.get("module")).startswith("keras.src.backend.torch.optimizers."):
         config["module"] = "keras.optimizers"
     return config
-
-    def get_compile_config(self):
-        """Return the configuration of `compile`, in which optimisers have the names that every backend knows."""
-        return _with_public_optimizers(super().get_compile_config())
-
-
-def _with_public_optimizers(config):
-    """Return a configuration with Keras's public optimisers in place of PyTorch's variants of them."""
-    if not isinstance(config, dict):
-        return config
-    config = {name: _with_public_optimizers(entry) for name, entry in config.items()}
-    if str(config.get("module")).startswith("keras.src.backend.torch.optimizers."):
-        config["module"] = "keras.optimizers"
-    return config

@@ -145,7 +145,7 @@ def without_tensorflow():
     return {
         "accuracy": history.history["accuracy"][-1],
         "loaded": float(np.abs(loaded.predict(x, verbose=0) - model.predict(x, verbose=0)).max()),
-        "saliency": list(pde.explain.saliency(model, shown).shape),
+        "saliency": list(pde.explain.saliency(model, shown, 1).shape),
         "report": len(pde.stability.report(model, shown)),
         "data": error(pde.data.load, "digits"),
         "run": error(pde.training.run, pde.recipes.Recipe(), "run"),
