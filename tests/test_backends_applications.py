@@ -1,5 +1,6 @@
 """The applications under JAX and PyTorch, and the package without TensorFlow, each in a process of its own."""
 
+import importlib.metadata
 import importlib.util
 import json
 import os
@@ -33,65 +34,55 @@ def is_one_line(outcome, code):
     return exit_code == code and text.startswith("Error: ") and text.count("\n") == 1
 
 
-@pytest.fixture(scope="module", params=["jax", "torch"])
-def backend(request):
-    return request.param
-
-
-@pytest.fixture(scope="module")
-def outcome(backend, tmp_path_factory):
-    return run("applications", backend, tmp_path_factory.mktemp(backend))
-
-
 @pytest.mark.slow
-def test_a_run_is_trained_evaluated_and_predicts(outcome, backend):
+@pytest.mark.parametrize("backend", ["jax", "torch"])
+def test_applications(backend, tmp_path):
+    # One test, as the process takes half a minute.
+    outcome = run("applications", backend, tmp_path)
+    check_run(outcome, backend)
+    check_other_commands(outcome)
+    check_what_is_tensorflows(outcome, backend)
+    check_benchmarks(outcome, backend)
+
+
+def check_run(outcome, backend):
+    """A run is trained, evaluated and predicts; a resumed one ends with the same weights."""
     assert outcome["train"][0] == 0
-    assert outcome["metrics"]["accuracy"] == 1
+    assert outcome["metrics"]["accuracy"] > 0.9
     assert outcome["config"]["backend"] == backend
     assert outcome["config"][backend] == importlib.metadata.version(backend)
     assert outcome["evaluate"][0] == 0
     assert "32 test examples" in outcome["evaluate"][1]
-    assert "100.00 %" in outcome["evaluate"][1]
+    assert f"Test accuracy: {100 * outcome['metrics']['accuracy']:.2f} %" in outcome["evaluate"][1]
     rows = json.loads(outcome["predict"][1])["predictions"]
     assert len(rows) == 32
     assert {row["label"] for row in rows} == {"0", "1"}
-
-
-@pytest.mark.slow
-def test_a_resumed_run_ends_with_the_same_weights(outcome):
     assert outcome["resume"][0] == 0
     assert outcome["resumed_is_whole"]
 
 
-@pytest.mark.slow
-def test_explain_stability_and_tune(outcome):
+def check_other_commands(outcome):
     for name in ("explain", "stability", "tune"):
         assert outcome[name][0] == 0, outcome[name][1]
-    assert "2 trials: 2 completed, 0 failed" in outcome["tune"][1]
+    assert "1 trials: 1 completed, 0 failed" in outcome["tune"][1]
 
 
-@pytest.mark.slow
-def test_what_is_tensorflows_is_refused_in_one_line(outcome, backend):
+def check_what_is_tensorflows(outcome, backend):
     assert is_one_line(outcome["mirrored"], 2)
     assert f"Received: strategy='mirrored', backend={backend!r}" in outcome["mirrored"][1]
     assert is_one_line(outcome["litert"], 2)
-    assert "KERAS_BACKEND=tensorflow, where" in outcome["litert"][1]
-
-
-@pytest.mark.slow
-def test_a_savedmodel_is_written_under_jax(outcome, backend):
+    assert "is written under KERAS_BACKEND=tensorflow, where" in outcome["litert"][1]
     if backend == "torch":
         assert is_one_line(outcome["savedmodel"], 2)
+        assert "is written under KERAS_BACKEND=tensorflow or jax, where" in outcome["savedmodel"][1]
         return
     assert outcome["savedmodel"][0] == 0
-    expected, received = (json.loads(outcome[name][1])["predictions"] for name in ("predict", "predict_savedmodel"))
-    assert [row["label"] for row in received] == [row["label"] for row in expected]
-    gaps = [abs(a["probability"] - b["probability"]) for a, b in zip(expected, received, strict=True)]
-    assert max(gaps) < 1e-5
+    rows, of_savedmodel = (json.loads(outcome[name][1])["predictions"] for name in ("predict", "predict_savedmodel"))
+    assert [row["label"] for row in of_savedmodel] == [row["label"] for row in rows]
+    assert max(abs(a["probability"] - b["probability"]) for a, b in zip(rows, of_savedmodel, strict=True)) < 1e-5
 
 
-@pytest.mark.slow
-def test_benchmarks_measure(outcome, backend):
+def check_benchmarks(outcome, backend):
     assert outcome["block"]["step_s"] > 0
     assert outcome["block"]["peak_bytes"] > 0
     assert outcome["block"]["gradient_bytes"] == 4 * 3 * 2 * (9 * 2 * 2 + 2 + 2)
@@ -106,8 +97,10 @@ def test_data_parallel_is_one_device(tmp_path):
     flags = {"XLA_FLAGS": "--xla_force_host_platform_device_count=2", "JAX_ENABLE_X64": "1"}
     outcome = run("data_parallel", "jax", tmp_path, **flags)
     assert outcome["devices"] == 2
-    assert max(outcome["differences"]) < 1e-6
-    assert max(outcome["changes"]) > 0.1
+    for name, tolerance in (("network", 1e-6), ("block", 1e-12)):
+        difference, change = outcome[name]
+        assert difference < tolerance
+        assert change > 1e-3
 
 
 @pytest.mark.slow
@@ -126,4 +119,4 @@ def test_without_tensorflow(tmp_path):
     assert is_one_line(outcome["train"], 1)
     assert "needs the package tensorflow" in outcome["train"][1]
     assert is_one_line(outcome["tune"], 1)
-    assert "needs the package keras-tuner" in outcome["tune"][1]
+    assert "keras-pdecnn tune needs the package tensorflow" in outcome["tune"][1]
