@@ -11,6 +11,7 @@ import numpy as np
 
 from keras_pdecnn import data, distribute, plotting
 from keras_pdecnn.callbacks import DivergenceGuard, StabilityMonitor
+from keras_pdecnn.distribute.strategies import check_backend
 from keras_pdecnn.recipes import Recipe
 from keras_pdecnn.runs import RunFolder
 from keras_pdecnn.runs.checkpoints import CheckpointFolder, CheckpointWriter
@@ -71,7 +72,7 @@ def run(
         360
     """
     strategy = strategy or optional.tensorflow("pde.training.run").distribute.get_strategy()
-    distribute.check_backend(strategy)
+    check_backend(strategy)
     with report_lost_worker(strategy):
         recipe, path = distribute.from_chief(strategy, lambda: open_run(recipe, folder, resume))
         with report_files(path):
