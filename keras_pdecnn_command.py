@@ -1,33 +1,16 @@
-"""The command `keras-pdecnn`: it answers without TensorFlow where it can, and silences TensorFlow's start elsewhere."""
+"""The command `keras-pdecnn`: it answers without Keras where it can, and silences TensorFlow's start elsewhere."""
 
-import contextlib
 import importlib.util
-import os
 import sys
-
-
-@contextlib.contextmanager
-def quiet():
-    """Suppress what TensorFlow prints while it is imported, and afterwards everything but fatal errors."""
-    os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
-    # No setting suppresses TensorFlow's first lines, so the standard error of native code goes nowhere meanwhile.
-    standard_error = os.dup(2)
-    nowhere = os.open(os.devnull, os.O_WRONLY)
-    os.dup2(nowhere, 2)
-    try:
-        yield
-    finally:
-        os.dup2(standard_error, 2)
-        os.close(nowhere)
-        os.close(standard_error)
 
 
 def main():
     """Run the command line.
 
-    Importing the package takes as many seconds as importing TensorFlow. The command line is therefore imported without
-    it: the package is entered into `sys.modules` and executed only when all options have been read and a command is
-    about to start. If the package has been imported before (`python -m keras_pdecnn`), there is nothing to postpone.
+    Importing the package takes as many seconds as importing Keras and its backend. The command line is therefore
+    imported without it: the package is entered into `sys.modules` and executed only when all options have been read and
+    a command is about to start. If the package has been imported before (`python -m keras_pdecnn`), there is nothing to
+    postpone.
     """
     import_package = None if "keras_pdecnn" in sys.modules else _postpone_package()
 
@@ -44,6 +27,8 @@ def _postpone_package():
     execute = spec.loader.exec_module
 
     def import_package():
+        from keras_pdecnn.utils.streams import quiet
+
         with quiet():
             execute(package)
 

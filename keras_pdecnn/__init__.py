@@ -4,7 +4,9 @@ After Ruthotto & Haber, *Deep Neural Networks Motivated by Partial Differential 
 2019. Equation numbers in the documentation are the paper's.
 """
 
+import importlib as _importlib
 import os as _os
+import typing as _typing
 
 # TensorFlow reads this variable when it is first imported. Without it, its convolutions on processors without AVX-512
 # take more time in training and about twice the memory. A value that the user has set, or an earlier import, prevails.
@@ -27,9 +29,11 @@ from keras_pdecnn import (
     regularizers,
     stability,
     training,
-    tuning,
 )
 from keras_pdecnn.version import __version__
+
+if _typing.TYPE_CHECKING:
+    from keras_pdecnn import tuning
 
 __all__ = [
     "__version__",
@@ -51,3 +55,10 @@ __all__ = [
     "training",
     "tuning",
 ]
+
+
+def __getattr__(name: str):
+    # Searches need Keras Tuner, which may be missing where TensorFlow is.
+    if name == "tuning":
+        return _importlib.import_module("keras_pdecnn.tuning")
+    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

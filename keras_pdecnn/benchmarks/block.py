@@ -6,15 +6,18 @@ python -m keras_pdecnn.benchmarks.block '{"block": "HamiltonianBlock", "backprop
 from __future__ import annotations
 
 import json
+import math
 import statistics
 import sys
 import time
 
-import tensorflow as tf
+import keras
+import numpy as np
 
 from keras_pdecnn import layers
 from keras_pdecnn.benchmarks.memory import PeakMemory
 from keras_pdecnn.benchmarks.references import find
+from keras_pdecnn.ops.backend import runtime
 
 
 class BlockRun:
@@ -27,7 +30,7 @@ class BlockRun:
         batch: Number of examples; default 8.
         size: Height and width; default 64.
         channels: Number of channels; default 32.
-        jit_compile: Whether the step is compiled by XLA; default False.
+        jit_compile: Whether TensorFlow's step is compiled by XLA; default False. JAX's always is, PyTorch's never.
         **settings: Further arguments of the layer.
     """
 
@@ -42,27 +45,19 @@ class BlockRun:
         jit_compile: bool = False,
         **settings,
     ):
-        tf.random.set_seed(0)
+        keras.utils.set_random_seed(0)
         shape = (batch, size, size, channels)
         self.layer = find(block, layers)(steps, step_size=1.0 / steps, backprop=backprop, **settings)
         self.layer.build(shape)
-        self.variables = [weight.value for weight in self.layer.weights]
-        self.gradient_bytes = sum(variable.shape.num_elements() * variable.dtype.size for variable in self.variables)
-        self.y = tf.random.stateless_normal(shape, [0, 1])
-        self.w = tf.random.stateless_normal(shape, [0, 2])
-        self._gradient = tf.function(self._differentiate, jit_compile=jit_compile)
-
-    def _differentiate(self, y: tf.Tensor, w: tf.Tensor) -> list[tf.Tensor]:
-        with tf.GradientTape() as tape:
-            tape.watch(y)
-            loss = tf.reduce_sum(self.layer(y) * w)
-        return tape.gradient(loss, [y, *self.variables])
+        self.gradient_bytes = 4 * sum(math.prod(weight.shape) for weight in self.layer.trainable_weights)  # float32
+        rng = np.random.default_rng(0)
+        self.y, self.w = (keras.ops.convert_to_tensor(rng.standard_normal(shape, "float32")) for _ in range(2))
+        self._gradient = runtime.layer_gradient(self.layer, jit_compile)
 
     def step(self) -> float:
         """Take one gradient and return its time in seconds."""
         start = time.perf_counter()
-        gradient = self._gradient(self.y, self.w)
-        gradient[0].numpy()
+        runtime.wait(self._gradient(self.y, self.w))
         return time.perf_counter() - start
 
 
@@ -80,7 +75,7 @@ def measure(repetitions: int = 5, **settings) -> dict:
     run = BlockRun(**settings)
     # The memory before the step: with the weights, and after one convolution.
     kernel = run.layer.kernel.value[0, 0]
-    tf.nn.conv2d(run.y[..., : kernel.shape[-2]], kernel, 1, "SAME")
+    runtime.wait([keras.ops.conv(run.y[..., : kernel.shape[-2]], kernel, 1, "same", data_format="channels_last")])
     peak = PeakMemory()
     first = run.step()
     times = [run.step() for _ in range(repetitions)]

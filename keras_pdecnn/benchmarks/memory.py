@@ -6,21 +6,21 @@ import contextlib
 import pathlib
 import resource
 
-import tensorflow as tf
+from keras_pdecnn.ops.backend import runtime
 
 
 class PeakMemory:
     """The peak of memory above the level at which this object was made, in bytes.
 
-    On a GPU it is the peak of the device. On the CPU it is the peak of the resident memory of the process. Linux can
-    reset this peak to the present level; on other systems it counts from the start of the process.
+    On a GPU it is the peak of the device; JAX's counts from the start of the process. On the CPU it is the peak of the
+    resident memory of the process. Linux can reset this peak to the present level; on other systems it counts from the
+    start of the process.
     """
 
     def __init__(self):
-        self.device = "GPU:0" if tf.config.list_physical_devices("GPU") else None
-        if self.device:
-            tf.config.experimental.reset_memory_stats(self.device)
-            self.start = tf.config.experimental.get_memory_info(self.device)["current"]
+        self.on_gpu = bool(runtime.gpus())
+        if self.on_gpu:
+            self.start = runtime.reset_peak_memory()
             return
         with contextlib.suppress(OSError):
             pathlib.Path("/proc/self/clear_refs").write_text("5")
@@ -35,6 +35,6 @@ class PeakMemory:
 
     def read(self) -> int:
         """Return the peak above the starting level."""
-        if self.device:
-            return tf.config.experimental.get_memory_info(self.device)["peak"] - self.start
+        if self.on_gpu:
+            return runtime.peak_memory() - self.start
         return self._process_peak() - self.start

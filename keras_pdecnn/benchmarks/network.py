@@ -6,6 +6,7 @@ python -m keras_pdecnn.benchmarks.network '{"architecture": "HamiltonianCNN", "b
 from __future__ import annotations
 
 import json
+import math
 import statistics
 import sys
 import time
@@ -17,6 +18,7 @@ from keras_pdecnn import models
 from keras_pdecnn.benchmarks.memory import PeakMemory
 from keras_pdecnn.benchmarks.references import find, reference
 from keras_pdecnn.networks import DEFAULT, NETWORKS
+from keras_pdecnn.ops.backend import runtime
 from keras_pdecnn.recipes import Recipe
 
 
@@ -56,6 +58,7 @@ def measure(
     for i in range(warmup + repetitions):
         start = time.perf_counter()
         model.train_on_batch(x, y)
+        runtime.wait([model.trainable_variables[0].value])
         if i >= warmup:
             times.append(time.perf_counter() - start)
     return {
@@ -63,7 +66,7 @@ def measure(
         "backprop": backprop,
         "step_s": statistics.median(times),
         "peak_bytes": peak.read(),
-        "weights": sum(weight.shape.num_elements() for weight in model.trainable_variables),
+        "weights": sum(math.prod(weight.shape) for weight in model.trainable_variables),
     }
 
 

@@ -10,10 +10,13 @@ import statistics
 import sys
 from collections.abc import Sequence
 
-import tensorflow as tf
+import keras
+import ml_dtypes
+import numpy as np
 
 from keras_pdecnn import layers
 from keras_pdecnn.benchmarks.references import find
+from keras_pdecnn.ops.backend import runtime
 
 POLICIES = ("float32", "mixed_bfloat16", "mixed_float16")
 
@@ -54,7 +57,7 @@ def gradient_errors(
         for backprop, every in modes:
             for policy in policies:
                 gradient = _gradient(block, steps, backprop, every, policy, seed, size, channels, settings)
-                error = float(tf.norm(gradient - exact) / tf.norm(exact))
+                error = float(np.linalg.norm(gradient - exact) / np.linalg.norm(exact))
                 errors.setdefault((backprop, every, policy), []).append(error)
     return [
         {
@@ -79,28 +82,23 @@ def _gradient(
     size: int,
     channels: int,
     settings: dict,
-) -> tf.Tensor:
+) -> np.ndarray:
     """Return the gradient with respect to input and weights as one vector in float64."""
+    keras.config.set_floatx("float64" if policy == "float64" else "float32")  # the type of Keras's own operations
     layer = find(block, layers)(steps, backprop=backprop, checkpoint_every=every, dtype=policy, **settings)
     shape = (2, size, size, channels)
     layer.build(shape)
 
     def draw(index, shape):
         # The numbers have the precision of the coarsest type, so that they are the same under every policy.
-        return tf.cast(tf.cast(tf.random.stateless_normal(shape, [seed, index]), "bfloat16"), layer.variable_dtype)
+        numbers = np.random.default_rng([seed, index]).standard_normal(tuple(shape))
+        return numbers.astype(ml_dtypes.bfloat16).astype(layer.variable_dtype)
 
     for index, weight in enumerate(layer.weights):
         weight.assign(draw(index, weight.shape) * (0.25 if weight.name == "kernel" else 0.5))
-    y, w = draw(10, shape), draw(11, shape)
-
-    @tf.function
-    def differentiate(y):
-        with tf.GradientTape() as tape:
-            tape.watch(y)
-            loss = tf.reduce_sum(layer(y) * w)
-        return tape.gradient(loss, [y, *(weight.value for weight in layer.weights)])
-
-    return tf.concat([tf.reshape(tf.cast(part, "float64"), [-1]) for part in differentiate(y)], 0)
+    y, w = (keras.ops.convert_to_tensor(draw(index, shape), layer.variable_dtype) for index in (10, 11))
+    parts = runtime.layer_gradient(layer)(y, w)
+    return np.concatenate([keras.ops.convert_to_numpy(part).astype("float64").ravel() for part in parts])
 
 
 def measure(block: str, depths: Sequence[int], modes: Sequence, **settings) -> list[dict]:

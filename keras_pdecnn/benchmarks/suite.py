@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib
 import json
 import os
 import platform
@@ -19,6 +20,11 @@ _DEPTHS = {"quick": (4, 16), "full": (4, 16, 64, 256, 1024)}
 _PRECISION_DEPTHS = {"quick": (4, 16), "full": (4, 16, 64, 256, 1024)}
 _MODES = ("stored", "checkpointed", "reversible")
 _EVERY = 16
+# The precision is measured against float64, which JAX has only with the second variable.
+_ENVIRONMENT = {"block": {}, "network": {}, "precision": {"JAX_ENABLE_X64": "1"}}
+
+
+_BACKENDS = {"tensorflow": "TensorFlow", "jax": "JAX", "torch": "PyTorch"}
 
 
 @dataclass(frozen=True)
@@ -47,7 +53,7 @@ def measurements(extent: str = "full") -> list[Measurement]:
     Raises:
         ValueError: If a network of `models.NETWORKS` cannot be imported by a fresh process.
     """
-    from keras_pdecnn import layers, models  # takes the seconds of TensorFlow
+    from keras_pdecnn import layers, models  # takes the seconds of Keras's backend
 
     reversible = [network for network in NETWORKS.values() if network.is_reversible]
     blocks = [reference(network.block, layers) for network in reversible]
@@ -93,7 +99,7 @@ def run(wanted: list[Measurement], progress: Callable[[list[Measurement]], Itera
     for measurement in progress(wanted):
         done = subprocess.run(
             [sys.executable, *measurement.command],
-            env={**os.environ, "TF_CPP_MIN_LOG_LEVEL": "3"},
+            env={**os.environ, "TF_CPP_MIN_LOG_LEVEL": "3", **_ENVIRONMENT[measurement.module]},
             capture_output=True,
             text=True,
             check=False,
@@ -109,19 +115,19 @@ def run(wanted: list[Measurement], progress: Callable[[list[Measurement]], Itera
 def machine() -> dict:
     """Describe the machine and the software: processor, cores, memory, GPUs, versions."""
     import keras
-    import tensorflow as tf
 
+    from keras_pdecnn.ops.backend import runtime
     from keras_pdecnn.version import __version__
 
-    gpus = tf.config.list_physical_devices("GPU")
+    backend = keras.backend.backend()
     return {
         "processor": _processor(),
         "cores": os.cpu_count(),
         "memory_GB": round(_memory() / 1e9, 1),
-        "GPUs": [tf.config.experimental.get_device_details(gpu).get("device_name", gpu.name) for gpu in gpus],
+        "GPUs": runtime.gpus(),
         "system": f"{platform.system()} {platform.machine()}",
         "Python": platform.python_version(),
-        "TensorFlow": tf.__version__,
+        _BACKENDS[backend]: importlib.import_module(backend).__version__,
         "Keras": keras.__version__,
         "keras_pdecnn": __version__,
         "oneDNN": os.environ.get("TF_ENABLE_ONEDNN_OPTS", "default"),

@@ -6,11 +6,10 @@ import os
 import warnings
 
 import keras
-from tensorboard.summary import Writer
 
 from keras_pdecnn.callbacks.weights import are_finite
 from keras_pdecnn.stability.report import passed_limits, report
-from keras_pdecnn.utils import arguments
+from keras_pdecnn.utils import arguments, optional
 
 
 class StabilityMonitor(keras.callbacks.Callback):
@@ -47,7 +46,8 @@ class StabilityMonitor(keras.callbacks.Callback):
     def on_train_begin(self, logs=None):
         report(self.model, self.x, cheap=True)  # wrong arguments are reported before the first epoch
         self._warned = set()
-        self._writer = Writer(os.path.join(self.log_dir, "stability"))
+        summary = optional.load("tensorboard.summary", "pde.callbacks.StabilityMonitor", "tensorboard")
+        self._writer = summary.Writer(os.path.join(self.log_dir, "stability"))
 
     def on_epoch_end(self, epoch, logs=None):
         if (epoch + 1) % self.every or not are_finite(self.model):

@@ -17,6 +17,7 @@ from keras_pdecnn.cli.settings import (
     WrongInput,
     chosen_recipe,
     given_options,
+    import_tensorflow,
     one_line,
     recipe_options,
     report_accuracy,
@@ -25,11 +26,12 @@ from keras_pdecnn.cli.settings import (
 from keras_pdecnn.cli.stability import stability
 from keras_pdecnn.cli.tune import tune
 from keras_pdecnn.recipes import RECIPES, Recipe
+from keras_pdecnn.utils.optional import MissingPackageError
 from keras_pdecnn.version import __version__
 
 
 class Commands(click.Group):
-    """A group of commands that report a ValueError as wrong input, and an OSError as a failure.
+    """A group of commands that report a ValueError as wrong input, an OSError or a missing package as a failure.
 
     Modules of the command line import nothing that needs TensorFlow, except inside the commands. When the options of a
     command have been read and its paths exist, the object of the context is called, which imports the package; see
@@ -57,7 +59,7 @@ class Commands(click.Group):
             raise WrongInput(one_line(error)) from error
         except BrokenPipeError:
             raise  # the reader of the output has closed it; click ends quietly
-        except OSError as error:
+        except (OSError, MissingPackageError) as error:
             raise click.ClickException(one_line(error)) from error
 
 
@@ -104,11 +106,11 @@ def train(ctx, dataset, recipe, output, verbose, resume, monitor, strategy, **se
     if resume and output.exists() and not (dataset or recipe or given):
         chosen = None  # the recipe in the folder
 
-    import tensorflow as tf
-
+    import_tensorflow("train")
     from keras_pdecnn import distribute, training
+    from keras_pdecnn.ops.backend import runtime
 
-    tf.config.experimental.enable_op_determinism()
+    runtime.make_deterministic()
     scope = distribute.strategy(strategy)
     try:
         result = training.run(chosen, output, verbose=verbose, strategy=scope, resume=resume, monitor=monitor)
@@ -129,6 +131,7 @@ def train(ctx, dataset, recipe, output, verbose, resume, monitor, strategy, **se
 )
 def evaluate(run, source):
     """Evaluate the network of the folder RUN on the test part of a data set."""
+    import_tensorflow("evaluate")
     from keras_pdecnn import training
     from keras_pdecnn.runs import RunFolder
 

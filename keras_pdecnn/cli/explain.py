@@ -8,7 +8,7 @@ import pathlib
 import click
 
 from keras_pdecnn.cli.paths import ExistingPath
-from keras_pdecnn.cli.settings import WrongInput, one_line
+from keras_pdecnn.cli.settings import WrongInput, import_tensorflow, one_line
 from keras_pdecnn.networks import label
 
 _SHOWN = 6  # number of test examples on the page if no image is given
@@ -49,6 +49,7 @@ def explain(run, images, output, overwrite):
         names = [name for image, x in zip(images, read, strict=True) for name in inference.example_names(image, len(x))]
         x, labels = np.concatenate(read), None
     else:
+        import_tensorflow("explain")
         dataset = training.load_like(recipe, info)
         x, labels = training.spread(dataset.test, dataset.info.sizes["test"], _SHOWN)
         names = [f"test example {i}" for i in range(1, len(x) + 1)]

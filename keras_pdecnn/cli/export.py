@@ -7,7 +7,7 @@ import pathlib
 import click
 
 from keras_pdecnn.cli.paths import ExistingPath
-from keras_pdecnn.cli.settings import WrongInput, one_line
+from keras_pdecnn.cli.settings import WrongInput, import_tensorflow, one_line
 
 _DEFAULTS = {"savedmodel": "savedmodel", "litert": "model.tflite", "onnx": "model.onnx"}
 
@@ -34,9 +34,11 @@ def export(run, kind, output):
     The exported network takes raw pixel values ("image", or "signal" or "video") and returns "probabilities" and
     "class". A SavedModel also returns "label", and has the signature serving_bytes for image files; it is written as
     the next version, NAME/1, NAME/2, ….
-    """
-    import tensorflow as tf
 
+    A SavedModel is written under TensorFlow and JAX as Keras's backend, the other formats under TensorFlow alone; the
+    network may have been trained under any.
+    """
+    tf = import_tensorflow("export")
     from keras_pdecnn.export import FORMATS
     from keras_pdecnn.runs import RunFolder
 

@@ -10,7 +10,7 @@ import json
 import click
 
 from keras_pdecnn.cli.paths import ExistingPath
-from keras_pdecnn.cli.settings import one_line
+from keras_pdecnn.cli.settings import import_tensorflow, one_line
 
 
 @click.command()
@@ -39,6 +39,8 @@ def predict(model, files, kind, sampling_rate):
     signals, an .npz file with examples under x or x_test, or a folder of such files. Files that cannot be read are
     reported, and the others are predicted. The exit code is then 1, or 2 if no file can be read.
     """
+    if model.is_dir() and not (model / "config.json").exists():
+        import_tensorflow("predict")  # which runs a SavedModel
     from keras_pdecnn import inference
 
     classifier = inference.load(model)

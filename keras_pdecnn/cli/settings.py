@@ -101,6 +101,15 @@ def chosen_recipe(dataset: str | None, name: str | None, changes: dict) -> Recip
     return dataclasses.replace(for_source(source, name), **changes)
 
 
+def import_tensorflow(command: str):
+    """Import TensorFlow without its first lines; raise an error that names the command if it is not installed."""
+    from keras_pdecnn.utils import optional
+    from keras_pdecnn.utils.streams import quiet
+
+    with quiet():
+        return optional.tensorflow(f"keras-pdecnn {command}")
+
+
 def report_accuracy(metrics: dict):
     """Print the accuracy and the loss of an evaluation."""
     count = sum(map(sum, metrics["confusion_matrix"]))

@@ -9,7 +9,7 @@ import pathlib
 import click
 
 from keras_pdecnn.cli.paths import DataSource, ExistingPath
-from keras_pdecnn.cli.settings import WrongInput
+from keras_pdecnn.cli.settings import WrongInput, import_tensorflow
 from keras_pdecnn.utils.tables import markdown
 
 _PATH = click.Path(path_type=pathlib.Path)
@@ -89,6 +89,7 @@ def stability(run, source, examples, file, attack, norm, epsilon, bounds, steps,
     With --attack, the rows are the accuracy under noise, salt and pepper, blur, and gradient attacks. The rows "any,
     l2" are the accuracy that is certain under any change of this size, which is low unless the network is provable.
     """
+    import_tensorflow("stability")
     from keras_pdecnn import training
     from keras_pdecnn.runs import RunFolder
 

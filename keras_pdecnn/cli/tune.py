@@ -11,6 +11,7 @@ from keras_pdecnn.cli.settings import (
     WrongInput,
     chosen_recipe,
     given_options,
+    import_tensorflow,
     one_line,
     recipe_options,
     report_accuracy,
@@ -135,6 +136,7 @@ def tune(
     chief --address HOST:PORT once, and with --role worker --address HOST:PORT for each processor. With --strategy
     mirrored each trial is trained on all GPUs of its machine.
     """
+    import_tensorflow("tune")
     from keras_pdecnn import distribute, training, tuning
     from keras_pdecnn.runs import data_name
     from keras_pdecnn.tuning import report, roles

@@ -3,8 +3,6 @@
 import dataclasses
 import math
 
-import tensorflow as tf
-
 from keras_pdecnn.utils import arguments
 
 
@@ -65,53 +63,10 @@ class Augmentation:
         Returns:
             A tensor of the same shape and type.
         """
-        *space, channels = x.shape[1:]
-        margin = self.margin(space)
-        batch = tf.shape(x, tf.int64)[0]
-        keys = tf.random.experimental.stateless_split(key, 1 + len(space), alg="philox")
-        if self.pad:
-            x = tf.pad(x, [(0, 0), *zip(margin, margin, strict=True), (0, 0)])
-        # Cropping and mirroring are one lookup: the position in the padded batch of each pixel of the result.
-        index = tf.range(batch)
-        for axis, (size, zeros) in enumerate(zip(space, margin, strict=True)):
-            here = tf.range(size, dtype=tf.int64)[tf.newaxis]
-            if self.flip and axis == len(space) - 1:
-                mirrored = _uniform((batch, 1), keys[0], 2) == 1
-                here = tf.where(mirrored, size - 1 - here, here)
-            if zeros:
-                here += _uniform((batch, 1), keys[1 + axis], 2 * zeros + 1)
-            here = tf.reshape(here, (-1, *[1] * axis, size))
-            index = index[..., tf.newaxis] * (size + 2 * zeros) + here
-        x = tf.gather(tf.reshape(x, (-1, channels)), index)
-        return self._transform(x, key) if self.rotate or self.zoom else x
+        from keras_pdecnn.data.transforms import mirror_and_shift, rotate_and_zoom
 
-    def _transform(self, x, key):
-        """Rotate and zoom images about their centre."""
-        self.check_shape(x.shape[1:])
-        # Mirroring and shifting use at most four seeds; these are others.
-        keys = tf.random.experimental.stateless_split(key, 8, alg="philox")[-2:]
-        batch, (height, width) = tf.shape(x)[0], x.shape[1:3]
-        angle = _between((batch,), keys[0], self.rotate * math.pi / 180)
-        factor = tf.exp(_between((batch,), keys[1], self.zoom))
-        cos, sin, zero = factor * tf.cos(angle), factor * tf.sin(angle), tf.zeros_like(angle)
-        # The column and row from which a pixel of the result is read; the centre stays fixed.
-        column, row = (width - 1) / 2, (height - 1) / 2
-        shift_column = column - cos * column + sin * row
-        shift_row = row - sin * column - cos * row
-        result = tf.raw_ops.ImageProjectiveTransformV3(
-            images=tf.cast(x, tf.float32),
-            transforms=tf.stack([cos, -sin, shift_column, sin, cos, shift_row, zero, zero], -1),
-            output_shape=[height, width],
-            fill_value=0.0,
-            interpolation="BILINEAR",
-            fill_mode="CONSTANT",
-        )
-        return tf.cast(tf.round(result) if x.dtype.is_integer else result, x.dtype)
-
-
-def _uniform(shape, key, count):
-    return tf.random.stateless_uniform(shape, key, 0, count, tf.int64, alg="philox")
-
-
-def _between(shape, key, bound):
-    return tf.random.stateless_uniform(shape, key, -bound, bound, alg="philox")
+        x = mirror_and_shift(x, key, self.flip, self.margin(x.shape[1:-1]))
+        if self.rotate or self.zoom:
+            self.check_shape(x.shape[1:])
+            x = rotate_and_zoom(x, key, self.rotate, self.zoom)
+        return x

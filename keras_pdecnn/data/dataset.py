@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import dataclasses
+from typing import TYPE_CHECKING
 
-import tensorflow as tf
-
-from keras_pdecnn.data.pipeline import Training
 from keras_pdecnn.utils import arguments
+
+if TYPE_CHECKING:
+    import tensorflow as tf
+
+    from keras_pdecnn.data.pipeline import Training
 
 
 @dataclasses.dataclass(frozen=True)

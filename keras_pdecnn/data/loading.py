@@ -7,16 +7,14 @@ import os
 from collections.abc import Sequence
 
 import numpy as np
-import tensorflow as tf
 
 from keras_pdecnn.data import checks
 from keras_pdecnn.data.augmentation import Augmentation
 from keras_pdecnn.data.dataset import Data, Info
 from keras_pdecnn.data.memory import check_memory
-from keras_pdecnn.data.pipeline import Examples, Training
 from keras_pdecnn.data.sources import read
 from keras_pdecnn.data.splits import stratified_split
-from keras_pdecnn.utils import arguments
+from keras_pdecnn.utils import arguments, optional
 
 
 def load(
@@ -71,6 +69,7 @@ def load(
     Raises:
         ValueError: If an argument is out of range, the source does not exist, cannot be read or is larger than
             `MEMORY_LIMIT`, or its arrays are not examples and labels.
+        ImportError: If TensorFlow, whose tf.data makes the batches under every backend, is not installed.
 
     Example:
         >>> load("digits", validation=0.1).info.sizes
@@ -85,6 +84,8 @@ def load(
             f"`augmentation` must be None or an Augmentation. Received: augmentation={arguments.describe(augmentation)}"
         )
     seed = _check_seed(seed)
+    optional.tensorflow("pde.data.load")
+    from keras_pdecnn.data.pipeline import Examples, Training, in_host_memory
 
     raw = read(source, data_dir=data_dir, size=_check_size(size))
     x_train = checks.check_examples(raw.x_train, f"{raw.where}: x_train")
@@ -109,11 +110,10 @@ def load(
         train_rows, validation_rows = stratified_split(
             y_train, round(validation * len(y_train)), f"{raw.where}, validation={validation}"
         )
-    with tf.device("CPU:0"):  # the memory of an accelerator is for the model
-        train = tf.constant(x_train), tf.constant(y_train)
-        test = tf.constant(x_test), tf.constant(y_test)
-        rows = [tf.constant(r, tf.int64) for r in (train_rows, validation_rows, np.arange(len(x_test)))]
-    examples = Examples(*train, rows[0], batch_size, drop_remainder)
+    x, y, x_last, y_last = in_host_memory(x_train, y_train, x_test, y_test)
+    parts = train_rows, validation_rows, np.arange(len(x_test))
+    rows = in_host_memory(*(np.asarray(part, np.int64) for part in parts))
+    examples = Examples(x, y, rows[0], batch_size, drop_remainder)
     if not examples.steps:
         raise ValueError(
             f"`drop_remainder` leaves no batch of the {len(train_rows)} training examples. "
@@ -122,8 +122,8 @@ def load(
     training = Training(examples, seed, augmentation)
     return Data(
         train=training.one_by_one(),
-        validation=Examples(*train, rows[1], batch_size).in_order() if validation else None,
-        test=Examples(*test, rows[2], batch_size).in_order(),
+        validation=Examples(x, y, rows[1], batch_size).in_order() if validation else None,
+        test=Examples(x_last, y_last, rows[2], batch_size).in_order(),
         info=Info(
             name=raw.name,
             input_shape=x_train.shape[1:],

@@ -3,6 +3,7 @@
 import dataclasses
 import itertools
 import math
+from typing import Any
 
 import tensorflow as tf
 
@@ -101,6 +102,12 @@ class Training:
     def _batch(self, rows, key):
         x, y = self.examples.gather(rows)
         return (self.augmentation(x, key) if self.augmentation else x), y
+
+
+def in_host_memory(*arrays) -> Any:
+    """Return arrays as tensors in host memory: the memory of an accelerator is for the model."""
+    with tf.device("CPU:0"):
+        return tuple(tf.constant(array) for array in arrays)
 
 
 def _feed(dataset, function):

@@ -6,13 +6,21 @@ import functools
 import json
 import os
 import pickle
+from typing import TYPE_CHECKING
 
+import keras
 import numpy as np
-import tensorflow as tf
 
-from keras_pdecnn.utils import arguments
+from keras_pdecnn.utils import arguments, optional
+
+if TYPE_CHECKING:
+    import tensorflow as tf
 
 STRATEGIES = ("none", "mirrored", "multiworker", "auto")
+_OF_TENSORFLOW = (
+    "Several devices are a strategy of tf.distribute, which needs TensorFlow as the backend of Keras "
+    "(KERAS_BACKEND=tensorflow); under JAX, call keras.distribution.set_distribution in your own code."
+)
 
 
 def strategy(name: str = "auto") -> tf.distribute.Strategy:
@@ -26,12 +34,15 @@ def strategy(name: str = "auto") -> tf.distribute.Strategy:
             CPU devices. "multiworker" is the workers of the environment variable TF_CONFIG, each with all its GPUs;
             it must be asked for before TensorFlow computes anything, and it waits for all workers. "auto" (default) is
             "multiworker" if TF_CONFIG names several workers, else "mirrored" if there are several GPUs, else "none".
+            Under another backend of Keras than TensorFlow it is "none".
 
     Returns:
         A `tf.distribute.Strategy`; for "none" the default one, whose scope changes nothing.
 
     Raises:
-        ValueError: If the name is unknown, or "multiworker" is asked for without a valid TF_CONFIG.
+        ValueError: If the name is unknown, "multiworker" is asked for without a valid TF_CONFIG, or several devices are
+            asked for under another backend than TensorFlow.
+        ImportError: If TensorFlow is not installed.
 
     Example:
         >>> with strategy("none").scope():
@@ -40,7 +51,7 @@ def strategy(name: str = "auto") -> tf.distribute.Strategy:
     kind = resolve(name)
     if kind == "multiworker":
         return _multi_worker()
-    return _mirrored() if kind == "mirrored" else tf.distribute.get_strategy()
+    return _mirrored() if kind == "mirrored" else _tensorflow().distribute.get_strategy()
 
 
 def resolve(name: str) -> str:
@@ -50,13 +61,18 @@ def resolve(name: str) -> str:
         name: Name of the strategy: "none", "mirrored", "multiworker" or "auto", as for `strategy`.
 
     Raises:
-        ValueError: If the name is not one of `STRATEGIES`, or "multiworker" is asked for without a valid TF_CONFIG.
+        ValueError: If the name is not one of `STRATEGIES`, "multiworker" is asked for without a valid TF_CONFIG, or
+            several devices are asked for under another backend than TensorFlow.
 
     Example:
         >>> resolve("none")
         'none'
     """
     arguments.check_choice("strategy", name, STRATEGIES)
+    if keras.backend.backend() != "tensorflow":
+        if name in ("mirrored", "multiworker"):
+            raise ValueError(f"{_OF_TENSORFLOW} Received: strategy={name!r}, backend={keras.backend.backend()!r}")
+        return "none"
     cluster = _read_cluster() if name in ("multiworker", "auto") else {}
     if name == "multiworker" and not cluster:
         raise ValueError(
@@ -67,12 +83,13 @@ def resolve(name: str) -> str:
         return name
     if sum(map(len, cluster.values())) > 1:
         return "multiworker"
-    return "mirrored" if len(tf.config.list_physical_devices("GPU")) > 1 else "none"
+    return "mirrored" if len(_tensorflow().config.list_physical_devices("GPU")) > 1 else "none"
 
 
 @functools.cache
 def _mirrored() -> tf.distribute.Strategy:
     # There is one for the whole program, as the collective operations of two strategies interfere.
+    tf = _tensorflow()
     devices = tf.config.list_logical_devices("GPU") or tf.config.list_logical_devices("CPU")
     return tf.distribute.MirroredStrategy([device.name for device in devices])
 
@@ -80,12 +97,19 @@ def _mirrored() -> tf.distribute.Strategy:
 @functools.cache
 def _multi_worker() -> tf.distribute.Strategy:
     try:
-        return tf.distribute.MultiWorkerMirroredStrategy()
+        return _tensorflow().distribute.MultiWorkerMirroredStrategy()
     except RuntimeError as error:
         raise ValueError(
             f"The strategy 'multiworker' must be asked for before TensorFlow computes anything ({error}). "
             "Received: strategy='multiworker'"
         ) from error
+
+
+def check_backend(strategy: tf.distribute.Strategy):
+    """Raise ValueError if a strategy has several replicas and the backend of Keras is another one than TensorFlow."""
+    if strategy.num_replicas_in_sync > 1 and keras.backend.backend() != "tensorflow":
+        name = type(strategy).__name__
+        raise ValueError(f"{_OF_TENSORFLOW} Received: strategy={name}, backend={keras.backend.backend()!r}")
 
 
 def in_cluster(strategy: tf.distribute.Strategy) -> bool:
@@ -152,10 +176,15 @@ def from_chief(strategy: tf.distribute.Strategy, function):
 
 def _broadcast(strategy: tf.distribute.Strategy, message: bytes) -> bytes:
     """Return the message of the chief: a new variable of a strategy has the chief's initial value on all workers."""
+    tf = _tensorflow()
     with strategy.scope():
         size = int(tf.Variable(np.int64(len(message))).numpy())
         padded = np.frombuffer(message.ljust(-(-size // 8) * 8, b"\0")[: -(-size // 8) * 8], np.int64)
         return tf.Variable(padded).numpy().tobytes()[:size]
+
+
+def _tensorflow():
+    return optional.tensorflow("pde.distribute")
 
 
 def _read_cluster() -> dict[str, list[str]]:

@@ -7,10 +7,26 @@ import pathlib
 
 import keras
 
-from keras_pdecnn.utils import arguments
+from keras_pdecnn.utils import arguments, optional
 
 INPUTS = {1: "signal", 2: "image", 3: "video"}
 """Name of the input by the number of space axes."""
+
+
+def check_backend(what: str, backends: tuple[str, ...] = ("tensorflow",)):
+    """Raise ValueError if a format is not written under the backend of Keras, ImportError without TensorFlow.
+
+    Args:
+        what: Name of the format, as in the message.
+        backends: Names of the backends that write it; default TensorFlow alone.
+    """
+    backend = keras.backend.backend()
+    if backend not in backends:
+        raise ValueError(
+            f"{what} is written under KERAS_BACKEND={' or '.join(backends)}, where a .keras file or a run folder of "
+            f"every backend can be loaded. Received: KERAS_BACKEND={backend}"
+        )
+    optional.tensorflow(f"Export to {what}")
 
 
 def check_model(model: keras.Model) -> str:

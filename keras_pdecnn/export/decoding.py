@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
-import tensorflow as tf
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    import tensorflow as tf
 
 
 def decode(contents, shape) -> tf.Tensor:
@@ -18,11 +21,15 @@ def decode(contents, shape) -> tf.Tensor:
     Returns:
         Whole numbers 0 … 255 as float32, shape (n, height, width, channels).
     """
+    import tensorflow as tf
+
     spec = tf.TensorSpec(shape, tf.float32)
     return tf.map_fn(lambda content: _decode_one(content, shape), contents, fn_output_signature=spec)
 
 
 def _decode_one(content, shape):
+    import tensorflow as tf
+
     height, width, channels = shape
     pixels = tf.cond(
         tf.io.is_jpeg(content),

@@ -7,7 +7,6 @@ import pathlib
 import tempfile
 
 import keras
-import tensorflow as tf
 
 from keras_pdecnn.export import checks
 from keras_pdecnn.layers.plain import plain_operations
@@ -27,6 +26,11 @@ class Outputs(keras.layers.Layer):
         self.logits = logits
 
     def call(self, y):
+        if keras.backend.backend() != "tensorflow":
+            probabilities = keras.ops.softmax(y) if self.logits else y
+            return {PROBABILITIES: probabilities, CLASS: keras.ops.argmax(y, axis=-1)}
+        import tensorflow as tf
+
         # Keras's argmax uses operations on bits, which LiteRT and ONNX lack.
         return {PROBABILITIES: tf.nn.softmax(y) if self.logits else y, CLASS: tf.argmax(y, axis=-1)}
 

@@ -6,7 +6,6 @@ import pathlib
 import zipfile
 
 import keras
-import tensorflow as tf
 
 from keras_pdecnn.export import checks, exportable
 
@@ -27,13 +26,17 @@ def litert(model: keras.Model, path, class_names=None) -> pathlib.Path:
         The path.
 
     Raises:
-        ValueError: If the model cannot be exported (see `savedmodel`), or the path exists.
+        ValueError: If the model cannot be exported (see `savedmodel`), the path exists, or the backend of Keras is not
+            TensorFlow.
 
     Example:
         >>> model = keras_pdecnn.models.ParabolicCNN((8, 8, 1), classes=2, widths=(4,))
         >>> litert(model, "animals.tflite", class_names=("cat", "dog"))  # doctest: +SKIP
         PosixPath('animals.tflite')
     """
+    checks.check_backend("A LiteRT file")
+    import tensorflow as tf
+
     path = checks.check_vacant(path, ".tflite")
     checks.check_model(model)
     names = checks.check_names(class_names, model)

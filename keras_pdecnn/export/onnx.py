@@ -29,13 +29,15 @@ def onnx(model: keras.Model, path, class_names=None) -> pathlib.Path:
         The path.
 
     Raises:
-        ValueError: If the model cannot be exported (see `savedmodel`), the path exists, or the extra is missing.
+        ValueError: If the model cannot be exported (see `savedmodel`), the path exists, the extra is missing, or the
+            backend of Keras is not TensorFlow.
 
     Example:
         >>> model = keras_pdecnn.models.ParabolicCNN((8, 8, 1), classes=2, widths=(4,))
         >>> onnx(model, "animals.onnx", class_names=("cat", "dog"))  # doctest: +SKIP
         PosixPath('animals.onnx')
     """
+    checks.check_backend("An ONNX file")
     path = checks.check_vacant(path, ".onnx")
     name = checks.check_model(model)
     names = checks.check_names(class_names, model)

@@ -4,21 +4,23 @@ from __future__ import annotations
 
 import pathlib
 import tempfile
+from collections.abc import Callable
 
 import keras
 import numpy as np
-import tensorflow as tf
 
 from keras_pdecnn.export import checks, exportable
 from keras_pdecnn.export.decoding import decode
 from keras_pdecnn.layers.plain import plain_operations
-from keras_pdecnn.utils import files
+from keras_pdecnn.utils import files, optional
 
 _NAMES = "classes.txt"
 
 
 def savedmodel(model: keras.Model, path, class_names=None) -> pathlib.Path:
     """Export a classifier as a SavedModel, which TensorFlow runs without Keras and without this package.
+
+    It is written under TensorFlow and JAX as Keras's backend; TensorFlow must be installed.
 
     Signatures, for any number of examples:
 
@@ -42,13 +44,17 @@ def savedmodel(model: keras.Model, path, class_names=None) -> pathlib.Path:
         The path of the new version.
 
     Raises:
-        ValueError: If the model is not such a classifier, or class_names does not have one line per class.
+        ValueError: If the model is not such a classifier, class_names does not have one line per class, or the backend
+            of Keras is neither TensorFlow nor JAX.
 
     Example:
         >>> model = keras_pdecnn.models.ParabolicCNN((8, 8, 1), classes=2, widths=(4,))
         >>> savedmodel(model, "animals", class_names=("cat", "dog"))  # doctest: +SKIP
         PosixPath('animals/1')
     """
+    checks.check_backend("A SavedModel", ("tensorflow", "jax"))
+    import tensorflow as tf
+
     name = checks.check_model(model)
     names = checks.check_names(class_names, model)
     path = pathlib.Path(path).expanduser()
@@ -69,20 +75,39 @@ def savedmodel(model: keras.Model, path, class_names=None) -> pathlib.Path:
             outputs = call(x)
             return {**outputs, exportable.LABEL: table.lookup(outputs[exportable.CLASS])}
 
-        archive = keras.export.ExportArchive()
-        archive.track(table)
-        archive.add_endpoint("serving_default", serve, [spec])
+        endpoints = {"serving_default": (serve, spec)}
         if name == "image" and model.input_shape[-1] in (1, 3):
             contents = tf.TensorSpec((None,), tf.string, name="image_bytes")
-            archive.add_endpoint("serving_bytes", lambda data: serve(decode(data, model.input_shape[1:])), [contents])
+            endpoints["serving_bytes"] = (lambda data: serve(decode(data, model.input_shape[1:]))), contents
         part = pathlib.Path(temporary, "model")
         with plain_operations(model):
-            archive.write_out(str(part), verbose=False)
+            _write(part, endpoints, table)
         return _publish(part, path)
 
 
-def _with_constants(model: keras.Model):
-    """Return the call of a model with its weights as constants.
+def _write(part: pathlib.Path, endpoints: dict, table):
+    """Write functions of TensorFlow, with the specs of their arguments and the table that they use, to a SavedModel."""
+    if keras.backend.backend() == "tensorflow":
+        archive = keras.export.ExportArchive()
+        archive.track(table)
+        for name, (function, spec) in endpoints.items():
+            archive.add_endpoint(name, function, [spec])
+        archive.write_out(str(part), verbose=False)
+        return
+    import tensorflow as tf
+
+    # Under another backend, an archive of Keras takes functions of that backend.
+    module = tf.Module()
+    module.table = table
+    signatures = {
+        name: tf.function(function, input_signature=[spec], autograph=False).get_concrete_function()
+        for name, (function, spec) in endpoints.items()
+    }
+    tf.saved_model.save(module, str(part), signatures)
+
+
+def _with_constants(model: keras.Model) -> Callable:
+    """Return the call of a model with its weights as constants, as a function of TensorFlow.
 
     TensorFlow then computes only once what depends on the weights alone, such as the kernels of the adjoints:
     predictions take a tenth less time.
@@ -90,10 +115,24 @@ def _with_constants(model: keras.Model):
     weights = [[v.numpy() for v in group] for group in (model.trainable_variables, model.non_trainable_variables)]
 
     def call(x):
-        trainable, others = ([tf.constant(value) for value in group] for group in weights)
+        trainable, others = ([keras.ops.convert_to_tensor(value) for value in group] for group in weights)
         return model.stateless_call(trainable, others, x, training=False)[0]
 
-    return call
+    if keras.backend.backend() == "tensorflow":
+        return call
+    import tensorflow as tf
+    from jax.experimental import jax2tf
+
+    shape = ", ".join(f"n{axis}" if size is None else str(size) for axis, size in enumerate(model.input_shape))
+    converted = jax2tf.convert(
+        call, polymorphic_shapes=[f"({shape})"], with_gradient=False, native_serialization_platforms=("cpu", "cuda")
+    )
+
+    def call_of_tensorflow(x):
+        outputs = converted(x)
+        return {**outputs, exportable.CLASS: tf.cast(outputs[exportable.CLASS], tf.int64)}
+
+    return call_of_tensorflow
 
 
 def _publish(part: pathlib.Path, path: pathlib.Path) -> pathlib.Path:
@@ -123,8 +162,10 @@ def load(path):
 
     Raises:
         ValueError: If the folder does not exist, cannot be read, or was not written by `savedmodel`.
+        ImportError: If TensorFlow is not installed.
     """
     files.check_exists("The SavedModel", path)
+    tf = optional.tensorflow("Running a SavedModel")
     try:
         loaded = tf.saved_model.load(str(path))
         serve = loaded.signatures["serving_default"]

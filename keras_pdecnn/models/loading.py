@@ -47,6 +47,7 @@ _MODULES = {
     *("keras.activations", "keras.constraints", "keras.dtype_policies", "keras.initializers", "keras.losses"),
     *("keras.metrics", "keras.optimizers", "keras.optimizers.schedules", "keras.regularizers"),
 }
+_TORCH_OPTIMIZERS = "keras.src.backend.torch.optimizers."  # whose classes Keras puts in place of its public ones
 _OWN = "keras_pdecnn"
 
 
@@ -119,6 +120,8 @@ def _is_known(config: dict) -> bool:
         name = config.get("config")
     if not (isinstance(module, str) and isinstance(name, str)):
         return False
+    if module.startswith(_TORCH_OPTIMIZERS):
+        module = "keras.optimizers"
     # Keras looks for the registered name first.
     if module.split(".")[0] == _OWN and config["class_name"] != "function":
         return isinstance(registered, str) and _is_own(registered, name)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import csv
 import dataclasses
 import datetime
+import importlib
 import json
 import math
 import os
@@ -163,14 +164,16 @@ def _to_info(entries: dict):
 def _versions() -> dict[str, str]:
     import keras
     import numpy as np
-    import tensorflow as tf
 
     from keras_pdecnn.version import __version__
+
+    backend = keras.backend.backend()
 
     return {
         "keras_pdecnn": __version__,
         "keras": keras.__version__,
-        "tensorflow": tf.__version__,
+        "backend": backend,
+        backend: importlib.import_module(backend).__version__,
         "numpy": np.__version__,
         "python": platform.python_version(),
     }

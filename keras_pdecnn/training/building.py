@@ -13,7 +13,7 @@ from keras_pdecnn.recipes import Recipe
 def build(recipe: Recipe, info: data.Info) -> models.PDEModel:
     """Build the network of a recipe for a data set; the initial weights depend on `recipe.seed` alone.
 
-    The seed is set for Python, NumPy and TensorFlow, by `keras.utils.set_random_seed`.
+    The seed is set for Python, NumPy and the backend, by `keras.utils.set_random_seed`.
 
     Args:
         recipe: Settings of the network.

@@ -32,8 +32,9 @@ def evaluate(model: keras.Model, dataset, verbose: int | str = 0, loss: str = "c
     labels = np.concatenate([np.asarray(y) for _, y in dataset])
     classes, best = outputs.shape[-1], outputs.argmax(-1)
     confusion = np.bincount(labels * classes + best, minlength=classes**2)
+    terms = [loss_function(loss)(labels, outputs), *model.losses]
     return {
-        "loss": float(loss_function(loss)(labels, outputs)) + sum(float(penalty) for penalty in model.losses),
+        "loss": sum(float(keras.ops.convert_to_numpy(term)) for term in terms),
         "accuracy": float(np.mean(best == labels)),
         "confusion_matrix": confusion.reshape(classes, classes).tolist(),
     }

@@ -4,14 +4,14 @@ from __future__ import annotations
 
 import dataclasses
 import time
+from typing import TYPE_CHECKING
 
 import keras
 import numpy as np
-import tensorflow as tf
 
 from keras_pdecnn import data, distribute, plotting
 from keras_pdecnn.callbacks import DivergenceGuard, StabilityMonitor
-from keras_pdecnn.distribute import replicated
+from keras_pdecnn.distribute.strategies import check_backend
 from keras_pdecnn.recipes import Recipe
 from keras_pdecnn.runs import RunFolder
 from keras_pdecnn.runs.checkpoints import CheckpointFolder, CheckpointWriter
@@ -22,6 +22,10 @@ from keras_pdecnn.training.failures import DivergedError, report_files, report_l
 from keras_pdecnn.training.fitting import compile, fit
 from keras_pdecnn.training.inputs import load_data, spread
 from keras_pdecnn.training.result import Result
+from keras_pdecnn.utils import optional
+
+if TYPE_CHECKING:
+    import tensorflow as tf
 
 
 def run(
@@ -57,6 +61,7 @@ def run(
     Raises:
         ValueError: If the folder exists and is not to be resumed, the recipe does not suit the data, or the number of
             replicas does not divide the size of a batch; then nothing has been written.
+        ImportError: If TensorFlow, whose tf.data feeds the training under every backend, is not installed.
         DivergedError: If the loss stopped being finite; the folder then holds the last good model.
         StoppedError: If a file could not be written, or another worker no longer answers.
 
@@ -66,7 +71,8 @@ def run(
         >>> sum(map(sum, result.metrics["confusion_matrix"]))
         360
     """
-    strategy = strategy or tf.distribute.get_strategy()
+    strategy = strategy or optional.tensorflow("pde.training.run").distribute.get_strategy()
+    check_backend(strategy)
     with report_lost_worker(strategy):
         recipe, path = distribute.from_chief(strategy, lambda: open_run(recipe, folder, resume))
         with report_files(path):
@@ -78,7 +84,10 @@ def _train(
 ) -> Result:
     is_chief = distribute.worker(strategy)[0] == 0
     dataset = load_data(recipe)
-    replicated.check_divides(dataset.training.examples.batch_sizes, strategy)
+    if strategy.num_replicas_in_sync > 1:
+        from keras_pdecnn.distribute import replicated
+
+        replicated.check_divides(dataset.training.examples.batch_sizes, strategy)
     with strategy.scope():
         model = compile(build(recipe, dataset.info), recipe, dataset.steps_per_epoch)
         last = distribute.from_chief(strategy, lambda: begin_run(folder, recipe, dataset.info))

@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import contextlib
-
-import tensorflow as tf
+from typing import TYPE_CHECKING
 
 from keras_pdecnn import distribute
 from keras_pdecnn.callbacks import Divergence
 from keras_pdecnn.runs.checkpoints import CheckpointError
 from keras_pdecnn.training.result import Result
+
+if TYPE_CHECKING:
+    import tensorflow as tf
 
 
 class DivergedError(RuntimeError):
@@ -49,24 +51,25 @@ def report_files(path):
 @contextlib.contextmanager
 def report_lost_worker(strategy: tf.distribute.Strategy):
     """Raise a StoppedError on this worker if another one no longer answers."""
+    if not distribute.in_cluster(strategy):
+        yield
+        return
+    from tensorflow import errors
+
+    # Which of these TensorFlow raises when a worker is lost depends on the moment.
+    lost = (
+        errors.UnavailableError,
+        errors.AbortedError,
+        errors.CancelledError,
+        errors.DeadlineExceededError,
+        errors.InternalError,
+    )
     try:
         yield
-    except _LOST as error:
-        if not distribute.in_cluster(strategy):
-            raise
+    except lost as error:
         index, count = distribute.worker(strategy)
         reason = str(error).partition("The error could be from a previous operation")[0].strip().splitlines()
         raise StoppedError(
             f"Worker {index} of {count} stopped, as another one no longer answers: start all of them again with "
             f"--resume. TensorFlow says: {' '.join(reason[-3:])}"
         ) from error
-
-
-# Which of these TensorFlow raises when a worker is lost depends on the moment.
-_LOST = (
-    tf.errors.UnavailableError,
-    tf.errors.AbortedError,
-    tf.errors.CancelledError,
-    tf.errors.DeadlineExceededError,
-    tf.errors.InternalError,
-)

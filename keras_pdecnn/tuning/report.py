@@ -8,8 +8,7 @@ import pathlib
 import shutil
 import statistics
 from collections.abc import Iterable
-
-import tensorflow as tf
+from typing import TYPE_CHECKING
 
 from keras_pdecnn import plotting, training
 from keras_pdecnn.recipes import Recipe
@@ -18,6 +17,9 @@ from keras_pdecnn.tuning.oracles import reason
 from keras_pdecnn.tuning.search import Search
 from keras_pdecnn.tuning.space import mean_step_size
 from keras_pdecnn.utils import tables
+
+if TYPE_CHECKING:
+    import tensorflow as tf
 
 # These columns are always shown, others if they were searched.
 _COLUMNS = ("architecture", "blocks", "width", "growth", "steps", "step_size")

@@ -11,6 +11,7 @@ import time
 import keras_tuner as kt
 from keras_tuner.engine.trial import TrialStatus
 
+from keras_pdecnn.distribute.strategies import check_backend
 from keras_pdecnn.recipes import Recipe
 from keras_pdecnn.tuning.hypermodel import PDEHyperModel
 from keras_pdecnn.tuning.oracles import METHODS, REASON, SearchOracle, reason
@@ -109,6 +110,8 @@ def search(
         >>> tuner.get_best_hyperparameters()[0].values["steps"]
         1
     """
+    if strategy is not None:
+        check_backend(strategy)
     folder = pathlib.Path(folder).expanduser().absolute()
     oracle = _make_oracle(hypermodel, folder, method, trials, budget, seed, max_failures, patience)
     settings = _describe(hypermodel, method, seed)

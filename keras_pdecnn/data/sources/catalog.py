@@ -3,11 +3,11 @@
 import difflib
 
 import numpy as np
-import tensorflow as tf
 
 from keras_pdecnn.data.memory import check_memory
 from keras_pdecnn.data.sources.raw import Raw
 from keras_pdecnn.data.splits import stratified_split
+from keras_pdecnn.utils import optional
 
 ACCEPTED = (
     '`source` must be "digits", the path of an .npz file, the path of a folder with one sub-folder of images per '
@@ -40,8 +40,7 @@ def read(name, data_dir=None, size=None):
 
 
 def _builder(name, data_dir):
-    import tensorflow_datasets as tfds
-
+    tfds = optional.load("tensorflow_datasets", f"The TensorFlow data set {name!r}", "tensorflow-datasets")
     try:
         return tfds.builder(name, data_dir=data_dir)
     except tfds.core.registered.DatasetNotFoundError as error:
@@ -76,6 +75,7 @@ def _count(builder, split):
 
 def _read_split(builder, split, size):
     """Return the examples and labels of a split, in the order of its files."""
+    import tensorflow as tf
     import tensorflow_datasets as tfds
 
     where = f"{builder.info.full_name}, split {split!r}"
@@ -116,11 +116,15 @@ def _fit(shape, size, where):
 
 
 def _resize(image, size):
+    import tensorflow as tf
+
     resized = tf.image.resize(image, size, antialias=True)
     return tf.saturate_cast(tf.round(resized) if image.dtype.is_integer else resized, image.dtype)
 
 
 def _cut(signal, length):
+    import tensorflow as tf
+
     signal = signal[:length]
     missing = length - tf.shape(signal)[0]
     padded = tf.pad(signal, [(0, missing), *[(0, 0)] * (signal.shape.rank - 1)])
