@@ -25,7 +25,6 @@ from keras_pdecnn import (
     models,
     operators,
     ops,
-    plotting,
     regularizers,
     stability,
     training,
@@ -33,7 +32,7 @@ from keras_pdecnn import (
 from keras_pdecnn.version import __version__
 
 if _typing.TYPE_CHECKING:
-    from keras_pdecnn import tuning
+    from keras_pdecnn import plotting, tuning
 
 __all__ = [
     "__version__",
@@ -58,7 +57,7 @@ __all__ = [
 
 
 def __getattr__(name: str):
-    # Searches need Keras Tuner, which may be missing where TensorFlow is.
-    if name == "tuning":
-        return _importlib.import_module("keras_pdecnn.tuning")
+    # Pictures need Matplotlib and searches need Keras Tuner, which may be missing where TensorFlow is.
+    if name in ("plotting", "tuning"):
+        return _importlib.import_module(f"keras_pdecnn.{name}")
     raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

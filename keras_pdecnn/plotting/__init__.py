@@ -1,10 +1,14 @@
 """Pictures: each function returns a Matplotlib figure, made without pyplot, for `savefig`."""
 
-from keras_pdecnn.plotting.attributions import attribution
-from keras_pdecnn.plotting.features import dynamics, energy, trajectory
-from keras_pdecnn.plotting.kernels import kernel_entries, operator_maps, operator_shares, theta
-from keras_pdecnn.plotting.runs import confusion_matrix, predictions, training_curves
-from keras_pdecnn.plotting.searches import pareto_front, search
+from keras_pdecnn.utils import optional
+
+optional.load("matplotlib", "pde.plotting")
+
+from keras_pdecnn.plotting.attributions import attribution  # noqa: E402
+from keras_pdecnn.plotting.features import dynamics, energy, trajectory  # noqa: E402
+from keras_pdecnn.plotting.kernels import kernel_entries, operator_maps, operator_shares, theta  # noqa: E402
+from keras_pdecnn.plotting.runs import confusion_matrix, predictions, training_curves  # noqa: E402
+from keras_pdecnn.plotting.searches import pareto_front, search  # noqa: E402
 
 __all__ = [
     "attribution",

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 import keras
 import numpy as np
 
-from keras_pdecnn import data, distribute, plotting
+from keras_pdecnn import data, distribute
 from keras_pdecnn.callbacks import DivergenceGuard, StabilityMonitor
 from keras_pdecnn.distribute.strategies import check_backend
 from keras_pdecnn.recipes import Recipe
@@ -132,6 +132,8 @@ def _train(
 
 def _write(folder: RunFolder, recipe: Recipe, model: keras.Model, metrics: dict, shown: tuple, info: data.Info):
     """Write the results of a run; `shown` holds some test examples, their labels and their predictions."""
+    from keras_pdecnn import plotting
+
     x, labels, outputs = shown
     model.save(folder.model)
     folder.write_metrics(metrics)
