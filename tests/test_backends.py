@@ -106,8 +106,18 @@ def test_files_are_the_same_under_every_backend(results, saved):
     configurations = []
     for backend in results:
         with zipfile.ZipFile(saved[0] / f"{backend}.keras") as archive:
-            configurations.append(json.loads(archive.read("config.json")))
+            configurations.append(without_identities(json.loads(archive.read("config.json"))))
     assert all(configuration == configurations[0] for configuration in configurations)
+    assert configurations[0]["compile_config"]["jit_compile"] == "auto"
+
+
+def without_identities(config):
+    """Return a configuration without the numbers that tell whether two objects are the same."""
+    if isinstance(config, list):
+        return list(map(without_identities, config))
+    if not isinstance(config, dict):
+        return config
+    return {key: without_identities(value) for key, value in config.items() if key != "shared_object_id"}
 
 
 @pytest.mark.parametrize("block", ["HamiltonianBlock", "SecondOrderBlock"])
@@ -117,6 +127,8 @@ def test_memory_does_not_grow_with_depth(backend, block):
     if backend == "jax":
         small, large = map(int, finish(start("backend_memory.py", backend, block, "reversible", 16, 256)))
     else:
-        processes = [start("backend_memory.py", backend, block, "reversible", steps) for steps in (16, 256)]
+        # Large tensors are given back to the system, so that the peak does not depend on gaps in the heap.
+        heap = {"MALLOC_MMAP_THRESHOLD_": "65536"}
+        processes = [start("backend_memory.py", backend, block, "reversible", steps, **heap) for steps in (16, 256)]
         small, large = (int(finish(process)[0]) for process in processes)
     assert large <= 1.25 * small

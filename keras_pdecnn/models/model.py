@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import inspect
 from typing import Any
 
 import keras
@@ -81,9 +82,28 @@ class PDEModel(_Base):
         with plain_operations(self):
             super().export(filepath, *args, **kwargs)
 
+    def compile(self, *args, **kwargs):
+        """Compile as `keras.Model.compile` does."""
+        super().compile(*args, **kwargs)
+        given = inspect.signature(super().compile).bind(*args, **kwargs)
+        given.apply_defaults()
+        self._jit_compile_as_given = given.arguments["jit_compile"]
+
     def get_compile_config(self):
-        """Return the arguments of `compile`, in which an optimiser has a name that every backend knows."""
-        return _portable(super().get_compile_config())
+        """Return the arguments of `compile` in a form that suits every backend.
+
+        An optimiser has the name that every backend knows, and `jit_compile` is "auto" where it was not given: what
+        "auto" stands for depends on the backend.
+        """
+        config = _portable(super().get_compile_config())
+        return config and {**config, "jit_compile": self._jit_compile_as_given}
+
+    def compile_from_config(self, config):
+        """Compile as `get_compile_config` says."""
+        # Keras does this itself unless `compile` is overridden.
+        self.compile(**keras.saving.deserialize_keras_object(config))
+        if self.optimizer is not None and self.built:
+            self.optimizer.build(self.trainable_variables)
 
 
 def _portable(config):
@@ -94,5 +114,5 @@ def _portable(config):
         return config
     config = {key: _portable(value) for key, value in config.items()}
     if str(config.get("module")).startswith("keras.src.backend.torch.optimizers."):
-        config["module"] = "keras.optimizers"
+        config |= {"module": "keras.optimizers", "registered_name": None}
     return config
