@@ -81,7 +81,7 @@ def applications():
     outcome["evaluate"] = command("evaluate", "whole")
     outcome["predict"] = command("predict", "whole", "stripes.npz", "--format", "json")
     outcome["explain"] = command("explain", "whole")
-    outcome["stability"] = command("stability", "whole", "--attack", "--steps", "2", "--examples", "8")
+    outcome["stability"] = command("stability", "whole", "--examples", "1")
     outcome["mirrored"] = command(*TRAIN, "--output", "mirrored", "--strategy", "mirrored")
     outcome["savedmodel"] = command("export", "whole")
     if outcome["savedmodel"][0] == 0:
