@@ -22,9 +22,10 @@ def evaluate(model: keras.Model, dataset, verbose: int | str = 0, loss: str = "c
         `confusion_matrix`, a list of rows: entry `[i][j]` counts the examples of class i predicted as class j.
 
     Example:
-        >>> recipe = Recipe(widths=4, steps=1, epochs=1, learning_rates=0.1)
+        >>> recipe = keras_pdecnn.recipes.Recipe(widths=4, steps=1, epochs=1, learning_rates=0.1)
         >>> digits = keras_pdecnn.training.load_data(recipe)
-        >>> model = compile(build(recipe, digits.info), recipe, digits.steps_per_epoch)
+        >>> model = keras_pdecnn.training.build(recipe, digits.info)
+        >>> model = keras_pdecnn.training.compile(model, recipe, digits.steps_per_epoch)
         >>> sum(map(sum, evaluate(model, digits.test)["confusion_matrix"]))
         360
     """

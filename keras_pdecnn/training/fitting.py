@@ -47,7 +47,8 @@ def compile(model: keras.Model, recipe: Recipe, steps_per_epoch: int) -> keras.M
 
     Example:
         >>> recipe = Recipe(widths=4, momentum=0.8)
-        >>> model = compile(build(recipe, keras_pdecnn.training.load_data(recipe).info), recipe, steps_per_epoch=43)
+        >>> info = keras_pdecnn.training.load_data(recipe).info
+        >>> model = compile(keras_pdecnn.training.build(recipe, info), recipe, steps_per_epoch=43)
         >>> model.optimizer.momentum
         0.8
     """
@@ -83,7 +84,7 @@ def fit(
     Example:
         >>> recipe = Recipe(widths=4, steps=1, epochs=1, learning_rates=0.1, batch_size=256)
         >>> digits = keras_pdecnn.training.load_data(recipe)
-        >>> model = compile(build(recipe, digits.info), recipe, digits.steps_per_epoch)
+        >>> model = compile(keras_pdecnn.training.build(recipe, digits.info), recipe, digits.steps_per_epoch)
         >>> len(fit(model, digits, recipe, verbose=0).history["loss"])
         1
     """
