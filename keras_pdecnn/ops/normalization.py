@@ -23,7 +23,7 @@ from keras import backend, ops
 
 from keras_pdecnn.ops import exact
 from keras_pdecnn.ops.backend import primitives
-from keras_pdecnn.ops.tv import inverse_length, tv_normalize, tv_pull_back
+from keras_pdecnn.ops.tv import affine, affine_tv_normalize, inverse_length, tv_normalize, tv_pull_back
 from keras_pdecnn.utils import arguments
 
 
@@ -46,14 +46,14 @@ class Normalization:
             activation: Pointwise function sigma.
             plain: Whether the backend differentiates the result by itself; default False.
         """
-        return activation(_affine(u, scale, bias))
+        return activation(affine(u, scale, bias))
 
     def value_and_pull_back(self, u, v, scale, bias, activation: Callable):
         """Return a = sigma(N(u)), and the gradients of <a, v> with respect to u, scale and bias.
 
         The gradient of a scale or bias that is missing is None.
         """
-        a, pull_back = primitives.vjp(activation, _affine(u, scale, bias))
+        a, pull_back = primitives.vjp(activation, affine(u, scale, bias))
         g = pull_back(v)
         of_scale = None if scale is None else _sum(g * u)
         return a, g if scale is None else g * scale, of_scale, None if bias is None else _sum(g)
@@ -89,12 +89,12 @@ class TV(Normalization):
 
     def value(self, u, scale, bias, activation: Callable, plain: bool = False):
         if plain:
-            return activation(_affine(tv_normalize(u, self.epsilon), scale, bias))
+            return activation(affine_tv_normalize(u, scale, bias, self.epsilon))
         return activation(primitives.tv_normalize(u, scale, bias, self.epsilon))
 
     def value_and_pull_back(self, u, v, scale, bias, activation: Callable):
         r = inverse_length(_widen(u), self.epsilon)
-        p = _affine(u * ops.cast(r, u.dtype), scale, bias)
+        p = affine(u * ops.cast(r, u.dtype), scale, bias)
         a, pull_back = primitives.vjp(activation, p)
         d, of_scale, of_bias = tv_pull_back(u, pull_back(v), r, scale, bias)
         return a, ops.cast(d, u.dtype), of_scale, of_bias
@@ -145,11 +145,11 @@ class Shrinkage(Normalization):
     activations = (keras.activations.relu, keras.activations.linear)
 
     def value(self, u, scale, bias, activation: Callable, plain: bool = False):
-        p = activation(_affine(u, scale, bias))
+        p = activation(affine(u, scale, bias))
         return tv_normalize(p, 1.0) if plain else primitives.tv_normalize(p, None, None, 1.0)
 
     def value_and_pull_back(self, u, v, scale, bias, activation: Callable):
-        p, pull_back = primitives.vjp(activation, _affine(u, scale, bias))
+        p, pull_back = primitives.vjp(activation, affine(u, scale, bias))
         r = inverse_length(_widen(p), 1.0)
         g, _, _ = tv_pull_back(p, v, r)
         d = pull_back(ops.cast(g, p.dtype))
@@ -178,11 +178,6 @@ def normalization(name: str | None, epsilon: float = 1e-3) -> Normalization:
     if name == "tv":
         return TV(epsilon)
     return {None: Normalization, "scale": Scale, "shrinkage": Shrinkage}[name]()
-
-
-def _affine(u, scale, bias):
-    u = u if scale is None else u * scale
-    return u if bias is None else u + bias
 
 
 def _positive_part(scale):

@@ -27,6 +27,27 @@ def tv_normalize(u, epsilon: float = 1e-3):
     return u * inverse_length(u, epsilon)
 
 
+def affine_tv_normalize(u, scale=None, bias=None, epsilon: float = 1e-3):
+    """Normalise as `tv_normalize` does, then scale and shift.
+
+    Args:
+        u: Tensor of shape (batch, *space, channels).
+        scale: Tensor of shape (channels,); default None, which means 1.
+        bias: Tensor of shape (channels,); default None, which means 0.
+        epsilon: Positive number that smooths the normalisation; default 1e-3.
+
+    Returns:
+        Tensor of the shape and type of u.
+    """
+    return affine(tv_normalize(u, epsilon), scale, bias)
+
+
+def affine(u, scale=None, bias=None):
+    """Return scale * u + bias, where either may be None."""
+    u = u if scale is None else u * scale
+    return u if bias is None else u + bias
+
+
 def inverse_length(u, epsilon: float):
     """Return 1 / sqrt(sum_c u_c^2 + epsilon), of shape (batch, *space, 1) and the type of u."""
     dtype = backend.standardize_dtype(u.dtype)

@@ -11,6 +11,7 @@ import keras
 from keras_pdecnn.ops import convolution, tv
 
 convolve = convolution.convolve
+tv_normalize = tv.affine_tv_normalize
 normalize_batch = None
 """XLA fuses the batch normalisation of Keras by itself."""
 
@@ -19,13 +20,6 @@ def kernel_gradient(y, g, kernel_shape, padding: str = "same"):
     """Return the gradient of <K y, g> with respect to the kernel of K, see the TensorFlow backend."""
     kernel = jax.ShapeDtypeStruct(tuple(kernel_shape), y.dtype)
     return jax.linear_transpose(lambda kernel: convolution.convolve(y, kernel, padding), kernel)(g)[0]
-
-
-def tv_normalize(u, scale=None, bias=None, epsilon: float = 1e-3):
-    """Normalise as `ops.tv_normalize` does, then scale and shift."""
-    p = tv.tv_normalize(u, epsilon)
-    p = p if scale is None else p * scale
-    return p if bias is None else p + bias
 
 
 def vjp(function: Callable, x) -> tuple[jax.Array, Callable]:

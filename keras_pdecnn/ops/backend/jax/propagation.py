@@ -10,7 +10,8 @@ import jax.numpy as jnp
 import numpy as np
 
 from keras_pdecnn.ops.backend.jax.loops import scan
-from keras_pdecnn.ops.backprop import Backprop, Checkpointed, Stored
+from keras_pdecnn.ops.backend.segmented import advance_segments
+from keras_pdecnn.ops.backprop import Backprop, Checkpointed, Reversible, Stored
 from keras_pdecnn.ops.fields import Field
 from keras_pdecnn.ops.integrators import Integrator
 from keras_pdecnn.ops.reversal import undo_and_pull_back
@@ -20,17 +21,7 @@ from keras_pdecnn.ops.theta import Theta
 def propagate(integrator: Integrator, field: Field, theta: Theta, h, state: tuple, backprop: Backprop) -> tuple:
     """Advance the state by all steps, see `ops.propagate`."""
     h = h if isinstance(h, numbers.Real) else jax.lax.stop_gradient(h)
-    if isinstance(backprop, Stored) or theta.steps <= backprop.stored_steps:
-        return _advance(integrator, field, theta, h, state)
-    steps = theta.steps - backprop.stored_steps
-    length = min(backprop.segment(theta.steps), steps)
-    for first in range(0, steps, length):
-        part = theta.window(first, min(length, steps - first))
-        if isinstance(backprop, Checkpointed):
-            state = _checkpointed(integrator, field, part, h, state, first)
-        else:
-            state = _reversible(integrator, field, part, h, state, first)
-    return _advance(integrator, field, theta.window(steps, backprop.stored_steps), h, state, steps)
+    return advance_segments(_ADVANCE, integrator, field, theta, h, state, backprop)
 
 
 def _advance(integrator, field, theta, h, state, first: int = 0) -> tuple:
@@ -88,6 +79,9 @@ def _reversible(integrator, field, theta, h, state, first):
 
     run.defvjp(forward, backward)
     return run(tuple(state), dict(theta), *(() if is_number else (h,)))
+
+
+_ADVANCE = {Stored: _advance, Checkpointed: _checkpointed, Reversible: _reversible}
 
 
 def advance_plain(integrator: Integrator, field: Field, theta: Theta, h, state: tuple) -> tuple:

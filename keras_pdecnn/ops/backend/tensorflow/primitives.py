@@ -65,17 +65,7 @@ def kernel_gradient(y, g, kernel_shape, padding: str = "same"):
 
 
 def tv_normalize(u, scale=None, bias=None, epsilon: float = 1e-3):
-    """Normalise as `ops.tv_normalize` does, then scale and shift; the gradient keeps only u of the forward pass.
-
-    Args:
-        u: Tensor of shape (batch, *space, channels).
-        scale: Tensor of shape (channels,); default None, which means 1.
-        bias: Tensor of shape (channels,); default None, which means 0.
-        epsilon: Positive number that smooths the normalisation; default 1e-3.
-
-    Returns:
-        Tensor of the shape and type of u.
-    """
+    """Normalise, scale and shift as `tv.affine_tv_normalize` does; the gradient keeps only u of the forward pass."""
     given = [weight is not None for weight in (scale, bias)]
 
     @tf.custom_gradient
@@ -89,12 +79,7 @@ def tv_normalize(u, scale=None, bias=None, epsilon: float = 1e-3):
             gradients = tv.tv_pull_back(u, g, r, scale, bias)
             return [tf.cast(value, u.dtype) for value in gradients if value is not None]
 
-        p = tv.tv_normalize(u, epsilon)
-        if scale is not None:
-            p = p * scale
-        if bias is not None:
-            p = p + bias
-        return p, gradient
+        return tv.affine_tv_normalize(u, scale, bias, epsilon), gradient
 
     return run(u, *(weight for weight in (scale, bias) if weight is not None))
 

@@ -12,6 +12,7 @@ from torch.nn import grad as weight_gradients
 from keras_pdecnn.ops import convolution, tv
 
 convolve = convolution.convolve
+tv_normalize = tv.affine_tv_normalize
 normalize_batch = None
 """The batch normalisation of Keras calls the operation of PyTorch."""
 
@@ -27,13 +28,6 @@ def kernel_gradient(y, g, kernel_shape, padding: str = "same"):
     gradient = getattr(weight_gradients, f"conv{len(size)}d_weight")
     transposed = gradient(ops.moveaxis(y, -1, 1), (filters, c, *size), ops.moveaxis(g, -1, 1), padding=tuple(margins))
     return transposed.permute(*range(2, len(size) + 2), 1, 0)
-
-
-def tv_normalize(u, scale=None, bias=None, epsilon: float = 1e-3):
-    """Normalise as `ops.tv_normalize` does, then scale and shift."""
-    p = tv.tv_normalize(u, epsilon)
-    p = p if scale is None else p * scale
-    return p if bias is None else p + bias
 
 
 def vjp(function: Callable, x) -> tuple[torch.Tensor, Callable]:

@@ -9,7 +9,8 @@ import torch
 from torch.autograd.function import once_differentiable
 from torch.utils import checkpoint
 
-from keras_pdecnn.ops.backprop import Backprop, Checkpointed, Stored
+from keras_pdecnn.ops.backend.segmented import advance_segments
+from keras_pdecnn.ops.backprop import Backprop, Checkpointed, Reversible, Stored
 from keras_pdecnn.ops.fields import Field
 from keras_pdecnn.ops.integrators import Integrator
 from keras_pdecnn.ops.reversal import undo_and_pull_back
@@ -19,17 +20,7 @@ from keras_pdecnn.ops.theta import Theta
 def propagate(integrator: Integrator, field: Field, theta: Theta, h, state: tuple, backprop: Backprop) -> tuple:
     """Advance the state by all steps, see `ops.propagate`."""
     h = h.detach() if isinstance(h, torch.Tensor) else h
-    if isinstance(backprop, Stored) or theta.steps <= backprop.stored_steps:
-        return _advance(integrator, field, theta, h, state)
-    steps = theta.steps - backprop.stored_steps
-    length = min(backprop.segment(theta.steps), steps)
-    for first in range(0, steps, length):
-        part = theta.window(first, min(length, steps - first))
-        if isinstance(backprop, Checkpointed):
-            state = _checkpointed(integrator, field, part, h, state, first)
-        else:
-            state = _reversible(integrator, field, part, h, state, first)
-    return _advance(integrator, field, theta.window(steps, backprop.stored_steps), h, state, steps)
+    return advance_segments(_ADVANCE, integrator, field, theta, h, state, backprop)
 
 
 def _advance(integrator, field, theta, h, state, first: int = 0) -> tuple:
@@ -82,6 +73,9 @@ class _Reversible(torch.autograd.Function):
             for name, gradient in of_step.items():
                 gradients[name][j] = gradient
         return None, *cotangent, *gradients.values()
+
+
+_ADVANCE = {Stored: _advance, Checkpointed: _checkpointed, Reversible: _reversible}
 
 
 def advance_plain(integrator: Integrator, field: Field, theta: Theta, h, state: tuple) -> tuple:
