@@ -5,7 +5,7 @@ from __future__ import annotations
 import keras
 from keras import ops
 
-from keras_pdecnn.utils.arguments import is_number
+from keras_pdecnn.utils.arguments import describe, is_number
 
 
 @keras.saving.register_keras_serializable(package="keras_pdecnn")
@@ -29,7 +29,8 @@ class Box(keras.constraints.Constraint):
     def __init__(self, minimum, maximum):
         if not (is_number(minimum) and is_number(maximum) and minimum < maximum):
             raise ValueError(
-                f"Box needs two numbers, minimum < maximum. Received: minimum={minimum!r}, maximum={maximum!r}"
+                "Box needs two numbers, minimum < maximum. "
+                f"Received: minimum={describe(minimum)}, maximum={describe(maximum)}"
             )
         self.minimum = float(minimum)
         self.maximum = float(maximum)

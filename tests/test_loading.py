@@ -232,3 +232,8 @@ def test_a_sample_of_damaged_files(tmp_path):
         outcomes += fuzz.run_group(list(numbers), originals, folder)
     assert not [case for case in outcomes if case["outcome"] not in ("refused", "used")]
     assert sum(case["outcome"] == "refused" for case in outcomes) > 50
+
+
+def test_a_file_that_does_not_exist(tmp_path):
+    with pytest.raises(ValueError, match=r"^The model does not exist\. Received: '.*nowhere\.keras'$"):
+        models.load_model(tmp_path / "nowhere.keras")

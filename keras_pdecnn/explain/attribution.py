@@ -143,7 +143,7 @@ def _read(model: keras.Model, x: ArrayLike, classes: ArrayLike) -> tuple[np.ndar
     if not valid or np.any((given < 0) | (given >= count)):
         raise ValueError(
             f"classes must be one integer, or one per example ({len(x)}), at least 0 and below {count}. "
-            f"Received: classes={classes!r}"
+            f"Received: classes={arguments.describe(classes)}"
         )
     return x, np.broadcast_to(given, (len(x),))
 

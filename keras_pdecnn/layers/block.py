@@ -179,7 +179,7 @@ class PDEBlock(Exportable, FieldLayer):
         if known_limit(self.integrator, self.field) is None:
             raise ValueError(
                 f"No step size makes a {type(self).__name__} stable, so step_size must be a number. "
-                f"Received: step_size={step_size!r}"
+                f"Received: step_size={arguments.describe(step_size)}"
             )
         lipschitz(self.activation)  # Raises ValueError if no limit is known for the activation.
         return step_size
@@ -188,12 +188,13 @@ class PDEBlock(Exportable, FieldLayer):
         reversible = self.integrator.is_reversible
         if backprop is None:
             return "reversible" if reversible else "stored"
+        find_backprop(backprop)  # Raises ValueError if there is no mode of this name.
         if backprop == "reversible" and not reversible:
             raise ValueError(
                 f"{type(self).__name__} cannot be run backwards: {self.integrator.name} has an update that cannot be "
-                f"undone. backprop must be 'stored' or 'checkpointed'. Received: backprop={backprop!r}"
+                "undone. backprop must be 'stored' or 'checkpointed'. "
+                f"Received: backprop={arguments.describe(backprop)}"
             )
-        find_backprop(backprop)  # Raises ValueError if there is no mode of this name.
         return backprop
 
     @property
@@ -204,7 +205,9 @@ class PDEBlock(Exportable, FieldLayer):
     def _check_basis_size(self, size: int | None) -> int | None:
         if self.time_basis is None:
             if size is not None:
-                raise ValueError(f"basis_size needs a time_basis. Received: basis_size={size!r}, time_basis=None")
+                raise ValueError(
+                    f"basis_size needs a time_basis. Received: basis_size={arguments.describe(size)}, time_basis=None"
+                )
             return None
         return self.steps if size is None else arguments.check_positive_integer("basis_size", size)
 
@@ -259,7 +262,7 @@ class PDEBlock(Exportable, FieldLayer):
         if self.time_basis is None:
             raise ValueError(
                 "The number of steps can only be changed with a time_basis: without one, every step has its own "
-                f"weights. Received: steps={steps!r} for {self.name}, time_basis=None"
+                f"weights. Received: steps={arguments.describe(steps)} for {self.name}, time_basis=None"
             )
         factor = self.steps / arguments.check_positive_integer("steps", steps)
         sizes = self._scaled_step_size(factor)

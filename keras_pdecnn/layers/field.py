@@ -81,7 +81,7 @@ class FieldLayer(keras.layers.Layer):
             names = " or ".join(repr(function.__name__) for function in accepted)
             raise ValueError(
                 f"normalization={normalization!r} needs the activation {names}: with others it is not monotone. "
-                f"Received: activation={activation!r}"
+                f"Received: activation={arguments.describe(activation)}"
             )
         self.normalization = normalization
         self.use_bias = arguments.check_flag("use_bias", use_bias)
@@ -166,12 +166,14 @@ class FieldLayer(keras.layers.Layer):
         # The variables of a layer include the states of its random numbers.
         if not pointwise or (layer is not None and layer.weights):
             raise ValueError(
-                f"activation must be a pointwise function without weights of its own. Received: {self.activation!r}"
+                "activation must be a pointwise function without weights of its own. "
+                f"Received: {arguments.describe(self.activation)}"
             )
         if (layer is not None and layer.variables) or not _agree(*values):
             raise ValueError(
                 "activation must not draw random numbers, as a gradient that computes activations again would draw "
-                f"different ones. Use a dropout layer between blocks instead. Received: {self.activation!r}"
+                "different ones. Use a dropout layer between blocks instead. "
+                f"Received: {arguments.describe(self.activation)}"
             )
 
     @property

@@ -21,7 +21,7 @@ import numpy as np
 
 import keras_pdecnn.models  # noqa: F401  registers what the files refer to
 from keras_pdecnn.networks import NETWORKS
-from keras_pdecnn.utils import archives
+from keras_pdecnn.utils import archives, files
 
 _CONFIG, _METADATA, _WEIGHTS = "config.json", "metadata.json", "model.weights.h5"
 _LARGEST = {_METADATA: 2**20, _CONFIG: 2**24, _WEIGHTS: 2**33}
@@ -55,7 +55,7 @@ def load_model(path, compile: bool = True) -> keras.Model:
     """Load a .keras file in Keras's safe mode, after checking that its content is harmless and whole.
 
     Args:
-        path: Path of the file.
+        path: Path of the file; a leading ~ is the home folder.
         compile: Whether the optimiser and the loss are loaded too; default True.
 
     Returns:
@@ -70,7 +70,8 @@ def load_model(path, compile: bool = True) -> keras.Model:
         >>> load_model("runs/digits/model.keras").output_shape  # doctest: +SKIP
         (None, 10)
     """
-    path = os.fspath(path)
+    files.check_exists("The model", path)
+    path = os.path.expanduser(path)
     try:
         with archives.open_archive(path) as archive:
             text, weights = _read(archive)

@@ -96,7 +96,7 @@ def build_network(
     ):
         settings = {
             **parts.block_settings(count),
-            **_regularization(alpha1, alpha2, largest if h == "auto" else h, box),
+            **_regularization(alpha1, alpha2, largest if isinstance(h, str) else h, box),
             **block_kwargs,
             "data_format": "channels_last",
         }
@@ -121,7 +121,9 @@ def _check_names(block: type[layers.PDEBlock], builder: str, block_kwargs: dict)
         if name not in known:
             alike = difflib.get_close_matches(name, known, n=1)
             question = f": did you mean {alike[0]!r}?" if alike else "."
-            raise ValueError(f"{builder} has no argument {name!r}{question} Received: {name}={value!r}")
+            raise ValueError(
+                f"{builder} has no argument {name!r}{question} Received: {name}={arguments.describe(value)}"
+            )
 
 
 def _arguments_of(block: type[layers.PDEBlock]) -> set[str]:
@@ -152,7 +154,8 @@ def _check_input_shape(shape, data_format: str) -> tuple:
     if not 2 <= len(sizes) <= 4 or sizes[channels] is None or any(n is not None and n < 1 for n in sizes):
         axes = "(channels, *space)" if data_format == "channels_first" else "(*space, channels)"
         raise ValueError(
-            f"input_shape must be {axes} of one example, with one to three space axes. Received: input_shape={shape!r}"
+            f"input_shape must be {axes} of one example, with one to three space axes. "
+            f"Received: input_shape={arguments.describe(shape)}"
         )
     return sizes
 

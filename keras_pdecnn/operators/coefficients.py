@@ -195,7 +195,7 @@ def _read(name: str, value, axes) -> tuple[np.ndarray, tuple]:
     try:
         array = np.asarray(value, np.float64)
     except (TypeError, ValueError) as error:
-        raise ValueError(f"{name} must be an array of numbers. Received: {name}={value!r}") from error
+        raise ValueError(f"{name} must be an array of numbers. Received: {name}={arguments.describe(value)}") from error
     axes = _default_axes(name, array) if axes is None else _check_axes(axes, array.ndim)
     if any(array.shape[axis] != 3 for axis in axes):
         raise ValueError(f"{name} must have length 3 on its space axes {axes}. Received: {name} of shape {array.shape}")
@@ -223,5 +223,7 @@ def _check_axes(axes, rank: int) -> tuple:
     valid = all(isinstance(axis, numbers.Integral) and -rank <= int(axis) < rank for axis in entries)
     positions = tuple(int(axis) % rank for axis in entries) if valid else ()
     if not 1 <= len(positions) <= 2 or len(set(positions)) < len(positions):
-        raise ValueError(f"axes must be one or two different axes of an array with {rank}. Received: axes={axes!r}")
+        raise ValueError(
+            f"axes must be one or two different axes of an array with {rank}. Received: axes={arguments.describe(axes)}"
+        )
     return positions

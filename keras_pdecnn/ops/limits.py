@@ -12,6 +12,7 @@ from keras_pdecnn.ops.fields import Field
 from keras_pdecnn.ops.integrators import Integrator
 from keras_pdecnn.ops.norms import norm_bound
 from keras_pdecnn.ops.theta import Theta
+from keras_pdecnn.utils.arguments import describe
 
 LIPSCHITZ: dict[Callable, float] = {
     keras.activations.linear: 1.0,
@@ -122,6 +123,7 @@ def check_gain(integrator: Integrator, steps: int, max_gain: float):
         if update.field is not None and not (update.factor.power and update.factor.coefficients(steps) is not None):
             raise ValueError(
                 "max_gain needs an integrator in which every update that evaluates F has a factor c h^p with p >= 1, "
-                f"for example Factor(0.5, 2). Received: max_gain={max_gain!r} for {integrator.name}, with the factor "
+                "for example Factor(0.5, 2). "
+                f"Received: max_gain={describe(max_gain)} for {integrator.name}, with the factor "
                 f"{update.factor!r}"
             )

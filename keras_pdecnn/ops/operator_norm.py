@@ -200,7 +200,9 @@ def _read(kernel, axes: int | None) -> tuple[np.ndarray, int]:
             raise TypeError("it is complex")
         array = array.astype(np.float64)
     except (TypeError, ValueError) as error:
-        raise ValueError(f"kernel must be an array of numbers. Received: kernel={kernel!r}") from error
+        raise ValueError(
+            f"kernel must be an array of numbers. Received: kernel={arguments.describe(kernel)}"
+        ) from error
     received = f"Received: kernel of shape {array.shape}"
     if axes is None:
         axes = {3: 1, 4: 2, 5: 3, 6: 2, 7: 3}.get(array.ndim)
@@ -211,7 +213,7 @@ def _read(kernel, axes: int | None) -> tuple[np.ndarray, int]:
                 f"c, filters). If it could be both, or is another array, set axes. {received}"
             )
     elif isinstance(axes, bool) or not isinstance(axes, numbers.Integral) or not 1 <= int(axes) <= 3:
-        raise ValueError(f"axes must be the number of space axes, 1, 2 or 3. Received: axes={axes!r}")
+        raise ValueError(f"axes must be the number of space axes, 1, 2 or 3. Received: axes={arguments.describe(axes)}")
     if array.ndim < axes + 2 or array.size == 0:
         raise ValueError(f"kernel must have {axes} space axes, channels and filters, none empty. {received}")
     arguments.check_odd_sizes("kernel_size", array.shape[-axes - 2 : -2])
@@ -224,5 +226,7 @@ def _check_shape(shape: int | Sequence[int], count: int) -> tuple[int, ...]:
     """Return shape as a tuple of one positive integer per space axis."""
     entries = tuple(shape) if isinstance(shape, tuple | list) else (shape,)
     if len(entries) != count:
-        raise ValueError(f"shape must have one entry per space axis ({count}). Received: shape={shape!r}")
+        raise ValueError(
+            f"shape must have one entry per space axis ({count}). Received: shape={arguments.describe(shape)}"
+        )
     return tuple(arguments.check_positive_integer("shape", entry) for entry in entries)

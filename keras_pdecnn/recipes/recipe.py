@@ -42,7 +42,7 @@ def _each(check):
     def check_all(name, value):
         entries = tuple(value) if isinstance(value, tuple | list) else (value,)
         if not entries:
-            raise ValueError(f"{name} must have at least one entry. Received: {name}={value!r}")
+            raise ValueError(f"{name} must have at least one entry. Received: {name}={arguments.describe(value)}")
         return tuple(check(name, entry) for entry in entries)
 
     return check_all
@@ -56,20 +56,23 @@ def _one_or_more(check):
 def _check_text(name: str, value) -> str:
     text = os.fspath(value) if isinstance(value, str | os.PathLike) else None
     if not isinstance(text, str) or not text:
-        raise ValueError(f"{name} must be a name or a path. Received: {name}={value!r}")
+        raise ValueError(f"{name} must be a name or a path. Received: {name}={arguments.describe(value)}")
     return text
 
 
 def _check_seed(name: str, value) -> int:
     if isinstance(value, bool) or not isinstance(value, numbers.Integral) or not 0 <= int(value) < 2**32:
-        raise ValueError(f"{name} must be an integer, at least 0 and below 2^32. Received: {name}={value!r}")
+        raise ValueError(
+            f"{name} must be an integer, at least 0 and below 2^32. Received: {name}={arguments.describe(value)}"
+        )
     return int(value)
 
 
 def _check_architecture(name: str, value) -> str:
     """Return the name of a network of `NETWORKS`; hyphens stand for underscores."""
-    written = value.replace("-", "_") if isinstance(value, str) else value
-    return written if written in tuple(NETWORKS) else arguments.check_choice(name, value, tuple(NETWORKS))
+    if isinstance(value, str) and value.replace("-", "_") in tuple(NETWORKS):
+        return value.replace("-", "_")
+    return arguments.check_choice(name, value, tuple(NETWORKS))
 
 
 def check_loss(name: str, value) -> str:
@@ -87,12 +90,13 @@ def check_loss(name: str, value) -> str:
         'least_squares'
     """
     written = value.replace("-", "_") if isinstance(value, str) else value
-    return "least_squares" if written == "regression" else arguments.check_choice(name, written, LOSSES)
+    former = isinstance(written, str) and written == "regression"
+    return "least_squares" if former else arguments.check_choice(name, written, LOSSES)
 
 
 def _check_activation(name: str, value) -> str:
     if not isinstance(value, str):
-        raise ValueError(f"{name} must be the name of a Keras activation. Received: {name}={value!r}")
+        raise ValueError(f"{name} must be the name of a Keras activation. Received: {name}={arguments.describe(value)}")
     if value == "relu":
         return value  # without Keras: the command line reads the recipes, which have this one, before it imports Keras
     import keras
@@ -269,7 +273,7 @@ class Recipe:
             ValueError: If `settings` is no dict, or has an unknown key or a value outside its range.
         """
         if not isinstance(settings, dict):
-            raise ValueError(f"A recipe must be a dict of settings. Received: {settings!r}")
+            raise ValueError(f"A recipe must be a dict of settings. Received: {arguments.describe(settings)}")
         known = {setting.name for setting in dataclasses.fields(cls)}
         unknown = [name for name in settings if name not in known]
         if unknown:

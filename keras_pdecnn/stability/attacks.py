@@ -213,5 +213,8 @@ def _check_radii(epsilon: ArrayLike, count: int) -> np.ndarray:
     except (TypeError, ValueError):
         radii = np.array([np.nan])
     if not (np.isfinite(radii).all() and (radii >= 0).all()):
-        raise ValueError(f"epsilon must be at least 0, one number or one per example. Received: epsilon={epsilon!r}")
+        raise ValueError(
+            "epsilon must be at least 0, one number or one per example. "
+            f"Received: epsilon={arguments.describe(epsilon)}"
+        )
     return radii

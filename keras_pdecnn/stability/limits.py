@@ -9,6 +9,7 @@ from keras_pdecnn.layers import PDEBlock
 from keras_pdecnn.ops.backend import primitives
 from keras_pdecnn.ops.limits import LIPSCHITZ, known_limit, limits
 from keras_pdecnn.ops.operator_norm import operator_norm
+from keras_pdecnn.utils.arguments import describe
 
 __all__ = ["LIPSCHITZ", "effective_norms", "limits_of_norms", "step_limit"]
 
@@ -50,11 +51,11 @@ def step_limit(block: PDEBlock) -> np.ndarray:
         [2.0]
     """
     if not isinstance(block, PDEBlock):
-        raise ValueError(f"block must be a PDEBlock, such as those of `layers`. Received: block={block!r}")
+        raise ValueError(f"block must be a PDEBlock, such as those of `layers`. Received: block={describe(block)}")
     if known_limit(block.integrator, block.field) is None:
         raise ValueError(
             f"block must have a step limit: nothing makes the steps of a {type(block).__name__} stable. "
-            f"Received: block={block!r}"
+            f"Received: block={describe(block)}"
         )
     return limits_of_norms(block, effective_norms(block))
 
@@ -76,7 +77,7 @@ def effective_norms(block: PDEBlock, shape: tuple | None = None) -> np.ndarray:
         ValueError: If the block is not built, or has kernels that are not finite.
     """
     if not block.built:
-        raise ValueError(f"block must be built, as its kernel is needed. Received: block={block!r}")
+        raise ValueError(f"block must be built, as its kernel is needed. Received: block={describe(block)}")
     with primitives.in_float64():
         theta = {name: ops.cast(weight, "float64") for name, weight in block.theta().items()}
         kernel = ops.convert_to_numpy(block.field.sigma_of_n.effective_kernel(theta))

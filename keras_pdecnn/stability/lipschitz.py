@@ -17,6 +17,7 @@ import numpy as np
 from keras_pdecnn import layers
 from keras_pdecnn.ops.limits import lipschitz
 from keras_pdecnn.stability.blocks import block_bounds
+from keras_pdecnn.utils.arguments import describe
 
 ROUNDING = 1 + 1e-9
 """Factor that covers the rounding errors of products and of the norms of matrices in float64."""
@@ -97,7 +98,7 @@ def layer_bounds(model: keras.Model) -> list[LayerBound]:
         True
     """
     if not isinstance(model, keras.Model) or not model.built:
-        raise ValueError(f"model must be a built keras.Model. Received: model={model!r}")
+        raise ValueError(f"model must be a built keras.Model. Received: model={describe(model)}")
     if not _is_chain(model):
         return [LayerBound(model.name, None, "it is not a chain of layers, each called once on the output before it")]
     chain = computing_layers(model)
@@ -175,7 +176,7 @@ def classifier_kernel(layer: keras.layers.Layer) -> np.ndarray:
         ValueError: If the layer is quantized. It then rounds its input as well, which no Lipschitz constant covers.
     """
     if mode := getattr(layer, "quantization_mode", None):
-        raise ValueError(f"nothing is known about quantized layers. Received: quantization_mode={mode!r}")
+        raise ValueError(f"nothing is known about quantized layers. Received: quantization_mode={describe(mode)}")
     kernel = layer.normalized_kernel() if hasattr(layer, "normalized_kernel") else layer.kernel
     return np.asarray(keras.ops.convert_to_numpy(kernel), np.float64)
 

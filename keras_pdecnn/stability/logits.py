@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import keras
 
+from keras_pdecnn.utils.arguments import describe
+
 
 def logits(model: keras.Model) -> keras.Model:
     """Return a model that computes the logits of a classifier, the numbers before the softmax.
@@ -33,7 +35,7 @@ def logits(model: keras.Model) -> keras.Model:
         name = getattr(activation, "__name__", activation)
         raise ValueError(
             "model must be a classifier whose last layer has the activation softmax or none. "
-            f"Received: model={model!r}, whose last layer has activation={name}"
+            f"Received: model={describe(model)}, whose last layer has activation={name}"
         )
     if activation is keras.activations.linear:
         return model

@@ -62,7 +62,7 @@ def salt_and_pepper(
         255.0
     """
     if arguments.check_non_negative("fraction", fraction) > 1:
-        raise ValueError(f"fraction must be a number from 0 to 1. Received: fraction={fraction!r}")
+        raise ValueError(f"fraction must be a number from 0 to 1. Received: fraction={arguments.describe(fraction)}")
     low, high = check_bounds(bounds)
     x = check_within(check_examples(x, "x", dtype=np.float32), (low, high))
     rng = np.random.default_rng(seed)
@@ -100,7 +100,9 @@ def check_bounds(bounds: Sequence[float]) -> tuple[np.float32, np.float32]:
     entries = tuple(bounds) if isinstance(bounds, tuple | list) else ()
     ordered = len(entries) == 2 and all(map(arguments.is_number, entries)) and entries[0] < entries[1]
     if not (ordered and np.isfinite(entries).all()):
-        raise ValueError(f"bounds must be two numbers, the smaller one first. Received: bounds={bounds!r}")
+        raise ValueError(
+            f"bounds must be two numbers, the smaller one first. Received: bounds={arguments.describe(bounds)}"
+        )
     return np.float32(entries[0]), np.float32(entries[1])
 
 

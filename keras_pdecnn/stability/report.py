@@ -108,7 +108,9 @@ def report(
     perturbation = arguments.check_positive("perturbation", perturbation)
     blocks = [layer for layer in getattr(model, "layers", ()) if isinstance(layer, PDEBlock)]
     if not blocks:
-        raise ValueError(f"model must be a Keras model with blocks among its layers. Received: model={model!r}")
+        raise ValueError(
+            f"model must be a Keras model with blocks among its layers. Received: model={arguments.describe(model)}"
+        )
     x = check_examples(x, "x", model.input_shape[1:], np.float32)
     features = keras.Model(model.inputs[0], [block.input for block in blocks])
     rows = []

@@ -101,11 +101,14 @@ class PDEHyperModel(kt.HyperModel):
         self._compile = compile
         if (input_shape is None) != (classes is None):
             raise ValueError(
-                f"input_shape and classes belong together. Received: input_shape={input_shape!r}, classes={classes!r}"
+                "input_shape and classes belong together. "
+                f"Received: input_shape={arguments.describe(input_shape)}, classes={arguments.describe(classes)}"
             )
         if input_shape is None:
             if not self.validation:
-                raise ValueError(f"Trials are judged by validation examples. Received: validation={validation!r}")
+                raise ValueError(
+                    f"Trials are judged by validation examples. Received: validation={arguments.describe(validation)}"
+                )
             dataset = training.load_data(dataclasses.replace(self.start, validation=self.validation))
             self.dataset: data.Data | None = dataset
             self.info = dataset.info

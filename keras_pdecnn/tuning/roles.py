@@ -13,6 +13,8 @@ import threading
 
 import grpc
 
+from keras_pdecnn.utils.arguments import describe
+
 _ID, _IP, _PORT = "KERASTUNER_TUNER_ID", "KERASTUNER_ORACLE_IP", "KERASTUNER_ORACLE_PORT"
 _PULSE = 5.0  # seconds between two signs of life of a worker
 
@@ -37,12 +39,14 @@ def set_role(role: str, address: str | None = None, worker_id: str | None = None
     if address is not None:
         host, _, port = address.rpartition(":")
     if not host or not port.isdecimal():
-        raise ValueError(f"A {role} needs the address of the chief, host:port. Received: address={address!r}")
+        raise ValueError(f"A {role} needs the address of the chief, host:port. Received: address={describe(address)}")
     name = "chief"
     if role == "worker":
         name = worker_id or f"{socket.gethostname()}-{os.getpid()}".replace("chief", "")
         if "chief" in name:
-            raise ValueError(f"The name of a worker must not contain 'chief'. Received: worker_id={worker_id!r}")
+            raise ValueError(
+                f"The name of a worker must not contain 'chief'. Received: worker_id={describe(worker_id)}"
+            )
     os.environ.update({_ID: name, _IP: host, _PORT: port})
 
 

@@ -45,16 +45,24 @@ class Space:
                 if not isinstance(setting, bool):
                     raise ValueError(
                         "step_size is final_time / steps and has no range of its own. "
-                        f"Received: step_size={setting!r}, final_time={final_time!r}"
+                        f"Received: step_size={arguments.describe(setting)}, "
+                        f"final_time={arguments.describe(final_time)}"
                     )
             elif setting is True:
                 self.ranges[name] = _default_range(name, recipe, input_shape)
             elif isinstance(setting, tuple | list):
                 self.ranges[name] = _check_range(name, setting)
+            elif arguments.is_array(setting):
+                raise ValueError(
+                    f"{name} must be True, False, a range, a list of choices or one value. "
+                    f"Received: {name}={arguments.describe(setting)}"
+                )
             elif setting is not False:
                 self.fixed[name] = setting
         if not self.ranges:
-            raise ValueError(f"There is nothing to search: every setting is fixed. Received: {settings!r}")
+            raise ValueError(
+                f"There is nothing to search: every setting is fixed. Received: {arguments.describe(settings)}"
+            )
         for name, values in self.ranges.items():
             for value in values:  # the ends of a range, or all choices
                 self._apply({**self.fixed, name: value})
@@ -188,6 +196,6 @@ def _check_range(name: str, values) -> tuple | list:
         fits = fits and kind is not str and len(values) == 2 and values[0] <= values[1]
     if not fits:
         what = {str: "a list of names", int: "(low, high) or a list of integers", float: "(low, high) or a list"}[kind]
-        raise ValueError(f"The range of {name} must be {what}. Received: {name}={values!r}")
+        raise ValueError(f"The range of {name} must be {what}. Received: {name}={arguments.describe(values)}")
     values = type(values)(kind(value) for value in values)
     return values if isinstance(values, tuple) else list(dict.fromkeys(values))

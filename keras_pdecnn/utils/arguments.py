@@ -24,13 +24,13 @@ def describe(value) -> str:
         >>> describe((np.zeros((64, 8, 8, 1)), 3))
         '(<ndarray of shape (64, 8, 8, 1) and type float64>, 3)'
     """
-    if isinstance(value, tuple | list) and any(_is_array(entry) for entry in value):
+    if isinstance(value, tuple | list) and any(is_array(entry) for entry in value):
         entries = [describe(entry) for entry in value[:_ENTRIES]] + ["…"] * (len(value) > _ENTRIES)
         text = f"[{', '.join(entries)}]" if isinstance(value, list) else f"({', '.join(entries)})"
-    elif isinstance(value, dict) and any(_is_array(entry) for entry in value.values()):
+    elif isinstance(value, dict) and any(is_array(entry) for entry in value.values()):
         entries = [f"{key!r}: {describe(entry)}" for key, entry in list(value.items())[:_ENTRIES]]
         text = f"{{{', '.join(entries + ['…'] * (len(value) > _ENTRIES))}}}"
-    elif _is_array(value):
+    elif is_array(value):
         kind = f" and type {value.dtype}" if hasattr(value, "dtype") else ""
         text = f"<{type(value).__name__} of shape {tuple(value.shape)}{kind}>"
     else:
@@ -38,7 +38,7 @@ def describe(value) -> str:
     return text if len(text) <= _LONGEST else f"{text[: _LONGEST - 50]} … {text[-50:]}"
 
 
-def _is_array(value) -> bool:
+def is_array(value) -> bool:
     """Return whether a value is an array, a tensor or a table; a scalar of NumPy, whose shape is (), is not."""
     try:
         return len(value.shape) > 0
@@ -106,7 +106,7 @@ def check_flag(name: str, value) -> bool:
 
 def check_choice(name: str, value, choices):
     """Return value if it is one of the choices."""
-    if _is_array(value) or value not in choices:
+    if is_array(value) or value not in choices:
         accepted = ", ".join(repr(choice) for choice in choices)
         raise ValueError(f"{name} must be one of {accepted}. Received: {name}={describe(value)}")
     return value

@@ -91,7 +91,10 @@ class Integrator:
         arguments.check_positive_integer("parts", self.parts)
         updates = tuple(self.updates)
         if not updates or not all(isinstance(update, Update) for update in updates):
-            raise ValueError(f"updates must be a sequence of at least one Update. Received: updates={self.updates!r}")
+            raise ValueError(
+                "updates must be a sequence of at least one Update. "
+                f"Received: updates={arguments.describe(self.updates)}"
+            )
         object.__setattr__(self, "updates", updates)
         used = {update.field for update in updates if update.field is not None}
         if used != set(range(self.fields)):

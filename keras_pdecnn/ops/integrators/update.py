@@ -12,6 +12,8 @@ from typing import Any
 import numpy as np
 from keras import backend, ops
 
+from keras_pdecnn.utils.arguments import describe
+
 _TRIED = (0.5, 1.0, 2.0, 4.0)  # Step sizes at which a function of h is compared with c h^p.
 
 
@@ -58,11 +60,11 @@ class Factor:
 
     def __post_init__(self):
         if not _is_finite(self.coefficient):
-            raise ValueError(f"coefficient must be a finite number. Received: coefficient={self.coefficient!r}")
+            raise ValueError(f"coefficient must be a finite number. Received: coefficient={describe(self.coefficient)}")
         if isinstance(self.power, bool) or not isinstance(self.power, numbers.Integral) or self.power < 0:
-            raise ValueError(f"power must be an integer of at least 0. Received: power={self.power!r}")
+            raise ValueError(f"power must be an integer of at least 0. Received: power={describe(self.power)}")
         if self.weight is not None and not callable(self.weight):
-            raise ValueError(f"weight must be a function of the step index. Received: weight={self.weight!r}")
+            raise ValueError(f"weight must be a function of the step index. Received: weight={describe(self.weight)}")
 
     def __call__(self, h, j=0):
         """Return the factor for the step size h, a number or a scalar tensor, and the step index j."""
@@ -164,7 +166,9 @@ class Update:
             if name == "field" and index is None:
                 continue
             if isinstance(index, bool) or not isinstance(index, numbers.Integral) or index < 0:
-                raise ValueError(f"{name} must be an index, an integer of at least 0. Received: {name}={index!r}")
+                raise ValueError(
+                    f"{name} must be an index, an integer of at least 0. Received: {name}={describe(index)}"
+                )
         object.__setattr__(self, "factor", _to_factor("factor", self.factor))
         object.__setattr__(self, "scale", _to_factor("scale", self.scale))
         if isinstance(self.scale, Factor) and self.scale.coefficient == 0:
@@ -232,6 +236,7 @@ def _to_factor(name: str, value) -> Factor | FunctionFactor:
         return Factor(float(value), 0)
     if not callable(value):
         raise ValueError(
-            f"{name} must be a Factor, a finite number, or a function of h or of h and j. Received: {name}={value!r}"
+            f"{name} must be a Factor, a finite number, or a function of h or of h and j. "
+            f"Received: {name}={describe(value)}"
         )
     return FunctionFactor(value)
