@@ -14,6 +14,7 @@ import pytest
 from PIL import Image
 
 from keras_pdecnn import cli, explain, layers, models, plotting, stability, training
+from keras_pdecnn.explain import sections
 from keras_pdecnn.recipes import Recipe
 from keras_pdecnn.runs import RunFolder
 
@@ -357,6 +358,21 @@ def test_pages_of_other_networks(rng, architecture, shape, settings, pictures):
     assert ("the discrete energy" in said) == (architecture == "second_order")
     assert ("one step, so there is nothing" in said) == (architecture == "residual")
     assert ("these are 5x5x5" in said) == (architecture == "residual")
+
+
+def test_pictures_of_a_network_with_the_channels_first(rng, monkeypatch):
+    shown = []
+    monkeypatch.setattr(plotting, "attribution", lambda *given: shown.append(given))
+    last, first = network("parabolic", (8, 6, 2)), network("parabolic", (2, 8, 6), data_format="channels_first")
+    first.set_weights(last.get_weights())
+    x = rng.normal(size=(1, 8, 6, 2)).astype("float32")
+    for model, examples in ((last, x), (first, np.moveaxis(x, -1, 1))):
+        sections._attribution(model, examples, np.array([1]), ["example"])
+    (example, gradients, activation, _), (other, other_gradients, other_activation, _) = shown
+    np.testing.assert_array_equal(other, example)
+    np.testing.assert_allclose(other_gradients["saliency"], gradients["saliency"], rtol=1e-5, atol=1e-7)
+    assert other_gradients["SmoothGrad"].shape == gradients["SmoothGrad"].shape
+    np.testing.assert_allclose(other_activation, activation, rtol=1e-5, atol=1e-7)
 
 
 # In a browser

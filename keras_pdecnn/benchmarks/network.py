@@ -5,10 +5,8 @@ python -m keras_pdecnn.benchmarks.network '{"architecture": "HamiltonianCNN", "b
 
 from __future__ import annotations
 
-import json
 import math
 import statistics
-import sys
 import time
 
 import keras
@@ -16,6 +14,7 @@ import numpy as np
 
 from keras_pdecnn import models
 from keras_pdecnn.benchmarks.memory import PeakMemory
+from keras_pdecnn.benchmarks.program import run_as_program
 from keras_pdecnn.benchmarks.references import find, reference
 from keras_pdecnn.networks import DEFAULT, NETWORKS
 from keras_pdecnn.ops.backend import runtime
@@ -71,4 +70,4 @@ def measure(
 
 
 if __name__ == "__main__":
-    print(json.dumps(measure(**json.loads(sys.argv[1]))))
+    run_as_program(measure)

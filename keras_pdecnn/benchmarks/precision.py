@@ -5,9 +5,7 @@ python -m keras_pdecnn.benchmarks.precision '{"block": "HamiltonianBlock", "dept
 
 from __future__ import annotations
 
-import json
 import statistics
-import sys
 from collections.abc import Sequence
 
 import keras
@@ -15,6 +13,7 @@ import ml_dtypes
 import numpy as np
 
 from keras_pdecnn import layers
+from keras_pdecnn.benchmarks.program import run_as_program
 from keras_pdecnn.benchmarks.references import find
 from keras_pdecnn.ops.backend import runtime
 
@@ -108,4 +107,4 @@ def measure(block: str, depths: Sequence[int], modes: Sequence, **settings) -> l
 
 
 if __name__ == "__main__":
-    print(json.dumps(measure(**json.loads(sys.argv[1]))))
+    run_as_program(measure)

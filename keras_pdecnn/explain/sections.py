@@ -91,6 +91,9 @@ def page(
 def _attribution(model: PDEModel, x: np.ndarray, classes: np.ndarray, captions: list[str]) -> Section:
     gradients = {"saliency": saliency(model, x, classes), "SmoothGrad": smooth_grad(model, x, classes)}
     maps, size = class_activation(model, x, classes), pooled_by(model)
+    if "channels_last" in {layer.name for layer in model.layers}:  # the examples have their channels first
+        x, *moved = (np.moveaxis(values, 1, -1) for values in (x, *gradients.values()))
+        gradients = dict(zip(gradients, moved, strict=True))
     unit = "sample" if x.ndim == 3 else "pixel"
     content: list[Item] = [
         "These pictures show what speaks for the predicted class. All three explain its logit, the number before the "
