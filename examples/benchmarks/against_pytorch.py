@@ -1,12 +1,17 @@
-"""Compare a training step with PyTorch on the CPU: `python examples/benchmarks/against_pytorch.py`.
+"""Compare a training step with PyTorch and JAX: `python examples/benchmarks/against_pytorch.py`.
 
 Two tables, in Markdown: reversible blocks against memcnn and revlib, and the paper's CIFAR-10 Hamiltonian network
-against the same network in PyTorch, eager and compiled. Every figure comes from a fresh process; the contenders take
-turns, and the medians of all rounds are shown. PyTorch gets an environment of its own, made in ENVIRONMENT when it is
-not there; the package does not depend on it. Nothing else should run meanwhile: a comparison takes 10 to 20 minutes.
+against the same network in plain PyTorch (eager and compiled) and, if JAX is installed, in plain JAX. Every figure
+comes from a fresh process; the contenders take turns, and the medians of all rounds are shown. Each runs on the first
+GPU if its framework has one, and on the CPU otherwise. `--backends tensorflow,jax,torch` measures the package under
+several backends of Keras. PyTorch, memcnn and revlib are taken from the running environment if they are there,
+otherwise from an environment of their own in ENVIRONMENT, which is made when it is missing (PyTorch for the CPU).
+Nothing else should run meanwhile: a comparison takes 10 to 20 minutes. `--quick` takes a few: its small sizes only show
+that everything runs.
 """
 
 import argparse
+import importlib.util
 import json
 import os
 import pathlib
@@ -18,12 +23,15 @@ import venv
 ENVIRONMENT = pathlib.Path(__file__).parent / ".venv-torch"
 TORCH = "torch==2.13.0"
 WORKER = pathlib.Path(__file__).with_name("torch_worker.py")
+JAX_WORKER = pathlib.Path(__file__).with_name("jax_worker.py")
 STEPS = (16, 64)
 LAYOUTS = {"": True, ", contiguous": False}
 
 
 def torch_python() -> str:
-    """Return the interpreter of the environment with PyTorch, made first if need be."""
+    """Return an interpreter with PyTorch, memcnn and revlib: this one, or that of an environment, made if need be."""
+    if all(importlib.util.find_spec(name) for name in ("torch", "memcnn", "revlib")):
+        return sys.executable
     python = ENVIRONMENT / "bin" / "python"
     if not python.exists():
         venv.create(ENVIRONMENT, with_pip=True)
@@ -33,20 +41,27 @@ def torch_python() -> str:
     return str(python)
 
 
-def couplings(steps):
+def couplings(steps, backends, small):
     """The same convolutions: two of 3x3 per shear on half of the channels, ReLU between them, no normalisation."""
+    small = {"size": 8, "batch": 2, "channels": 8} if small else {}
     ours = {"block": "HamiltonianBlock", "backprop": "reversible", "normalization": None, "use_bias": False}
-    yield "keras_pdecnn", package("block", {**ours, "steps": steps})
+    for backend in backends:
+        yield f"keras_pdecnn, {backend}", package("block", {**ours, "steps": steps, **small}), backend
     for case in ("revlib", "memcnn"):
         for suffix, channels_last in LAYOUTS.items():
-            yield f"{case}{suffix}", torch({"case": case, "steps": steps, "channels_last": channels_last})
+            settings = {"case": case, "steps": steps, "channels_last": channels_last, **small}
+            yield f"{case}{suffix}", torch(settings), None
 
 
-def networks():
-    for backprop in ("stored", "reversible"):
-        yield f"keras_pdecnn, {backprop}", package("network", {"backprop": backprop})
-    yield "PyTorch, compiled", torch({"case": "network", "compiled": True})
-    yield "PyTorch, eager", torch({"case": "network", "compiled": False})
+def networks(backends, small):
+    small = {"size": 8, "batch": 2} if small else {}
+    for backend in backends:
+        for backprop in ("stored", "reversible"):
+            yield f"keras_pdecnn, {backend}, {backprop}", package("network", {"backprop": backprop, **small}), backend
+    yield "PyTorch, compiled", torch({"case": "network", "compiled": True, **small}), None
+    yield "PyTorch, eager", torch({"case": "network", "compiled": False, **small}), None
+    if importlib.util.find_spec("jax"):
+        yield "JAX", [sys.executable, str(JAX_WORKER), json.dumps(small)], None
 
 
 def package(module, settings):
@@ -59,11 +74,11 @@ def torch(settings):
 
 def compare(contenders, rounds):
     """Return the rows of every contender, one per round, taking turns."""
-    rows = {name: [] for name, _ in contenders}
+    rows = {name: [] for name, *_ in contenders}
     for i in range(rounds):
-        for name, command in contenders:
+        for name, command, backend in contenders:
             print(f"round {i + 1} of {rounds}: {name}", file=sys.stderr)
-            environment = {**os.environ, "TF_CPP_MIN_LOG_LEVEL": "3"}
+            environment = {**os.environ, "TF_CPP_MIN_LOG_LEVEL": "3", **({"KERAS_BACKEND": backend} if backend else {})}
             run = subprocess.run(command, check=False, env=environment, text=True, capture_output=True)
             if run.returncode:
                 sys.exit(f"{name} failed:\n{run.stderr}")
@@ -90,14 +105,22 @@ def main():
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--rounds", type=int, default=5)
     parser.add_argument("--only", choices=("couplings", "networks"))
+    parser.add_argument(
+        "--backends", default="tensorflow", help="backends of keras_pdecnn, such as tensorflow,jax,torch"
+    )
+    parser.add_argument(
+        "--quick", action="store_true", help="small sizes and one round, to see whether everything runs"
+    )
     arguments = parser.parse_args()
+    backends, small = arguments.backends.split(","), arguments.quick
+    rounds = 1 if small else arguments.rounds
     if arguments.only != "networks":
-        for steps in STEPS:
-            print(f"Reversible blocks, {steps} steps, batch 8, 64x64, 32 channels\n")
-            table(compare(list(couplings(steps)), arguments.rounds), 1, "steps of training")
+        for steps in (2,) if small else STEPS:
+            print(f"Reversible blocks, {steps} steps, {'small' if small else 'batch 8, 64x64, 32 channels'}\n")
+            table(compare(list(couplings(steps, backends, small)), rounds), 1, "steps of training")
     if arguments.only != "couplings":
-        print("The CIFAR-10 Hamiltonian network, 264,106 weights, batch 125\n")
-        table(compare(list(networks()), arguments.rounds), 125, "images")
+        print(f"The CIFAR-10 Hamiltonian network, 264,106 weights, {'small images' if small else 'batch 125'}\n")
+        table(compare(list(networks(backends, small)), rounds), 2 if small else 125, "images")
 
 
 if __name__ == "__main__":

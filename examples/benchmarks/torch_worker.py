@@ -14,6 +14,8 @@ import torch
 from torch import nn
 from torch.nn import functional
 
+DEVICE = "cuda" if torch.cuda.is_available() else "cpu"
+
 
 def convolution(channels_in, channels_out, size=3):
     return nn.Conv2d(channels_in, channels_out, size, padding=size // 2, bias=False)
@@ -96,14 +98,20 @@ class HamiltonianNetwork(nn.Module):
 
 
 class PeakMemory:
-    """High-water mark of the process above the level at which it was started, in bytes (Linux)."""
+    """Peak memory of the GPU, or of the process (Linux), above the level at which it was started, in bytes."""
 
     def __init__(self):
+        if DEVICE == "cuda":
+            torch.cuda.reset_peak_memory_stats()
+            self.start = torch.cuda.memory_allocated()
+            return
         with contextlib.suppress(OSError):
             pathlib.Path("/proc/self/clear_refs").write_text("5")
         self.start = self._peak()
 
     def _peak(self):
+        if DEVICE == "cuda":
+            return torch.cuda.max_memory_allocated()
         line = next(s for s in pathlib.Path("/proc/self/status").read_text().splitlines() if s.startswith("VmHWM"))
         return int(line.split()[1]) * 1024
 
@@ -116,6 +124,8 @@ def timed(step, warmup, repetitions):
     for i in range(warmup + repetitions):
         start = time.perf_counter()
         step()
+        if DEVICE == "cuda":
+            torch.cuda.synchronize()
         if i >= warmup:
             times.append(time.perf_counter() - start)
     return statistics.median(times)
@@ -124,13 +134,13 @@ def timed(step, warmup, repetitions):
 def measure_coupling(case, steps, batch=8, size=64, channels=32, channels_last=True, repetitions=5):
     """The gradient of a linear functional with respect to input and weights, as the package's own."""
     layout = torch.channels_last if channels_last else torch.contiguous_format
-    block = {"memcnn": memcnn_block, "revlib": revlib_block}[case](steps, channels // 2).to(memory_format=layout)
+    block = {"memcnn": memcnn_block, "revlib": revlib_block}[case](steps, channels // 2)
+    block = block.to(DEVICE, memory_format=layout)
     # A small step: without normalisation the features would grow beyond all bounds.
     with torch.no_grad():
         for weight in block.parameters():
             weight.mul_(1 / steps)
-    y = torch.randn(batch, channels, size, size).contiguous(memory_format=layout)
-    w = torch.randn(batch, channels, size, size).contiguous(memory_format=layout)
+    y, w = (torch.randn(batch, channels, size, size).to(DEVICE, memory_format=layout) for _ in range(2))
     functional.conv2d(y[:, : channels // 2], next(block.parameters()), padding=1)
     peak = PeakMemory()
 
@@ -147,12 +157,12 @@ def measure_coupling(case, steps, batch=8, size=64, channels=32, channels_last=T
 def measure_network(compiled, batch=125, size=32, channels_last=True, repetitions=8):
     """Training with SGD and momentum: seconds per step."""
     layout = torch.channels_last if channels_last else torch.contiguous_format
-    network = HamiltonianNetwork().to(memory_format=layout)
+    network = HamiltonianNetwork().to(DEVICE, memory_format=layout)
     weights = sum(weight.numel() for weight in network.parameters())
     run = torch.compile(network) if compiled else network
     optimizer = torch.optim.SGD(network.parameters(), lr=0.01, momentum=0.9)
-    x = torch.randn(batch, 3, size, size).contiguous(memory_format=layout)
-    label = torch.randint(0, 10, (batch,))
+    x = torch.randn(batch, 3, size, size).to(DEVICE, memory_format=layout)
+    label = torch.randint(0, 10, (batch,), device=DEVICE)
     peak = PeakMemory()
 
     def step():
