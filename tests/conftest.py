@@ -21,6 +21,15 @@ tf.config.set_logical_device_configuration(_CPU, [tf.config.LogicalDeviceConfigu
 tf.config.experimental.enable_tensor_float_32_execution(False)
 
 
+# Files whose tests start programs and take up to a minute each.
+LONG = ("test_backends", "test_backends_applications", "test_distribute", "test_resume", "test_tuning")
+
+
+def pytest_collection_modifyitems(items):
+    """Begin with the long tests, so that several workers end at the same time."""
+    items.sort(key=lambda item: item.path.stem not in LONG)
+
+
 @pytest.fixture(autouse=True)
 def keras_settings():
     """Start every test from the same seeds and the default settings of Keras."""
@@ -41,6 +50,14 @@ def rng():
 def float64():
     """Make float64 the type of the layers of a test."""
     keras.config.set_dtype_policy("float64")
+
+
+@pytest.fixture
+def eager():
+    """Run without graphs, whose tracing takes seconds for each model: for tests of what stands above the model."""
+    tf.config.run_functions_eagerly(True)
+    yield
+    tf.config.run_functions_eagerly(False)
 
 
 @pytest.fixture

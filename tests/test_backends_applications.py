@@ -5,12 +5,14 @@ import importlib.util
 import json
 import os
 import pathlib
+import re
 import subprocess
 import sys
 
 import pytest
 
 CASES = pathlib.Path(__file__).parent / "helpers" / "application_cases.py"
+QUICK = {"JAX_DISABLE_MOST_OPTIMIZATIONS": "1"}  # XLA then compiles in a third of the time
 
 
 def run(case, backend, folder, **environment):
@@ -19,7 +21,7 @@ def run(case, backend, folder, **environment):
         pytest.skip(f"needs keras-pdecnn[{backend}]")
     done = subprocess.run(
         [sys.executable, str(CASES), case, str(folder)],
-        env={**os.environ, "KERAS_BACKEND": backend, "TF_CPP_MIN_LOG_LEVEL": "3", **environment},
+        env={**os.environ, "KERAS_BACKEND": backend, "TF_CPP_MIN_LOG_LEVEL": "3", **QUICK, **environment},
         capture_output=True,
         text=True,
         timeout=900,
@@ -52,10 +54,10 @@ def check_run(outcome, backend):
     assert outcome["config"]["backend"] == backend
     assert outcome["config"][backend].startswith(importlib.metadata.version(backend).split("+")[0])
     assert outcome["evaluate"][0] == 0
-    assert "32 test examples" in outcome["evaluate"][1]
+    assert "24 test examples" in outcome["evaluate"][1]
     assert f"Test accuracy: {100 * outcome['metrics']['accuracy']:.2f} %" in outcome["evaluate"][1]
     rows = json.loads(outcome["predict"][1])["predictions"]
-    assert len(rows) == 32
+    assert len(rows) == 24
     assert {row["label"] for row in rows} == {"0", "1"}
     assert outcome["resume"][0] == 0
     assert outcome["resumed_is_whole"]
@@ -83,14 +85,18 @@ def check_what_is_tensorflows(outcome, backend):
 
 
 def check_benchmarks(outcome, backend):
-    assert outcome["block"]["step_s"] > 0
-    assert outcome["block"]["peak_bytes"] >= 0  # this process may have had as much before
-    assert outcome["block"]["gradient_bytes"] == 4 * 3 * 2 * (9 * 2 * 2 + 2 + 2)
+    """The command measures in processes of their own; the other two tables are measured where the case runs."""
+    assert outcome["benchmark"][0] == 0, outcome["benchmark"][1]
+    assert "| HamiltonianBlock | reversible | memory, MB |" in re.sub(" +", " ", outcome["benchmark"][1])
+    (row,) = outcome["report"]["rows"]["depth"]
+    assert row["step_s"] > 0
+    assert row["peak_bytes"] > 0
+    assert row["gradient_bytes"] == 4 * 3 * 2 * (9 * 2 * 2 + 2 + 2)
+    version = importlib.metadata.version(backend).split("+")[0]
+    assert outcome["report"]["machine"][{"jax": "JAX", "torch": "PyTorch"}[backend]].startswith(version)
     assert outcome["network"]["step_s"] > 0
     errors = {row["policy"]: row["error"] for row in outcome["precision"]}
     assert 0 < errors["float32"] < 1e-6 < errors["mixed_float16"] < errors["mixed_bfloat16"] < 0.05
-    version = importlib.metadata.version(backend).split("+")[0]
-    assert outcome["machine"][{"jax": "JAX", "torch": "PyTorch"}[backend]].startswith(version)
 
 
 @pytest.mark.slow

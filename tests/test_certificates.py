@@ -107,7 +107,7 @@ def smallest_attack(model, x, labels, start, steps=25):
 
 @pytest.mark.slow
 def test_certified_radii_are_below_what_an_attack_needs(trained, digits):
-    x, labels = (part[:300] for part in digits[1])
+    x, labels = (part[:100] for part in digits[1])
     predicted = trained.predict(x, verbose=0).argmax(-1)
     radius = certified_radius(trained, x)
     assert np.mean(predicted == labels) > 0.85

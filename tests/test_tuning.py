@@ -280,7 +280,7 @@ def test_estimated_memory_is_right_within_a_factor_of_two(backprop, tmp_path):
         "info = data.Info('', (48, 48, 3), 10, tuple(map(str, range(10))), {}, 'uint8');"
         "model = training.compile(training.build(recipe, info), recipe, 1);"
         "x, y = np.zeros((32, 48, 48, 3), 'float32'), np.zeros(32, int);"
-        "peak = PeakMemory(); model.train_on_batch(x, y); model.train_on_batch(x, y); print(peak.read())"
+        "peak = PeakMemory(); model.train_on_batch(x, y); print(peak.read())"
     )
     done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=True, cwd=tmp_path)
     measured = int(done.stdout.split()[-1])
@@ -316,7 +316,7 @@ class Instant(tuning.Search):
 
 def instant(folder, method="random", max_trials=7, **settings):
     settings |= {"max_epochs": 9} if method == "hyperband" else {}
-    settings |= {"num_initial_points": 3} if method == "bayesian" else {}
+    settings |= {"num_initial_points": 5} if method == "bayesian" else {}
     oracle = tuning.METHODS[method](
         folder=folder, objective=OBJECTIVE, epochs=9, max_trials=max_trials, seed=1, **settings
     )
@@ -353,7 +353,8 @@ def test_the_first_trial_has_the_default_values(tmp_path, method):
 @pytest.mark.parametrize("killed_at", [1, 5])
 def test_an_interrupted_search_goes_on(tmp_path, method, killed_at):
     whole = instant(tmp_path / "whole", method)
-    whole.search(verbose=0)
+    if method != "bayesian":  # whose random state is not kept, and whose fits take seconds
+        whole.search(verbose=0)
     first = instant(tmp_path / "search", method)
     first.killed_at = killed_at
     with pytest.raises(KeyboardInterrupt):
@@ -361,9 +362,10 @@ def test_an_interrupted_search_goes_on(tmp_path, method, killed_at):
     second = instant(tmp_path / "search", method)
     second.search()
     count = collections.Counter(first.ran + second.ran)
-    assert count == dict.fromkeys(whole.ran, 1) | {first.ran[-1]: 2}
+    names = whole.ran if method != "bayesian" else map(str, range(7))
+    assert count == dict.fromkeys(names, 1) | {first.ran[-1]: 2}
     assert second.ran[0] == first.ran[-1]
-    if method != "bayesian":  # whose random state is not kept
+    if method != "bayesian":
         tried = [
             [tuner.oracle.trials[i].hyperparameters.values for i in tuner.oracle.start_order]
             for tuner in (whole, second)
@@ -612,7 +614,7 @@ def test_phases_are_shortened_in_proportion(recipe):
     assert phases(1) == ((0.5,), (1,))
 
 
-def test_batches_of_each_trial_have_their_size(recipe):
+def test_batches_of_each_trial_have_their_size(recipe, eager):
     hypermodel = tuning.PDEHyperModel(recipe, batch_size=[6, 12], epochs=1)
     for size, steps in ((6, 8), (12, 4)):
         hp = hyperparameters(hypermodel.space, batch_size=size)
@@ -638,7 +640,7 @@ def test_a_longer_trial_continues_a_shorter_one_bit_for_bit(recipe):
 
 @pytest.mark.slow
 @pytest.mark.parametrize("tuner", [kt.RandomSearch, kt.BayesianOptimization, kt.Hyperband, kt.GridSearch])
-def test_keras_tuners_own_tuners_with_own_data_and_compile(tmp_path, archive, recipe, tuner):
+def test_keras_tuners_own_tuners_with_own_data_and_compile(tmp_path, archive, recipe, tuner, eager):
     def compile(model, recipe, hp):
         rate = hp.Float("rate", 0.01, 0.1, sampling="log", default=0.05)
         optimizer = keras.optimizers.get({"class_name": hp.Choice("optimizer", ["sgd", "adam"]), "config": {}})
@@ -661,10 +663,10 @@ def test_keras_tuners_own_tuners_with_own_data_and_compile(tmp_path, archive, re
 
 @pytest.mark.slow
 def test_trials_on_two_devices(tmp_path, recipe, two_devices):
-    hypermodel = tuning.PDEHyperModel(recipe, epochs=6, step_size=[1.0, 1e30], architecture=["parabolic"], width=False)
-    tuner = tuning.search(hypermodel, tmp_path / "search", "grid", trials=4, strategy=two_devices, verbose=0)
+    hypermodel = tuning.PDEHyperModel(recipe, epochs=2, step_size=[1.0, 1e30], architecture=["parabolic"], width=False)
+    tuner = tuning.search(hypermodel, tmp_path / "search", "grid", trials=2, strategy=two_devices, verbose=0)
     found = report.outcomes(tuner)
-    assert [outcome.accuracy is None for outcome in found] == [False, True, False, True]
+    assert [outcome.accuracy is None for outcome in found] == [False, True]
     assert "diverged" in found[1].reason
     model = tuner.get_best_models()[0]
     assert model.distribute_strategy.num_replicas_in_sync == 2
@@ -682,7 +684,7 @@ def test_other_data_than_the_recipes_are_refused(recipe):
             tuning.PDEHyperModel(recipe, **wrong)
 
 
-def test_a_folder_with_another_search_is_refused(tmp_path, recipe):
+def test_a_folder_with_another_search_is_refused(tmp_path, recipe, eager):
     hypermodel = tuning.PDEHyperModel(recipe, max_weights=1000, steps=[1], epochs=1, architecture=["parabolic"])
     folder = tmp_path / "search"
     tuning.search(hypermodel, folder, trials=1, verbose=0)
@@ -765,10 +767,11 @@ def state(folder):
 
 @pytest.mark.slow
 @pytest.mark.parametrize("method", tuning.METHODS)
-def test_each_method_ends_with_a_run_folder(archive, tmp_path, method):
+def test_each_method_ends_with_a_run_folder(archive, tmp_path, method, eager):
     folder = tmp_path / "search"
     budget = ["--budget", 12] if method == "hyperband" else ["--trials", 4]
-    options = [*SHORT, "--search", "architecture=hamiltonian,parabolic", "--trial-epochs", 4]
+    epochs = 4 if method == "hyperband" else 2
+    options = [*SHORT, "--epochs", 4, "--search", "architecture=hamiltonian,parabolic", "--trial-epochs", epochs]
     done = call(tune(archive, "--method", method, *budget, *options, "--output", folder))
     assert done.exit_code == 0, done.output
     assert "Search: Running Trial #1" in done.stdout
@@ -784,7 +787,7 @@ def test_each_method_ends_with_a_run_folder(archive, tmp_path, method):
     trial = next(t for t in found if f"best-{t['trial_id']}" == run.path.name)
     assert trial["score"] == best
     recipe, known = run.read_config()
-    assert recipe.epochs == (8,)
+    assert recipe.epochs == (4,)
     assert (recipe.architecture, recipe.steps) == tuple(
         trial["hyperparameters"]["values"][name] for name in ("architecture", "steps")
     )
@@ -799,7 +802,7 @@ def test_each_method_ends_with_a_run_folder(archive, tmp_path, method):
 
 
 @pytest.mark.slow
-def test_a_step_size_that_diverges_fails_and_the_search_goes_on(archive, tmp_path):
+def test_a_step_size_that_diverges_fails_and_the_search_goes_on(archive, tmp_path, eager):
     options = [*SHORT, "--architecture", "parabolic", "--search", "step_size=1,1e30", "--trial-epochs", 2]
     done = call(tune(archive, "--method", "grid", "--trials", 4, *options, "--output", tmp_path / "search"))
     assert done.exit_code == 0, done.output
@@ -822,20 +825,20 @@ def test_a_step_size_that_diverges_fails_and_the_search_goes_on(archive, tmp_pat
 @pytest.mark.slow
 def test_a_killed_search_goes_on(archive, tmp_path):
     folder, log = tmp_path / "search", tmp_path / "log"
-    arguments = tune(archive, "--trials", 5, *SHORT, "--trial-epochs", 30, "--output", folder)
+    arguments = tune(archive, "--trials", 3, *SHORT, "--trial-epochs", 30, "--output", folder)
     with started(arguments, log) as process:
-        wait_for(lambda: len(completed(folder)) >= 2 and len(trials(folder)) == 3, process)
+        wait_for(lambda: len(completed(folder)) >= 1 and len(trials(folder)) == 2, process)
         time.sleep(0.5)
         process.kill()
         process.wait(10)
     kept = {name: (folder / name / "trial.json").read_bytes() for name in completed(folder)}
-    assert len(kept) == 2
+    assert len(kept) == 1
     done = call(arguments)
     assert done.exit_code == 0, done.output
     assert {name: (folder / name / "trial.json").read_bytes() for name in kept} == kept
-    assert len(completed(folder)) == 5
-    assert state(folder)["run_times"] == {str(i): 1 for i in range(5)}
-    assert done.stdout.count("Complete [") == 3
+    assert len(completed(folder)) == 3
+    assert state(folder)["run_times"] == {str(i): 1 for i in range(3)}
+    assert done.stdout.count("Complete [") == 2
     # Nothing is left to do, not even the training of the best.
     again = call(arguments)
     assert again.exit_code == 0
@@ -851,53 +854,53 @@ def free_port():
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("victim", ["worker", "chief"])
-def test_a_chief_and_two_workers_try_every_trial_once(archive, tmp_path, victim):
+def test_a_chief_and_two_workers_try_every_trial_once(archive, tmp_path):
+    """The chief is killed and started again, then a worker is killed for good."""
     folder, log = tmp_path / "search", tmp_path / "log"
     arguments = tune(archive, "--trials", 6, *SHORT, "--trial-epochs", 40, "--output", folder, "--patience", 12)
     arguments += ["--address", f"127.0.0.1:{free_port()}", "--role"]
+
+    def left_is_at_work(after):
+        return len(completed(folder)) > after and state(folder)["ongoing_trials"].get("left")
+
     with contextlib.ExitStack() as stack:
         chief = stack.enter_context(started([*arguments, "chief"], log))
         wait_for((folder / "search.json").exists, chief)
-        workers = {
-            name: stack.enter_context(started([*arguments, "worker", "--worker-id", name], tmp_path / name))
+        left, right = (
+            stack.enter_context(started([*arguments, "worker", "--worker-id", name], tmp_path / name))
             for name in ("left", "right")
-        }
-        wait_for(lambda: len(completed(folder)) >= 1 and state(folder)["ongoing_trials"].get("left"), chief)
-        if victim == "worker":
-            unfinished = state(folder)["ongoing_trials"]["left"]
-            workers.pop("left").kill()
-        else:
-            chief.kill()
-            chief.wait(10)
-            kept = {name: (folder / name / "trial.json").read_bytes() for name in completed(folder)}
-            chief = stack.enter_context(started([*arguments, "chief"], log))
-        for process in (*workers.values(), chief):
+        )
+        wait_for(lambda: left_is_at_work(after=0), chief)
+        chief.kill()
+        chief.wait(10)
+        kept = {name: (folder / name / "trial.json").read_bytes() for name in completed(folder)}
+        chief = stack.enter_context(started([*arguments, "chief"], log))
+        wait_for(lambda: left_is_at_work(after=len(kept)), chief)
+        unfinished = state(folder)["ongoing_trials"]["left"]
+        left.kill()
+        for process in (right, chief):
             assert process.wait(150) == 0, log.read_text()
     text = log.read_text()
+    assert {name: (folder / name / "trial.json").read_bytes() for name in kept} == kept
+    assert f"left has not been heard of: right tries its trial {unfinished} again." in text
     assert len(completed(folder)) == 6
     assert state(folder)["run_times"] == {str(i): 1 for i in range(6)}
     assert sorted(state(folder)["end_order"]) == [str(i) for i in range(6)]
+    assert text.count("Complete [") == 6
     assert "6 trials: 6 completed, 0 failed." in text
     assert "Test accuracy" in text
-    for name in workers:
-        assert "There are no more trials." in (tmp_path / name).read_text()
-    if victim == "worker":
-        assert f"left has not been heard of: right tries its trial {unfinished} again." in text
-    else:
-        assert {name: (folder / name / "trial.json").read_bytes() for name in kept} == kept
-        assert text.count("Complete [") == 6
+    assert "There are no more trials." in (tmp_path / "right").read_text()
 
 
 @pytest.mark.slow
-def test_twelve_trials_on_the_digits(tmp_path):
+def test_a_search_on_the_digits(tmp_path):
     folder = tmp_path / "search"
-    options = ["--search", "steps=1:4", "--trial-epochs", 8, "--verbose", 0]
+    options = ["--search", "steps=1:4", "--trials", 3, "--trial-epochs", 4, "--verbose", 0]
     done = call(command("tune", "digits", *options, "--output", folder))
     assert done.exit_code == 0, done.output
     found = trials(folder)
-    assert len(completed(folder)) == 12
-    assert found["trial_00"]["hyperparameters"]["values"] == {
+    assert len(completed(folder)) == 3
+    assert found["trial_0"]["hyperparameters"]["values"] == {
         "architecture": "hamiltonian",
         "width": 16,
         "steps": 3,

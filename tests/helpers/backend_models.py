@@ -44,7 +44,7 @@ def trained(model, x=X, learning_rate=0.01, epochs=2, **settings):
 
 def networks(folder):
     """Yield what training changes: a network, one with a frozen block, one with a shared block, one in bfloat16."""
-    settings = {"widths": (4, 4), "steps": 3, "step_size": 0.3}
+    settings = {"widths": (4,), "steps": 3, "step_size": 0.3}
     regularizers = {"time_smoothness": 1e-3, "weight_decay": 1e-3, "box": 1.0}
     keras.config.set_floatx("float64")
     keras.config.set_dtype_policy("float64")
@@ -60,7 +60,7 @@ def networks(folder):
         },
     )
 
-    model = fill(pde.models.SecondOrderCNN(SHAPE, CLASSES, **settings))
+    model = fill(pde.models.SecondOrderCNN(SHAPE, CLASSES, **{**settings, "widths": (4, 4)}))
     model.blocks[0].trainable = model.get_layer("connector_1").trainable = False
     before = [weights(layer) for layer in (model.blocks[0], model.get_layer("connector_1"))]
     monitor = pde.callbacks.StabilityMonitor(X[:1], folder / BACKEND, every=2)

@@ -1,7 +1,6 @@
 """What is the same on one device and on several replicas: run by the tests, and as a program by each worker."""
 
 import json
-import os
 import pathlib
 import sys
 
@@ -107,8 +106,11 @@ def refused(strategy):
 
 
 def architectures(workers):
-    """Return the networks that a cluster trains: all of them with two workers, one with more."""
-    return ARCHITECTURES if workers == 2 else ("hamiltonian",)
+    """Return the networks that a cluster trains: with two workers one whose steps are undone and one without, else one.
+
+    Two devices of one process train all of them.
+    """
+    return ("hamiltonian", "parabolic") if workers == 2 else ("hamiltonian",)
 
 
 def main(folder):
@@ -124,11 +126,12 @@ def main(folder):
         results |= {f"{architecture}/{i:03d}": weight for i, weight in enumerate(weights)}
     results["evaluate"], results["predict"] = evaluated(strategy)
     results["seen"] = seen(strategy, shuffle=False)
-    np.random.seed(int(json.loads(os.environ["TF_CONFIG"])["task"]["index"]))  # each worker its own
-    results["shuffled"] = seen(strategy, shuffle=True)
-    texts["keras"] = keras_alone(strategy)
+    index, workers = pde.distribute.worker(strategy)
+    if workers == 2:
+        np.random.seed(index)  # each worker its own
+        results["shuffled"] = seen(strategy, shuffle=True)
+        texts["keras"] = keras_alone(strategy)
     texts["refused"] = refused(strategy)
-    index, _ = pde.distribute.worker(strategy)
     np.savez(pathlib.Path(folder, f"{index}.npz"), **results)
     pathlib.Path(folder, f"{index}.json").write_text(json.dumps(texts))
     pde.distribute.from_chief(strategy, lambda: None)  # leave together
