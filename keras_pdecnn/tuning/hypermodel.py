@@ -113,6 +113,11 @@ class PDEHyperModel(kt.HyperModel):
             self.dataset: data.Data | None = dataset
             self.info = dataset.info
         else:
+            if not isinstance(input_shape, tuple | list):
+                raise ValueError(
+                    "input_shape must be the shape of an example, (*space, channels). "
+                    f"Received: input_shape={arguments.describe(input_shape)}"
+                )
             self.dataset = None
             names = tuple(map(str, range(arguments.check_positive_integer("classes", classes))))
             self.info = data.Info("data", tuple(input_shape), len(names), names, {}, "float32")
