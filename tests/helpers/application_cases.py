@@ -24,7 +24,7 @@ import keras_pdecnn as pde
 from keras_pdecnn import cli
 
 # Batches are whole: JAX compiles every step once more for the rest.
-SMALL = ["--widths", "4", "--steps", "3", "--batch-size", "24", "--validation", "0.25", "--pad", "0.125"]
+SMALL = ["--widths", "4", "--steps", "3", "--batch-size", "12", "--validation", "0.25", "--pad", "0.125"]
 TRAIN = ["train", "stripes.npz", *SMALL, "--epochs", "2,1", "--learning-rates", "0.1,0.02", "--verbose", "0"]
 
 
