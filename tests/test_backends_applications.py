@@ -54,10 +54,10 @@ def check_run(outcome, backend):
     assert outcome["config"]["backend"] == backend
     assert outcome["config"][backend].startswith(importlib.metadata.version(backend).split("+")[0])
     assert outcome["evaluate"][0] == 0
-    assert "24 test examples" in outcome["evaluate"][1]
+    assert "32 test examples" in outcome["evaluate"][1]
     assert f"Test accuracy: {100 * outcome['metrics']['accuracy']:.2f} %" in outcome["evaluate"][1]
     rows = json.loads(outcome["predict"][1])["predictions"]
-    assert len(rows) == 24
+    assert len(rows) == 32
     assert {row["label"] for row in rows} == {"0", "1"}
     assert outcome["resume"][0] == 0
     assert outcome["resumed_is_whole"]

@@ -23,8 +23,7 @@ import numpy as np
 import keras_pdecnn as pde
 from keras_pdecnn import cli
 
-# Batches are whole: JAX compiles every step once more for the rest.
-SMALL = ["--widths", "4", "--steps", "3", "--batch-size", "12", "--validation", "0.25", "--pad", "0.125"]
+SMALL = ["--widths", "4", "--steps", "3", "--batch-size", "16", "--validation", "0.25", "--pad", "0.125"]
 TRAIN = ["train", "stripes.npz", *SMALL, "--epochs", "2,1", "--learning-rates", "0.1,0.02", "--verbose", "0"]
 
 
@@ -39,7 +38,7 @@ def stripes(count, seed):
 
 def write_stripes():
     x, y = stripes(96, 0)
-    x_test, y_test = stripes(24, 1)
+    x_test, y_test = stripes(32, 1)
     np.savez("stripes.npz", x_train=x, y_train=y, x_test=x_test, y_test=y_test)
 
 
