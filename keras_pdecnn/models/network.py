@@ -12,6 +12,7 @@ from keras_pdecnn import layers
 from keras_pdecnn.constraints import Box
 from keras_pdecnn.models.certified import CertifiedParts, check_input_size
 from keras_pdecnn.models.model import PDEModel
+from keras_pdecnn.models.opening import Opening
 from keras_pdecnn.models.ordinary import OrdinaryParts
 from keras_pdecnn.ops import layout
 from keras_pdecnn.regularizers import TimeSmoothness
@@ -43,6 +44,10 @@ def build_network(
     name,
     max_step_size,
     data_format,
+    opening_kernel_size,
+    opening_stride,
+    opening_width,
+    dropout,
     block_kwargs: dict,
 ) -> PDEModel:
     """Build the network of one kind of block, for a builder such as `ParabolicCNN`, whose arguments the others are.
@@ -69,7 +74,9 @@ def build_network(
     synchronized = arguments.check_flag("synchronized", synchronized)
     data_format = layout.standardize_data_format(data_format)
     input_shape = _check_input_shape(input_shape, data_format)
-    _check_number_of_blocks(input_shape, widths, data_format)
+    opening = Opening(opening_kernel_size, opening_stride, opening_width, rank=len(input_shape) - 1)
+    _check_number_of_blocks(input_shape, widths, data_format, opening)
+    dropout = arguments.check_fraction("dropout", dropout)
     lipschitz = arguments.check_positive("lipschitz", lipschitz)
     if include_top:
         arguments.check_positive_integer("classes", classes)
@@ -89,7 +96,7 @@ def build_network(
     inputs = keras.Input(input_shape, dtype=state_dtype, name="input")
     y = layers.Standardization(name="standardization")(inputs) if include_preprocessing else inputs
     y = _channels_last(y, data_format, state_dtype)
-    y = parts.connector(widths[0], kernel_size=3, pool_size=1, name="opening")(y)
+    y = opening(y, parts, widths[0])
     following = (*widths[1:], head_width)
     for i, (count, h, largest, filters) in enumerate(
         zip(steps, step_size, max_step_size, following, strict=True), start=1
@@ -105,6 +112,8 @@ def build_network(
 
     if include_top:
         y = _pool(y, parts.pooling, state_dtype)
+        if dropout:
+            y = keras.layers.Dropout(dropout, dtype=state_dtype, name="dropout")(y)
         y = parts.classifier(classes, activation=classifier_activation, dtype=state_dtype, name="classifier")(y)
     elif pooling is not None:
         y = _pool(y, pooling, state_dtype)
@@ -157,17 +166,17 @@ def _check_input_shape(shape, data_format: str) -> tuple:
     return sizes
 
 
-def _check_number_of_blocks(input_shape: tuple, widths: tuple[int, ...], data_format: str):
+def _check_number_of_blocks(input_shape: tuple, widths: tuple[int, ...], data_format: str, opening: Opening):
     """Raise ValueError if the pooling between the blocks would leave nothing of a space axis."""
     space = input_shape[1:] if data_format == "channels_first" else input_shape[:-1]
-    known = [size for size in space if size is not None]
+    known = [size for size in opening.output_space(space) if size is not None]
     fitting = min(known).bit_length() if known else len(widths)
     if fitting < len(widths):
-        blocks = "one block fits" if fitting == 1 else f"at most {fitting} blocks fit"
+        blocks = {0: "no block fits", 1: "one block fits"}.get(fitting, f"at most {fitting} blocks fit")
         raise ValueError(
             f"{len(widths)} blocks halve every space axis {len(widths) - 1} times. That leaves nothing of an axis with "
-            f"{min(known)} pixels: {blocks} an input of this size. "
-            f"Received: input_shape={input_shape}, widths={widths}"
+            f"{min(known)} pixels{opening.described()}: {blocks} an input of this size. "
+            f"Received: input_shape={input_shape}, widths={widths}{opening.received()}"
         )
 
 
