@@ -61,7 +61,14 @@ class BoundedConnector(BaseConnector):
         **layer_kwargs,
     ):
         super().__init__(
-            filters, kernel_size, pool_size, strides, kernel_initializer, kernel_regularizer, data_format, **layer_kwargs
+            filters,
+            kernel_size,
+            pool_size,
+            strides,
+            kernel_initializer,
+            kernel_regularizer,
+            data_format,
+            **layer_kwargs,
         )
 
     def _add_weights(self, shape, kernel_size):

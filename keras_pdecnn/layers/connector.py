@@ -71,7 +71,14 @@ class Connector(BaseConnector):
                 f"BoundedConnector. Received: provable={layer_kwargs['provable']!r}"
             )
         super().__init__(
-            filters, kernel_size, pool_size, strides, kernel_initializer, kernel_regularizer, data_format, **layer_kwargs
+            filters,
+            kernel_size,
+            pool_size,
+            strides,
+            kernel_initializer,
+            kernel_regularizer,
+            data_format,
+            **layer_kwargs,
         )
         self.momentum = arguments.check_fraction("momentum", momentum)
         self.synchronized = arguments.check_flag("synchronized", synchronized)

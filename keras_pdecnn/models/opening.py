@@ -39,8 +39,12 @@ class Opening:
 
     def output_space(self, space: Sequence[int | None]) -> list[int | None]:
         """Return the sizes of the space axes in the first block, of an input with these; 0 where nothing is left."""
-        halving = 1 if self.width is None else 2
-        return [n and -(-n // s) // halving for n, s in zip(space, self.strides, strict=True)]
+        sizes = self.strided(space)
+        return sizes if self.width is None else [n and n // 2 for n in sizes]
+
+    def strided(self, space: Sequence[int | None]) -> list[int | None]:
+        """Return the sizes of the space axes after the convolution."""
+        return [n and -(-n // s) for n, s in zip(space, self.strides, strict=True)]
 
     def described(self) -> str:
         """Return how messages qualify a number of pixels in the first block: nothing if they are those of the input."""

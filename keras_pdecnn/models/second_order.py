@@ -33,6 +33,8 @@ def SecondOrderCNN(
     opening_stride: int | Sequence[int] = 1,
     opening_width: int | None = None,
     dropout: float = 0.0,
+    spectrogram: int | None = None,
+    spectrogram_step: int | None = None,
     **block_kwargs,
 ) -> PDEModel:
     """Build a second-order network (eq. 11), a nonlinear wave equation.
@@ -83,6 +85,10 @@ def SecondOrderCNN(
         opening_width: Width of the opening convolution; a connector from there to the first block, which halves every
             space axis, is then added. Default None, widths[0] without such a connector.
         dropout: Rate of the dropout before the classifier, at least 0 and below 1; default 0.
+        spectrogram: Number of samples of a frame; the network then takes signals, (length, channels), and works on
+            their logarithmic spectrogram, (frames, frequencies, channels), by `keras.layers.STFTSpectrogram`. Default
+            None, no spectrogram.
+        spectrogram_step: Number of samples from one frame to the next; default None, half a frame.
         **block_kwargs: Further arguments of every block, see `layers.SecondOrderBlock`.
 
     Returns:
@@ -121,5 +127,7 @@ def SecondOrderCNN(
         opening_stride=opening_stride,
         opening_width=opening_width,
         dropout=dropout,
+        spectrogram=spectrogram,
+        spectrogram_step=spectrogram_step,
         block_kwargs=block_kwargs,
     )

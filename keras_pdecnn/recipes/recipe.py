@@ -17,6 +17,7 @@ _NETWORK = (
     *("widths", "head_width", "steps", "step_size", "max_step_size", "time_smoothness", "weight_decay", "box"),
     *("synchronized", "provable", "lipschitz", "time_basis", "basis_size", "kernel_size", "activation"),
     *("normalization", "padding", "backprop"),
+    *("opening_kernel_size", "opening_stride", "opening_width", "dropout", "spectrogram", "spectrogram_step"),
 )
 
 
@@ -123,8 +124,9 @@ class Recipe:
         seed: Seed of the initial weights, of the order of the examples and of their augmentation; default 0.
         architecture: Name of the network, one of `models.NETWORKS`: "hamiltonian" (default), "parabolic",
             "second_order", "residual", or one that you have added.
-        widths, head_width, steps, step_size, max_step_size, time_smoothness, weight_decay, box, synchronized: Arguments
-            of the network, see `models.HamiltonianCNN`.
+        widths, head_width, steps, step_size, max_step_size, time_smoothness, weight_decay, box, synchronized,
+            opening_kernel_size, opening_stride, opening_width, dropout, spectrogram, spectrogram_step: Arguments of the
+            network, see `models.HamiltonianCNN`.
         provable: Whether the network has a small Lipschitz bound, see `models.HamiltonianCNN`; it needs the
             normalisation None, "scale" or "shrinkage". Default False.
         lipschitz: Lipschitz constant of a provable network, see `models.HamiltonianCNN`; default 2.
@@ -164,6 +166,26 @@ class Recipe:
     architecture: str = _setting(DEFAULT, _check_architecture, f"Network: {', '.join(NETWORKS)}.")
     widths: tuple[int, ...] = _setting((16, 32), _each(_whole), "Width of each block.")
     head_width: int | None = _setting(None, _optional(_whole), "Width after the last block; none: the last width.")
+    spectrogram: int | None = _setting(
+        None,
+        _optional(_whole),
+        "Turn signals into spectrograms, which are images, with frames of so many samples; none: no spectrogram.",
+    )
+    spectrogram_step: int | None = _setting(
+        None, _optional(_whole), "Samples from one frame of the spectrogram to the next; none: half a frame."
+    )
+    opening_kernel_size: int | tuple[int, ...] = _setting(
+        3, arguments.check_odd_sizes, "Size of the opening convolution, one or one per space axis."
+    )
+    opening_stride: int | tuple[int, ...] = _setting(
+        1, arguments.check_sizes, "Stride of the opening convolution, one or one per space axis."
+    )
+    opening_width: int | None = _setting(
+        None,
+        _optional(_whole),
+        "Width of the opening, with a connector that halves every axis behind it; none: the first width, no connector.",
+    )
+    dropout: float = _setting(0.0, _fraction, "Rate of the dropout before the classifier.")
     steps: int | tuple[int, ...] = _setting(3, _one_or_more(_whole), "Number of time steps, one or one per block.")
     step_size: float | str | tuple[float | str, ...] = _setting(
         1.0,
@@ -225,6 +247,16 @@ class Recipe:
             arguments.per_entry(name, getattr(self, name), len(self.widths), "block")
         if self.basis_size is not None and self.time_basis is None:
             raise ValueError(f"basis_size needs a time_basis. Received: basis_size={self.basis_size}, time_basis=None")
+        if self.spectrogram_step is not None and self.spectrogram is None:
+            raise ValueError(
+                "spectrogram_step needs a spectrogram. "
+                f"Received: spectrogram=None, spectrogram_step={self.spectrogram_step}"
+            )
+        if self.provable and self.spectrogram is not None:
+            raise ValueError(
+                "No Lipschitz bound of a spectrogram is known, so that a provable network has none. "
+                f"Received: provable=True, spectrogram={self.spectrogram}"
+            )
         if self.provable and not NETWORKS[self.architecture].has_step_limit:
             raise ValueError(
                 "A provable network needs a known limit of its step size, and this one has none. "
