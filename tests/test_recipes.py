@@ -97,6 +97,12 @@ WRONG = {
     "architecture": ["transformer", None, 3],
     "widths": [(), 0, (16, 0), (16, 1.5), "16", None],
     "head_width": [0, 2.5],
+    "spectrogram": [0, 2.5, "mel"],
+    "spectrogram_step": [0, 64],  # the default has no spectrogram
+    "opening_kernel_size": [0, 4, (3, 2), "3", None],
+    "opening_stride": [0, -1, 1.5, (2, 0), (), None],
+    "opening_width": [0, 2.5],
+    "dropout": [-0.1, 1, None],
     "steps": [0, -1, 1.5, (3,), (3, 3, 3), ()],
     "step_size": [0, -1.0, float("nan"), (1.0,), "1", "automatic", ("auto", "Auto")],
     "max_step_size": [0, float("inf"), (1.0,), "auto"],

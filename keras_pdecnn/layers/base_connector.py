@@ -87,6 +87,10 @@ class BaseConnector(Exportable, keras.layers.Layer):
         """Return the strides of the convolution on so many space axes."""
         return arguments.per_entry("strides", self.strides, rank, "space axis")
 
+    def shrinks_by(self) -> tuple[int, ...]:
+        """Return the factor by which each space axis shrinks, of a layer that is built."""
+        return tuple(stride * self.pool_size for stride in self._strides(self.input_spec.ndim - 2))
+
     def _convolve(self, y, kernel):
         """Return K y, or its pixels at the strides; an export leaves its gradient to the backend."""
         strides = self._strides(len(y.shape) - 2)
@@ -114,30 +118,26 @@ class BaseConnector(Exportable, keras.layers.Layer):
         return list(layout.shape_to_channels_last(input_shape, self.data_format)[1:-1])
 
     def _pooled(self, space: Sequence[int | None]) -> list[int | None]:
-        """Return the sizes of space axes after the pooling.
-
-        Raises:
-            ValueError: If nothing is left of an axis.
-        """
-        if any(size is not None and size < self.pool_size for size in space):
-            raise ValueError(
-                f"Pooling by {self.pool_size} would leave nothing of an axis: give a larger input or fewer blocks. "
-                f"Received: space axes={tuple(space)}, pool_size={self.pool_size}"
-            )
-        return [None if size is None else size // self.pool_size for size in space]
+        """Return the sizes of space axes after the pooling."""
+        return [n and n // self.pool_size for n in space]
 
     def _strided(self, space: Sequence[int | None]) -> list[int | None]:
         """Return the sizes of space axes after the convolution."""
         return [n and -(-n // s) for n, s in zip(space, self._strides(len(space)), strict=True)]
 
     def _shrunk(self, space: Sequence[int | None]) -> list[int | None]:
-        """Return the sizes of the space axes of the output."""
+        """Return the sizes of the space axes of the output, 0 where nothing is left."""
         raise NotImplementedError
 
     def compute_output_shape(self, input_shape):
         batch = layout.shape_to_channels_last(input_shape, self.data_format)[0]
-        shape = (batch, *self._shrunk(self._space(input_shape)), self.filters)
-        return layout.shape_from_channels_last(shape, self.data_format)
+        space = self._shrunk(self._space(input_shape))
+        if 0 in space:
+            raise ValueError(
+                f"Pooling by {self.pool_size} would leave nothing of an axis: give a larger input or fewer blocks. "
+                f"Received: input_shape={tuple(input_shape)}"
+            )
+        return layout.shape_from_channels_last((batch, *space, self.filters), self.data_format)
 
     @classmethod
     def from_config(cls, config):
@@ -145,14 +145,12 @@ class BaseConnector(Exportable, keras.layers.Layer):
         return super().from_config({"data_format": "channels_last", **config})
 
     def get_config(self):
-        # Without strides the configuration is that of the versions that had no such argument, which can read it.
-        strides = {} if self.strides == 1 else {"strides": self.strides}
         return {
             **super().get_config(),
             "filters": self.filters,
             "kernel_size": self.kernel_size,
             "pool_size": self.pool_size,
-            **strides,
+            "strides": self.strides,
             "kernel_initializer": keras.initializers.serialize(self.kernel_initializer),
             "kernel_regularizer": keras.regularizers.serialize(self.kernel_regularizer),
             "data_format": self.data_format,
