@@ -37,12 +37,12 @@ class Opening:
         y = parts.connector(self.width or width, name="opening", **settings)(y)
         return y if self.width is None else parts.connector(width, pool_size=2, name="connector_0")(y)
 
-    def output_space(self, space: Sequence[int | None]) -> list[int | None]:
+    def output_space(self, space: Sequence[int | None]) -> list:
         """Return the sizes of the space axes in the first block, of an input with these; 0 where nothing is left."""
         sizes = self.strided(space)
         return sizes if self.width is None else [n and n // 2 for n in sizes]
 
-    def strided(self, space: Sequence[int | None]) -> list[int | None]:
+    def strided(self, space: Sequence[int | None]) -> list:
         """Return the sizes of the space axes after the convolution."""
         return [n and -(-n // s) for n, s in zip(space, self.strides, strict=True)]
 

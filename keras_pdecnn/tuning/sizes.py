@@ -115,7 +115,7 @@ def training_memory(recipe: Recipe, input_shape, classes: int) -> int:
     return 3 * _FLOAT * count_weights(recipe, input_shape, classes) + total + _WORKING * largest
 
 
-def first_space(recipe: Recipe, input_shape) -> list[int | None]:
+def first_space(recipe: Recipe, input_shape) -> list:
     """Return the sizes of the space axes in the first block of the network of a recipe, None where they are not known.
 
     Args:
