@@ -14,7 +14,8 @@ def check_network(recipe):
         raise ValueError(f"basis_size needs a time_basis. Received: basis_size={recipe.basis_size}, time_basis=None")
     if recipe.spectrogram_step is not None and recipe.spectrogram is None:
         raise ValueError(
-            f"spectrogram_step needs a spectrogram. Received: spectrogram_step={recipe.spectrogram_step}, spectrogram=None"
+            "spectrogram_step needs a spectrogram. "
+            f"Received: spectrogram_step={recipe.spectrogram_step}, spectrogram=None"
         )
     if recipe.provable and recipe.spectrogram is not None:
         raise ValueError(
