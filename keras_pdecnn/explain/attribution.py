@@ -119,7 +119,7 @@ def pooled_by(model: PDEModel) -> tuple[int, ...]:
     pixels = [1] * (len(model.input_shape) - 2)
     for layer in model.layers:
         if isinstance(layer, keras.layers.STFTSpectrogram):
-            shrunk = (layer.frame_step,)
+            shrunk: tuple[int, ...] = (layer.frame_step,)
         elif isinstance(layer, layers.Connector):
             shrunk = layer.shrinks_by()
         else:

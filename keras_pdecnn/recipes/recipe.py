@@ -480,8 +480,8 @@ RECIPES = {
         nesterov=True,
         schedule="cosine",
         warmup=0.15,
-        learning_rates=0.1,
-        epochs=24,
+        learning_rates=(0.1,),
+        epochs=(24,),
     ),
 }
 """The recipes by name: as published for `cifar10`, `cifar100` and `stl10`, our own for `digits`, `cifar10-own` and
