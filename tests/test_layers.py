@@ -552,7 +552,7 @@ def test_weights_start_constant_in_time_with_unit_scale_and_no_bias():
 
 WITH_FORMATS = [
     (layers.Connector, {"filters": 5}),
-    (layers.Connector, {"filters": 5, "kernel_size": (3, 5), "strides": (1, 2), "pool_size": 1}),
+    (layers.Connector, {"filters": 5, "kernel_size": 3, "strides": 2, "pool_size": 1}),
     (layers.BoundedConnector, {"filters": 5, "kernel_size": 3, "strides": 2}),
     (layers.Connector, {"filters": 5, "kernel_size": 3, "pool_size": 1}),
     (layers.BoundedConnector, {"filters": 5}),

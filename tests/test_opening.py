@@ -67,7 +67,9 @@ def test_channels_first_is_the_same_network(rng):
 
 def test_provable_networks_keep_their_bound(rng):
     x = rng.normal(size=(2, 40, 1)).astype("float32")
-    model = small((40, 1), provable=True, lipschitz=1.5, include_preprocessing=False, dropout=0.5, **OPENING)
+    model = small(
+        (40, 1), "parabolic", provable=True, lipschitz=1.5, include_preprocessing=False, dropout=0.5, **OPENING
+    )
     assert stability.lipschitz_bound(model) <= 1.5 * (1 + 1e-5)
     logits = stability.logits(model)
     distance = np.linalg.norm(x[0] - x[1])
@@ -87,7 +89,6 @@ def test_the_bound_of_the_paper_s_networks_counts_the_opening(rng):
     [
         ({"opening_stride": 64}, r"2 blocks halve.*1 pixels after the opening: one block fits"),
         ({"opening_width": 3, "widths": (4,) * 6}, r"16 pixels after the opening: at most 5 blocks fit"),
-        ({"opening_stride": 32, "opening_width": 3}, r"one block fits"),
         ({"opening_stride": 64, "opening_width": 3}, r"0 pixels after the opening: no block fits.*opening_width=3"),
         ({"opening_stride": 0}, "opening_stride=0"),
         ({"opening_stride": (2, 2)}, "opening_stride=.2, 2."),
