@@ -442,8 +442,8 @@ RECIPES = {
         nesterov=True,
         schedule="cosine",
         warmup=0.1,
-        learning_rates=0.2,
-        epochs=80,
+        learning_rates=(0.2,),
+        epochs=(80,),
     ),
     "cifar100": dataclasses.replace(
         _CIFAR10,
@@ -521,16 +521,14 @@ def for_source(source: str, recipe: str | None = None) -> Recipe:
     """
     source = _check_text("data", source)
     data_set = re.split("[/:]", source)[0]  # TensorFlow Datasets writes "name/config:version"
-    if recipe is None:
-        name = _OWN.get(data_set) or _PUBLISHED.get(data_set) or ("speech" if holds_long_signals(source) else None)
+    own = _OWN.get(data_set) or ("speech" if holds_long_signals(source) else None)
+    names = {"own": own, "published": _PUBLISHED.get(data_set), None: own or _PUBLISHED.get(data_set)}
+    if recipe in ("published", "own") and names[recipe] is None:
+        known = ", ".join(_OWN if recipe == "own" else _PUBLISHED)
+        raise ValueError(f"Only {known} have a recipe of this kind. Received: recipe={recipe!r}, data={source!r}")
+    if recipe in names:
+        name = names[recipe]
         settings = RECIPES[name] if name else _OTHER
-    elif recipe in ("published", "own"):
-        names = _OWN if recipe == "own" else _PUBLISHED
-        if data_set not in names:
-            raise ValueError(
-                f"Only {', '.join(names)} have a recipe of this kind. Received: recipe={recipe!r}, data={source!r}"
-            )
-        settings = RECIPES[names[data_set]]
     else:
         settings = RECIPES[arguments.check_choice("recipe", recipe, (*RECIPES, "published", "own"))]
     return dataclasses.replace(settings, data=source)
