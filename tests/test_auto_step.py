@@ -7,7 +7,7 @@ import tensorflow as tf
 
 from keras_pdecnn import layers, models
 from keras_pdecnn.ops import norm_bound
-from keras_pdecnn.stability import step_limit
+from keras_pdecnn.stability import block_bounds, step_limit
 
 SHAPE = (2, 6, 5, 4)
 BLOCKS = [layers.ParabolicBlock, layers.HamiltonianBlock, layers.SecondOrderBlock]
@@ -150,3 +150,23 @@ def test_a_scale_stays_non_negative_and_comes_back(rng, randomize):
     with tf.GradientTape() as tape:
         loss = tf.reduce_sum(layer(y) ** 2)
     assert np.all(tape.gradient(loss, layer.scale.value) != 0)
+
+
+@pytest.mark.parametrize("block_class", [layers.ParabolicBlock, layers.HamiltonianBlock, layers.SecondOrderBlock])
+@pytest.mark.parametrize("max_gain", [None, 1 / 36])
+def test_another_number_of_steps_keeps_the_final_time(block_class, max_gain, rng):
+    settings = {"time_basis": "linear", "basis_size": 3, "normalization": None, "max_gain": max_gain}
+    block = block_class(6, step_size="auto", **settings)
+    block.build((None, 8, 8, 4))
+    block.kernel.assign(rng.normal(size=block.kernel.shape))
+    time = 6 * float(block.current_step_size())
+    assert time < 6  # it is a limit that decides
+    fine = block.with_steps(48)
+    fine.build((None, 8, 8, 4))
+    fine.set_weights(block.get_weights())
+    np.testing.assert_allclose(48 * float(fine.current_step_size()), time, rtol=1e-5)
+    # Bounds of the gain keep the Lipschitz bound small, also if the weights grow in training.
+    for _ in range(2 if max_gain else 0):
+        assert block_bounds(fine)[1] < 1.1 * block_bounds(block)[1] ** 1.5
+        for each in (block, fine):
+            each.kernel.assign(3 * np.asarray(each.kernel))

@@ -400,3 +400,33 @@ def test_what_is_no_model_is_refused():
         lipschitz_bound(3)
     with pytest.raises(ValueError, match="Received: block=<HamiltonianBlock"):
         block_bounds(layers.HamiltonianBlock(2))
+
+
+def test_a_model_that_changes_what_its_layers_compute_has_no_bound():
+    model = models.ParabolicCNN((8, 8, 1), classes=3, widths=(4,), provable=True)
+
+    class Larger(type(keras.Model(model.inputs, model.outputs))):
+        def call(self, *args, **kwargs):
+            return 100 * super().call(*args, **kwargs)
+
+    assert lipschitz_bound(model) < 2.1
+    assert lipschitz_bound(Larger(model.inputs, model.outputs)) is None
+
+
+def test_a_block_that_changes_what_it_computes_has_no_bound():
+    class Larger(layers.ParabolicBlock):
+        def call(self, y):
+            return 5 * super().call(y)
+
+    block = Larger(2, step_size="auto", normalization=None)
+    block.build((None, 8, 8, 4))
+    with pytest.raises(ValueError, match="nothing is known about the class Larger, which redefines call"):
+        block_bounds(block)
+
+
+def test_weights_that_overflow_in_a_basis_have_no_bound():
+    block = layers.ParabolicBlock(4, step_size="auto", normalization=None, time_basis="cosine", basis_size=2)
+    block.build((None, 8, 8, 4))
+    block.kernel.assign(np.full(block.kernel.shape, 3e38))
+    with pytest.raises(ValueError, match="the weights are too large"):
+        block_bounds(block)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import math
 from collections.abc import Callable, Iterator
 from typing import Any
 
@@ -238,8 +239,13 @@ class PDEBlock(Exportable, FieldLayer):
     def with_steps(self, steps: int) -> PDEBlock:
         """Return a block with another number of steps over the same time T = N h, which takes the weights of this one.
 
-        The new block is not built. Its step size is scaled, and so is that of `TimeSmoothness` regularisers. If the
-        step size is automatic, its upper bound is scaled.
+        The new block is not built. Its step size is scaled, and so is that of `TimeSmoothness` regularisers. An
+        automatic step size keeps T, too: the new upper bound is the current step size of this block (its upper bound,
+        if it is not built), scaled, and `max_gain` is scaled with the power of h that the gain has. More steps then
+        have the same T, and fewer steps a shorter one if the theory does not allow steps of that size.
+
+        Regularisers of Keras, such as L2, act on the values at all steps and are not scaled: with twice as many steps,
+        their sum is twice as large.
 
         Args:
             steps: Number of steps of the new block.
@@ -256,9 +262,7 @@ class PDEBlock(Exportable, FieldLayer):
                 f"weights. Received: steps={steps!r} for {self.name}, time_basis=None"
             )
         factor = self.steps / arguments.check_positive_integer("steps", steps)
-        sizes = {"max_step_size": factor * self.max_step_size}
-        if not isinstance(self.step_size, str):
-            sizes["step_size"] = factor * self.step_size
+        sizes = self._scaled_step_size(factor)
         block = type(self).from_config({**self.get_config(), "steps": steps, **sizes})
         for name in ("kernel_regularizer", "scale_regularizer", "bias_regularizer"):
             regularizer = getattr(block, name)
@@ -266,6 +270,17 @@ class PDEBlock(Exportable, FieldLayer):
                 config = {**regularizer.get_config(), "step_size": factor * regularizer.step_size}
                 setattr(block, name, type(regularizer).from_config(config))
         return block
+
+    def _scaled_step_size(self, factor: float) -> dict:
+        """Return the arguments that give steps of another size, all of them scaled by the same factor."""
+        if not isinstance(self.step_size, str):
+            return {"step_size": factor * self.step_size, "max_step_size": factor * self.max_step_size}
+        current = float(self.current_step_size()) if self.built else self.max_step_size
+        sizes = {"max_step_size": factor * (current if 0 < current < math.inf else self.max_step_size)}
+        if self.max_gain is not None:
+            powers = [update.factor.power for update in self.integrator.updates if update.field is not None]
+            sizes["max_gain"] = self.max_gain * min(factor**power for power in powers)
+        return sizes
 
     def call(self, y):
         """Return the features at time N h, of the shape of y."""

@@ -49,10 +49,13 @@ def operator_norm(
     unbounded image, and the bound exceeds that norm by at most 2 %. The lower bound belongs to one finite image that
     the function chooses: it is below the largest norm, but may be above the norm on smaller images.
 
-    With `shape`, both are bounds of the norm on images of this size. For "periodic", the upper bound is the norm itself
-    up to rounding. For "same", it is the norm on a periodic image that is larger by r, half the kernel size.
+    With `shape`, both are bounds of the norm on images of this size. For "periodic", the upper bound is the norm
+    itself, but for the allowance for rounding errors. For "same", it is the norm on a periodic image that is larger by
+    r, half the kernel size.
 
-    Both bounds are computed in float64, and then moved outwards by a bound of the rounding errors. The cost is one
+    Both bounds are computed in float64, and then moved outwards by a bound of the rounding errors. This bound is
+    relative to sum_j ||s_j||, not to the norm: where the stencils cancel each other, so that the norm is far below this
+    sum, the upper bound exceeds the norm by more than rounding. The cost is one
     eigenvalue problem for each frequency of half a grid. The grid has 23 points per axis for 3x3 kernels, or a size
     that follows from `shape`.
 

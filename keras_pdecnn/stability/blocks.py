@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import math
+
+from keras_pdecnn import layers
 from keras_pdecnn.layers import PDEBlock
 from keras_pdecnn.ops.limits import field_lipschitz
 from keras_pdecnn.stability.limits import effective_norms
@@ -39,8 +42,9 @@ def block_bounds(block: PDEBlock, shape: tuple | None = None) -> tuple[float, fl
         Tuple (lower, upper).
 
     Raises:
-        ValueError: If the block is not built, its activation is not in `ops.limits.LIPSCHITZ`, or its integrator is
-            user-defined, for which no bounds are proved.
+        ValueError: If the block is not built, its activation is not in `ops.limits.LIPSCHITZ`, its integrator is
+            user-defined, for which no bounds are proved, its class redefines a method of a block, or its step size is
+            not finite.
 
     Example:
         >>> block = keras_pdecnn.layers.ParabolicBlock(2, step_size="auto", normalization=None)
@@ -49,8 +53,25 @@ def block_bounds(block: PDEBlock, shape: tuple | None = None) -> tuple[float, fl
         1.0
     """
     block.integrator.check_bounds()
+    _check_methods(type(block))
+    h = float(block.current_step_size())
+    if not math.isfinite(h):
+        raise ValueError(f"the weights are too large: the step size is {h}. Received: {block.name}")
     norms = effective_norms(block, None if shape is None or None in shape else tuple(shape))
     field = block.field
     squared = norms**2 if field.symmetric else norms[:, ::2] * norms[:, 1::2]
     constants = field_lipschitz(field) * field.sigma_of_n.slope(block.theta()) * squared
-    return block.integrator.lipschitz_bounds(float(block.current_step_size()), constants, field.is_monotone)
+    return block.integrator.lipschitz_bounds(h, constants, field.is_monotone)
+
+
+_DATA = ("integrator", "symmetric", "__module__", "__doc__", "__qualname__", "__annotations__")
+
+
+def _check_methods(kind: type[PDEBlock]):
+    """Raise ValueError if a class outside the package redefines what its blocks compute."""
+    for cls in kind.__mro__:
+        if cls in vars(layers).values():
+            return
+        for name, value in vars(cls).items():
+            if name not in _DATA and (callable(value) or isinstance(value, property | classmethod | staticmethod)):
+                raise ValueError(f"nothing is known about the class {kind.__name__}, which redefines {name}")

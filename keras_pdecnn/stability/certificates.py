@@ -9,7 +9,7 @@ import ml_dtypes
 import numpy as np
 from numpy.typing import ArrayLike
 
-from keras_pdecnn.layers import NormalizedDense, Standardization
+from keras_pdecnn.layers import NormalizedDense, PDEBlock, Standardization
 from keras_pdecnn.ops.norms import unit_roundoff
 from keras_pdecnn.stability.lipschitz import (
     ROUNDING,
@@ -35,8 +35,11 @@ def certified_radius(model: keras.Model, x: ArrayLike, batch_size: int = 256) ->
     The bounds hold in exact arithmetic, and the margins are computed in float64. As an allowance for rounding, the
     following is subtracted. u is the unit roundoff of the type in which a quantity is computed, b is the bias.
 
-    * From a margin: 32 u ||w_i - w_j|| ||features|| for the rounding of the features, and
-      32 u (||features|| (||w_i|| + ||w_j||) + |b_i| + |b_j|) + 4 u for the rounding of logits and probabilities.
+    * From a margin: ||w_i - w_j|| E, where E bounds the rounding errors of the features, and
+      32 u (||features|| (||w_i|| + ||w_j||) + |b_i| + |b_j|) + 4 u for the rounding of logits and probabilities. E adds
+      up what the layers contribute. A layer with the bound l, input x and output y contributes
+      8 u max(l ||x||, ||y||), and N steps of a block (8 + N) u max(l ||x||, ||y||), times the bounds of all layers
+      between it and the classifier. E is at least 32 u ||features||.
     * From the radius after standardisation: 32 u sqrt(n) ||x|| / ||x - mean||, as standardisation loses the digits that
       all n entries of x have in common.
 
@@ -80,9 +83,11 @@ def certified_radius(model: keras.Model, x: ArrayLike, batch_size: int = 256) ->
         return np.zeros(0)
     if bad := np.sum(~np.isfinite(inputs)):
         raise ValueError(f"x must be finite. Received: x with {bad} entries that are NaN or infinite")
-    features = keras.Model(model.inputs, classifier.input).predict(inputs, batch_size=batch_size, verbose=0)
-    roundoffs = max(map(_roundoff, model.layers)), _roundoff(classifier)
-    radius = _radius(features.astype(np.float64), kernel, bias, *roundoffs) / before
+    chain = computing_layers(model)[:-1]
+    features, lengths = _features(model, chain, inputs, batch_size)
+    first = int(standardizes)  # the rounding errors of the standardisation are subtracted from the radius
+    errors = _rounding_errors(chain[first:], lengths[:, first:], factors[first:-1])
+    radius = _radius(features, kernel, bias, errors, _roundoff(classifier)) / before
     if standardizes:
         dtype = computing_layers(model)[0].variable_dtype
         kept = radius - np.where(radius < np.inf, _lost_digits(inputs, dtype), 0.0)
@@ -153,12 +158,37 @@ def _lost_digits(x: np.ndarray, dtype: str) -> np.ndarray:
     return np.where(size**2 < ml_dtypes.finfo(dtype).max, allowance, np.inf)
 
 
+def _features(model: keras.Model, chain: list, inputs: np.ndarray, batch_size: int) -> tuple[np.ndarray, np.ndarray]:
+    """Return the features before the classifier, and the lengths of the input and of the output of every layer.
+
+    Both are float64 arrays, of shapes (batch, features) and (batch, layers + 1).
+    """
+    outputs = [model.inputs[0], *(layer.output for layer in chain)]
+    squares = (keras.ops.square(keras.ops.cast(y, "float32")) for y in outputs)
+    sums = [keras.ops.sum(y, axis=tuple(range(1, len(y.shape)))) for y in squares]
+    lengths = keras.ops.sqrt(keras.ops.stack(sums, axis=-1))
+    features, lengths = keras.Model(model.inputs, [outputs[-1], lengths]).predict(
+        inputs, batch_size=batch_size, verbose=0
+    )
+    return features.astype(np.float64), lengths.astype(np.float64)
+
+
+def _rounding_errors(chain: list, lengths: np.ndarray, factors: list[float]) -> np.ndarray:
+    """Return the allowance for the rounding errors of the features of each example, shape (batch,)."""
+    errors = np.zeros(len(lengths))
+    for number, (layer, factor) in enumerate(zip(chain, factors, strict=True)):
+        steps = layer.steps if isinstance(layer, PDEBlock) else 0
+        largest = np.maximum(factor * lengths[:, number], lengths[:, number + 1])
+        errors = factor * errors + (8 + steps) * _roundoff(layer) * largest
+    return np.maximum(errors, 32 * max(map(_roundoff, chain), default=0.0) * lengths[:, -1])
+
+
 def _roundoff(layer: keras.layers.Layer) -> float:
     return unit_roundoff(layer.compute_dtype)
 
 
 def _radius(
-    features: np.ndarray, kernel: np.ndarray, bias: np.ndarray, roundoff: float, roundoff_of_logits: float
+    features: np.ndarray, kernel: np.ndarray, bias: np.ndarray, errors: np.ndarray, roundoff_of_logits: float
 ) -> np.ndarray:
     """Return for each example the smallest quotient of a margin and the distance of the two columns."""
     logits = features @ kernel + bias
@@ -167,7 +197,7 @@ def _radius(
     distances = np.linalg.norm(kernel[:, :, None] - kernel[:, None, :], axis=0)[predicted]
     margins = logits[rows, predicted][:, None] - logits
     lengths = np.linalg.norm(features, axis=-1, keepdims=True)
-    margins -= 32 * roundoff * distances * lengths
+    margins -= distances * errors[:, None]
     sizes = lengths * np.linalg.norm(kernel, axis=0) + np.abs(bias)
     margins -= roundoff_of_logits * (32 * (sizes + sizes[rows, predicted][:, None]) + 4)
     # Classes with the same column keep their order everywhere.

@@ -119,6 +119,8 @@ def starts_with_standardization(model: keras.Model) -> bool:
 
 
 def _is_chain(model: keras.Model) -> bool:
+    if not _calls_its_layers(type(model)):
+        return False
     try:
         if len(model.inputs) != 1 or len(model.outputs) != 1:
             return False
@@ -133,6 +135,12 @@ def _is_chain(model: keras.Model) -> bool:
         return last is model.outputs[0]
     except (AttributeError, ValueError, TypeError):
         return False
+
+
+def _calls_its_layers(kind: type[keras.Model]) -> bool:
+    """Return whether a class of models calls its layers and nothing else: a derived class may redefine `call`."""
+    functional = type(keras.Model(inputs := keras.Input((1,)), inputs))
+    return any((kind.call, kind.__call__) == (own.call, own.__call__) for own in (keras.Sequential, functional))
 
 
 def _bound(layer: keras.layers.Layer, last: bool) -> LayerBound:
