@@ -6,6 +6,7 @@ import pytest
 
 from keras_pdecnn import models, stability, tuning
 from keras_pdecnn.recipes import Recipe
+from keras_pdecnn.runs.checkpoints import Checkpoint
 
 SMALL = {"classes": 3, "widths": (4, 6), "steps": 1}
 OPENING = {"opening_kernel_size": 5, "opening_stride": 2, "opening_width": 3}
@@ -142,3 +143,19 @@ def test_a_frame_of_the_spectrogram_is_a_fourier_transform(rng):
     expected = np.log(np.abs(np.fft.rfft(x[0, 16:32, 0] * np.hanning(16))))
     # The scale of the window is a constant that the standardisation removes.
     assert gap(frame - np.mean(frame), expected - np.mean(expected)) < 1e-3
+
+
+def test_dropout_goes_on_after_a_checkpoint(rng):
+    x, y = rng.normal(size=(8, 16, 1)).astype("float32"), np.arange(8) % 3
+
+    def compiled():
+        model = small((16, 1), dropout=0.5)
+        model.compile(keras.optimizers.SGD(0.1, momentum=0.9), "sparse_categorical_crossentropy")
+        return model
+
+    first, second = compiled(), compiled()
+    first.train_on_batch(x, y)
+    Checkpoint.of(first, 1, 0.0).restore(second)
+    for model in (first, second):
+        model.train_on_batch(x, y)
+    assert all(gap(a, b) == 0 for a, b in zip(first.get_weights(), second.get_weights(), strict=True))
