@@ -4,7 +4,8 @@ import keras
 import numpy as np
 import pytest
 
-from keras_pdecnn import models, stability, tuning
+from keras_pdecnn import explain, models, plotting, stability, tuning
+from keras_pdecnn.explain.attribution import pooled_by
 from keras_pdecnn.recipes import Recipe
 from keras_pdecnn.runs.checkpoints import Checkpoint
 
@@ -159,3 +160,18 @@ def test_dropout_goes_on_after_a_checkpoint(rng):
     for model in (first, second):
         model.train_on_batch(x, y)
     assert all(gap(a, b) == 0 for a, b in zip(first.get_weights(), second.get_weights(), strict=True))
+
+
+def test_explanations_know_the_opening(rng):
+    x = rng.normal(size=(2, 200, 1)).astype("float32")
+    model = small((200, 1), spectrogram=16, opening_stride=(2, 1), dropout=0.5)
+    assert pooled_by(model) == (8 * 2 * 2,)
+    assert pooled_by(small((40, 24, 3), **{**OPENING, "opening_stride": (4, 2)})) == (16, 8)
+    sums = explain.class_activation(model, x, 1).sum(axis=(1, 2)) + float(model.layers[-1].bias[1])
+    assert gap(stability.logits(model)(x)[:, 1], sums) < 1e-5
+
+
+def test_a_map_may_be_coarser_along_one_axis():
+    example, gradient = np.zeros((8, 12, 1)), np.ones((8, 12, 1))
+    figure = plotting.attribution(example, {"saliency": gradient}, np.ones((2, 6)), pooled_by=(4, 2))
+    assert figure.axes[2].images[-1].get_extent() == (-0.5, 11.5, 7.5, -0.5)
