@@ -99,10 +99,52 @@ def test_only_images_are_turned(tmp_path):
         data.load(tmp_path / "signals.npz", augmentation=data.Augmentation(rotate=10))
 
 
+KEY = (3, 4)
+
+
+def augmented(x, **settings):
+    return data.Augmentation(**settings)(tf.constant(x), tf.constant(KEY, tf.int64)).numpy()
+
+
+@pytest.mark.parametrize("dtype", [np.int16, np.float32])
+def test_time_shifts_join_the_end_to_the_start(dtype):
+    x = np.arange(400).reshape(20, 10, 2).astype(dtype)
+    result = augmented(x, time_shift=0.3)
+    shifts = [
+        [s for s in range(-5, 5) if np.array_equal(np.roll(before, s, axis=0), after)]
+        for before, after in zip(x, result, strict=True)
+    ]
+    assert {len(s) for s in shifts} == {1}
+    assert {s for (s,) in shifts} == {-3, -2, -1, 0, 1, 2, 3}
+
+
+def test_gain_is_a_factor_of_each_example():
+    x = np.random.RandomState(0).randn(200, 7, 2).astype("float32")
+    factors = augmented(x, gain=0.5) / x
+    np.testing.assert_allclose(factors, factors[:, :1, :1] * np.ones_like(factors), rtol=1e-5)
+    logarithms = np.log(factors[:, 0, 0])
+    assert -0.5 <= logarithms.min() < -0.45 and 0.45 < logarithms.max() <= 0.5
+    loud = np.full((50, 7, 2), 30_000, np.int16)
+    assert augmented(loud, gain=1.0).max() == 32_767
+
+
+def test_noise_is_a_fraction_of_the_standard_deviation():
+    x = 50 * np.random.RandomState(0).randn(100, 500, 1).astype("float32")
+    levels = (augmented(x, noise=0.2) - x).std(axis=(1, 2)) / x.std(axis=(1, 2))
+    assert levels.min() < 0.02 and 0.18 < levels.max() < 0.22
+    np.testing.assert_array_equal(augmented(np.ones((3, 9, 1), np.float32), noise=0.2), 1)
+
+
+def test_time_shifts_are_for_signals():
+    with pytest.raises(ValueError, match=r"is for signals, .* Received: \(8, 8, 1\), time_shift=0.1"):
+        data.load("digits", augmentation=data.Augmentation(time_shift=0.1))
+
+
 @pytest.mark.parametrize(
     "arguments",
     [
         *({"flip": 2}, {"pad": -0.1}, {"pad": 1}, {"pad": "a"}, {"pad": float("nan")}),
+        *({"time_shift": 1}, {"gain": -1}, {"noise": float("inf")}, {"noise": "a"}),
         *({"rotate": -1}, {"rotate": 181}, {"rotate": True}, {"zoom": 1}, {"zoom": None}),
     ],
 )

@@ -119,7 +119,8 @@ class Recipe:
     Args:
         data: Source of the data, see `data.load`; default "digits".
         data_dir, size, validation, batch_size, drop_remainder: Reading of the data, see `data.load`.
-        flip, pad, rotate, zoom: Random changes of the training examples, see `data.Augmentation`.
+        flip, pad, rotate, zoom, time_shift, gain, noise: Random changes of the training examples, see
+            `data.Augmentation`.
         seed: Seed of the initial weights, of the order of the examples and of their augmentation; default 0.
         architecture: Name of the network, one of `models.NETWORKS`: "hamiltonian" (default), "parabolic",
             "second_order", "residual", or one that you have added.
@@ -159,6 +160,17 @@ class Recipe:
     pad: float = _setting(0.125, _fraction, "Shift training examples at random by up to this fraction of their size.")
     rotate: float = _setting(12.0, _angle, "Turn training images at random by up to this angle in degrees.")
     zoom: float = _setting(0.1, _fraction, "Enlarge or shrink training images at random by up to this fraction.")
+    time_shift: float = _setting(
+        0.0, _fraction, "Shift training signals at random by up to this fraction of their length, end joined to start."
+    )
+    gain: float = _setting(
+        0.0,
+        _non_negative,
+        "Make training examples louder or softer at random, by factors exp(-gain) to exp(gain).",
+    )
+    noise: float = _setting(
+        0.0, _non_negative, "Add noise to training examples, of up to this fraction of their standard deviation."
+    )
     seed: int = _setting(0, _check_seed, "Seed of the weights, the order of the examples and their augmentation.")
 
     architecture: str = _setting(DEFAULT, _check_architecture, f"Network: {', '.join(NETWORKS)}.")

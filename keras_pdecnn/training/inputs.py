@@ -27,7 +27,8 @@ def load_data(recipe: Recipe) -> data.Data:
         >>> load_data(Recipe(batch_size=64)).info.classes
         10
     """
-    augmentation = data.Augmentation(recipe.flip, recipe.pad, recipe.rotate, recipe.zoom)
+    names = [field.name for field in dataclasses.fields(data.Augmentation)]
+    augmentation = data.Augmentation(**{name: getattr(recipe, name) for name in names})
     return data.load(
         recipe.data,
         recipe.batch_size,
