@@ -8,7 +8,7 @@ import typing
 
 import click
 
-from keras_pdecnn.recipes import RECIPES, Recipe, for_source
+from keras_pdecnn.recipes import RECIPES, Recipe, for_source, phases
 from keras_pdecnn.utils import arguments
 
 _PART = 1000  # characters; a message about a damaged file may hold names of any length
@@ -93,12 +93,24 @@ def given_options(ctx: click.Context, names) -> set[str]:
 def chosen_recipe(dataset: str | None, name: str | None, changes: dict) -> Recipe:
     """Return the recipe of a data set, or of the named recipe's own data set, or of the digits, with changes.
 
-    `--provable` also changes the normalisation to None, as that of the recipes has no proof.
+    Some changes imply others, see `Recipe.with_settings`.
     """
-    if changes.get("provable"):
-        changes = {"normalization": None, **changes}
     source = dataset or (RECIPES[name].data if name in RECIPES else "digits")
-    return dataclasses.replace(for_source(source, name), **changes)
+    return for_source(source, name).with_settings(**changes)
+
+
+def resumed_recipe(begun: Recipe, dataset: str | None, name: str | None, changes: dict) -> Recipe:
+    """Return the recipe with which a run is resumed: that of the run, unless another data set or recipe is named.
+
+    A single number of epochs that is not smaller than that of the run makes its last phase longer.
+    """
+    total = phases.single(changes.get("epochs"))
+    if total is not None and total >= sum(begun.epochs):
+        longer = {"epochs": phases.extended(begun.epochs, total), "learning_rates": begun.learning_rates}
+        changes = {**longer, **changes, "epochs": longer["epochs"]}
+    if name is None and dataset in (None, begun.data):
+        return begun.with_settings(**changes)
+    return chosen_recipe(dataset, name, changes)
 
 
 def import_tensorflow(command: str):

@@ -7,9 +7,15 @@ from keras_pdecnn.utils import arguments
 
 # What is for examples of one kind only: the number of space axes, and how the message names the kind.
 _KINDS = {
-    1: ("signals, of shape (length, channels)", ("time_shift",)),
-    2: ("images, of shape (height, width, channels)", ("rotate", "zoom")),
+    1: [("signals, of shape (length, channels)", ("time_shift",))],
+    2: [
+        ("images, of shape (height, width, channels)", ("rotate", "zoom")),
+        ("images, of shape (height, width, channels)", ("rand_augment",)),
+        ("spectrograms, of shape (time, frequency, channels)", ("frequency_mask",)),
+    ],
 }
+# What needs to know the size of the examples.
+_SIZED = ("pad", "time_shift", "cutout", "time_mask", "frequency_mask", "cutmix")
 
 
 @dataclasses.dataclass(frozen=True)
@@ -33,6 +39,22 @@ class Augmentation:
         gain: Range of the volume: the factor lies between exp(-gain) and exp(gain). Default 0.
         noise: Largest standard deviation of white noise that is added, as a fraction of the standard deviation of the
             example. Each example draws its own level between 0 and this. Default 0.
+        cutout: Side of a window, as a fraction of the size of each space axis, in [0, 1). The window lies at a random
+            place inside the example, and takes the mean of the example, channel by channel. Default 0.
+        time_mask: Largest width of a band across the first space axis, as a fraction of its size, in [0, 1), which
+            takes the mean of the example. The first axis is the time of signals and spectrograms. Default 0.
+        frequency_mask: Likewise for the second axis, the frequency of spectrograms of shape
+            `(time, frequency, channels)`. Default 0.
+        mixup: Parameter alpha of mixup: the example becomes w x + (1 - w) x' with its neighbour x' in the batch, and so
+            do the labels, w drawn from Beta(alpha, alpha). Labels are then probabilities of shape `(batch, classes)`.
+            Default 0.
+        cutmix: Parameter alpha of CutMix: a window of the neighbour is pasted into the example, and labels are mixed by
+            the share of the window, drawn from Beta(alpha, alpha). With `mixup`, each example draws one of the two.
+            Default 0.
+        rand_augment: Number of changes of geometry and colour of each image, drawn from rotation, shear, shift,
+            brightness, contrast, saturation, sharpness, solarisation and posterisation. Default 0.
+        rand_augment_magnitude: Largest strength of these changes, in [0, 1): 1 stands for a quarter turn, a shear by
+            45 degrees, a shift by the size of the image, and the whole range of brightness. Default 0.3.
 
     Raises:
         ValueError: If an argument is outside its range.
@@ -49,24 +71,41 @@ class Augmentation:
     time_shift: float = 0.0
     gain: float = 0.0
     noise: float = 0.0
+    cutout: float = 0.0
+    time_mask: float = 0.0
+    frequency_mask: float = 0.0
+    mixup: float = 0.0
+    cutmix: float = 0.0
+    rand_augment: int = 0
+    rand_augment_magnitude: float = 0.3
 
     def __post_init__(self):
         arguments.check_flag("flip", self.flip)
-        for name in ("pad", "zoom", "time_shift"):
+        for name in ("pad", "zoom", "time_shift", "cutout", "time_mask", "frequency_mask", "rand_augment_magnitude"):
             arguments.check_fraction(name, getattr(self, name))
-        for name in ("gain", "noise"):
+        for name in ("gain", "noise", "mixup", "cutmix"):
             arguments.check_non_negative(name, getattr(self, name))
         arguments.check_angle("rotate", self.rotate)
+        arguments.check_non_negative_integer("rand_augment", self.rand_augment)
+
+    @property
+    def mixes(self) -> bool:
+        """Whether labels are mixed, so that they are probabilities."""
+        return bool(self.mixup or self.cutmix)
 
     def check_shape(self, shape):
         """Raise ValueError if examples of this shape, `(*space, channels)`, cannot be augmented so."""
-        for axes, (kind, names) in _KINDS.items():
-            used = [name for name in names if getattr(self, name)]
-            if used and len(shape) != axes + 1:
+        for kind, names in [entry for axes, entries in _KINDS.items() if len(shape) != axes + 1 for entry in entries]:
+            if any(getattr(self, name) for name in names):
                 values = ", ".join(f"{name}={getattr(self, name)}" for name in names)
                 raise ValueError(
                     f"{' and '.join(f'`{name}`' for name in names)} {'are' if len(names) > 1 else 'is'} for {kind}. "
                     f"Received: {tuple(shape)}, {values}"
+                )
+        for name in _SIZED:
+            if getattr(self, name) and None in shape:
+                raise ValueError(
+                    f"`{name}` needs examples of known size. Received: {tuple(shape)}, {name}={getattr(self, name)}"
                 )
 
     def margin(self, space):
@@ -74,7 +113,7 @@ class Augmentation:
         return tuple(max(1, math.floor(self.pad * size + 0.5)) if self.pad else 0 for size in space)
 
     def __call__(self, x, key):
-        """Return an augmented batch, a pure function of `x` and `key`.
+        """Return an augmented batch, a pure function of `x` and `key`; `mix` does what changes labels, too.
 
         Args:
             x: Tensor of shape `(batch, *space, channels)`; all axes but the first have a static size.
@@ -83,7 +122,8 @@ class Augmentation:
         Returns:
             A tensor of the same shape and type.
         """
-        from keras_pdecnn.data import signals, transforms
+        from keras_pdecnn.data import masks, signals, transforms
+        from keras_pdecnn.data.rand_augment import rand_augment
 
         self.check_shape(x.shape[1:])
         x = transforms.mirror_and_shift(x, key, self.flip, self.margin(x.shape[1:-1]))
@@ -93,4 +133,26 @@ class Augmentation:
             x = signals.roll(x, key, math.floor(self.time_shift * x.shape[1]))
         if self.gain or self.noise:
             x = signals.amplify_and_add_noise(x, key, self.gain, self.noise)
+        if self.rand_augment:
+            x = rand_augment(x, key, self.rand_augment, self.rand_augment_magnitude)
+        if self.cutout:
+            x = masks.cover_window(x, key, self.cutout)
+        for axis, fraction in enumerate((self.time_mask, self.frequency_mask)):
+            if fraction:
+                x = masks.cover_band(x, key, axis, fraction)
         return x
+
+    def mix(self, x, y, key):
+        """Return a batch whose examples and labels are mixed by `mixup` and `cutmix`.
+
+        Args:
+            x: Tensor of shape `(batch, *space, channels)`; all axes but the first have a static size.
+            y: float32 tensor of shape `(batch, classes)`, the probabilities of the classes.
+            key: Integer tensor of shape `(2,)`, as in `__call__`.
+
+        Returns:
+            (x, y) of the same shapes and types.
+        """
+        from keras_pdecnn.data import mixing
+
+        return mixing.mix(x, y, key, self.mixup, self.cutmix)

@@ -5,12 +5,17 @@ from __future__ import annotations
 import tensorflow as tf
 
 # The order is part of what a seed means: new names go to the end.
-_PURPOSES = ("roll", "level", "noise", "gain")
+_PURPOSES = (*("roll", "level", "noise", "gain", "window", "band", "rand_augment", "way", "mixup", "cutmix"),)
 
 
 def key_of(key: tf.Tensor, purpose: str) -> tf.Tensor:
     """Return the key of the draws for one purpose, which are independent of those for others."""
     return tf.random.experimental.stateless_fold_in(key, tf.constant(_PURPOSES.index(purpose), tf.int64), alg="philox")
+
+
+def split(key: tf.Tensor, count: int) -> list[tf.Tensor]:
+    """Return `count` keys that follow from one."""
+    return tf.unstack(tf.random.experimental.stateless_split(key, count, alg="philox"))
 
 
 def integers(key: tf.Tensor, shape, count) -> tf.Tensor:

@@ -119,7 +119,7 @@ def load(
             f"`drop_remainder` leaves no batch of the {len(train_rows)} training examples. "
             f"Received: drop_remainder=True, batch_size={batch_size}"
         )
-    training = Training(examples, seed, augmentation)
+    training = Training(examples, seed, augmentation, classes)
     return Data(
         train=training.one_by_one(),
         validation=Examples(x, y, rows[1], batch_size).in_order() if validation else None,

@@ -65,11 +65,13 @@ class Training:
         examples: Training part.
         seed: Seed that determines, with the number of the epoch, the order and the augmentation.
         augmentation: An `Augmentation`; default None.
+        classes: Number of classes; needed by an augmentation that mixes labels, which are then probabilities.
     """
 
     examples: Examples
     seed: int
     augmentation: Augmentation | None = None
+    classes: int | None = None
 
     def endless(self, first):
         """Return a dataset of the batches of the epochs `first`, `first + 1`, ..."""
@@ -101,7 +103,10 @@ class Training:
 
     def _batch(self, rows, key):
         x, y = self.examples.gather(rows)
-        return (self.augmentation(x, key) if self.augmentation else x), y
+        if self.augmentation is None:
+            return x, y
+        x = self.augmentation(x, key)
+        return self.augmentation.mix(x, tf.one_hot(y, self.classes), key) if self.augmentation.mixes else (x, y)
 
 
 def in_host_memory(*arrays) -> Any:

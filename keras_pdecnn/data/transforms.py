@@ -46,23 +46,38 @@ def rotate_and_zoom(x: tf.Tensor, key: tf.Tensor, rotate: float, zoom: float) ->
     """
     # Mirroring and shifting use at most four seeds; these are others.
     keys = tf.random.experimental.stateless_split(key, 8, alg="philox")[-2:]
-    batch, (height, width) = tf.shape(x)[0], x.shape[1:3]
+    batch = tf.shape(x)[0]
     angle = _between((batch,), keys[0], rotate * math.pi / 180)
     factor = tf.exp(_between((batch,), keys[1], zoom))
     cos, sin, zero = factor * tf.cos(angle), factor * tf.sin(angle), tf.zeros_like(angle)
-    # The column and row from which a pixel of the result is read; the centre stays fixed.
+    result = project(tf.cast(x, tf.float32), cos, -sin, sin, cos, zero, zero)
+    return tf.cast(tf.round(result) if x.dtype.is_integer else result, x.dtype)
+
+
+def project(x, xx, xy, yx, yy, shift_x, shift_y) -> tf.Tensor:
+    """Return images read at other places: column and row from the centre are multiplied by a matrix and shifted.
+
+    The interpolation is bilinear, with zeros beyond the border.
+
+    Args:
+        x: float32 tensor of shape `(batch, height, width, channels)`.
+        xx, xy: First row of the matrices, which gives columns, each of shape `(batch,)`.
+        yx, yy: Second row of the matrices, which gives rows.
+        shift_x, shift_y: Shifts in pixels, each of shape `(batch,)`.
+    """
+    height, width = x.shape[1:3]
     column, row = (width - 1) / 2, (height - 1) / 2
-    shift_column = column - cos * column + sin * row
-    shift_row = row - sin * column - cos * row
-    result = tf.raw_ops.ImageProjectiveTransformV3(
-        images=tf.cast(x, tf.float32),
-        transforms=tf.stack([cos, -sin, shift_column, sin, cos, shift_row, zero, zero], -1),
+    first_column = column - xx * column - xy * row + shift_x
+    first_row = row - yx * column - yy * row + shift_y
+    zero = tf.zeros_like(xx)
+    return tf.raw_ops.ImageProjectiveTransformV3(
+        images=x,
+        transforms=tf.stack([xx, xy, first_column, yx, yy, first_row, zero, zero], -1),
         output_shape=[height, width],
         fill_value=0.0,
         interpolation="BILINEAR",
         fill_mode="CONSTANT",
     )
-    return tf.cast(tf.round(result) if x.dtype.is_integer else result, x.dtype)
 
 
 def _uniform(shape, key, count):

@@ -8,9 +8,12 @@ import os
 import re
 
 from keras_pdecnn.networks import DEFAULT, NETWORKS
+from keras_pdecnn.recipes import consistency, phases
 from keras_pdecnn.utils import arguments
 
 LOSSES = ("classification", "least_squares")
+OPTIMIZERS = ("sgd", "adamw")
+SCHEDULES = ("piecewise", "cosine", "one_cycle")
 DTYPES = ("float32", "mixed_bfloat16", "mixed_float16")
 # The settings that a builder of a network takes under the same name.
 _NETWORK = (
@@ -103,6 +106,7 @@ def _check_activation(name: str, value) -> str:
 
 _positive = arguments.check_positive
 _whole = arguments.check_positive_integer
+_count = arguments.check_non_negative_integer
 _non_negative = arguments.check_non_negative
 _fraction = arguments.check_fraction
 _angle = arguments.check_angle
@@ -113,14 +117,15 @@ _flag = arguments.check_flag
 class Recipe:
     """All settings of a run: the data, the network and the training. The defaults are those for the digits.
 
-    The optimiser is stochastic gradient descent with momentum. Its learning rate is `learning_rates[i]` for `epochs[i]`
-    epochs, i = 0, 1, …. A sequence may be given as a list, and a single value stands for a sequence of one.
+    The optimiser is by default stochastic gradient descent with momentum. Its learning rate is `learning_rates[i]` for
+    `epochs[i]` epochs, i = 0, 1, …. A sequence may be given as a list, and a single value stands for a sequence of one.
 
     Args:
         data: Source of the data, see `data.load`; default "digits".
         data_dir, size, validation, batch_size, drop_remainder: Reading of the data, see `data.load`.
-        flip, pad, rotate, zoom, time_shift, gain, noise: Random changes of the training examples, see
-            `data.Augmentation`.
+        flip, pad, rotate, zoom, time_shift, gain, noise, cutout, time_mask, frequency_mask, mixup, cutmix,
+            rand_augment, rand_augment_magnitude: Random changes of the training examples, see `data.Augmentation`.
+            `mixup` and `cutmix` need the loss "classification".
         seed: Seed of the initial weights, of the order of the examples and of their augmentation; default 0.
         architecture: Name of the network, one of `models.NETWORKS`: "hamiltonian" (default), "parabolic",
             "second_order", "residual", or one that you have added.
@@ -134,9 +139,30 @@ class Recipe:
         dtype: Policy of Keras: "float32" (default), "mixed_bfloat16" or "mixed_float16".
         loss: "classification" (default), the cross-entropy of class probabilities; or "least_squares", 1/2 |f - c|^2
             for outputs f without softmax, where c is 1 for the class of the example and 0 for the others.
+        label_smoothing: Share of the target probability that is spread evenly over all classes, in [0, 1); it needs the
+            loss "classification". Default 0.
+        optimizer: "sgd" (default), or "adamw", with which `weight_decay` acts in the optimiser, apart from the
+            gradient, instead of in the loss.
+        momentum: Momentum of the optimiser, beta_1 of AdamW; default 0.9.
+        nesterov: Whether SGD uses Nesterov's momentum; default False.
+        gradient_clip: Largest norm of the whole gradient, which is scaled down to it; default None, no limit.
+        ema: Momentum of an exponential average of the weights, in [0, 1), such as 0.999 for an average over about 1,000
+            batches. The average is what is validated, evaluated and saved, with batch statistics that are estimated
+            again for it. Default 0, no average.
+        recalibrate: Whether the statistics of the batch normalisations are estimated again on training batches before
+            each validation and at the end, because the moving ones lag behind weights that change fast; `ema` implies
+            it. Default False.
+        schedule: Learning rate over the training: "piecewise" (default), constant in each phase; "cosine", half a
+            cosine from the learning rate down to 0; or "one_cycle", up from 1/25 of the learning rate and then down
+            half a cosine to 1/250,000 of it. The last two have one learning rate, the largest, and one number of
+            epochs.
+        warmup: Fraction of the training over which the rate of "cosine" (from 0) and "one_cycle" rises linearly, in
+            [0, 1); default None, 0 for "cosine" and 0.3 for "one_cycle".
         learning_rates, epochs: Learning rate and number of epochs of each phase of the training; default 20 epochs at
             0.05, 6 at 0.01 and 6 at 0.002.
-        momentum: Momentum of the optimiser; default 0.9.
+        evaluate_flipped: Whether the evaluation at the end also averages the outputs for each example and its mirror
+            image; metrics.json has the result as `flipped`, beside that of the examples alone. It needs `flip`. Default
+            False.
 
     Raises:
         ValueError: If a setting is outside its range, or settings do not fit together.
@@ -171,6 +197,25 @@ class Recipe:
     noise: float = _setting(
         0.0, _non_negative, "Add noise to training examples, of up to this fraction of their standard deviation."
     )
+    cutout: float = _setting(
+        0.0, _fraction, "Cover a window of training examples at random; its sides are this fraction of theirs."
+    )
+    time_mask: float = _setting(
+        0.0, _fraction, "Cover a band of the time axis, the first, of up to this fraction of it, at random."
+    )
+    frequency_mask: float = _setting(
+        0.0, _fraction, "Cover a band of the frequency axis of spectrograms, the second, likewise."
+    )
+    mixup: float = _setting(
+        0.0, _non_negative, "Mix pairs of training examples and labels in shares drawn from Beta(mixup, mixup)."
+    )
+    cutmix: float = _setting(
+        0.0, _non_negative, "Paste windows of training examples into others, in shares drawn from Beta(cutmix, cutmix)."
+    )
+    rand_augment: int = _setting(
+        0, _count, "Number of random changes of geometry and colour of each training image (RandAugment)."
+    )
+    rand_augment_magnitude: float = _setting(0.3, _fraction, "Strength of the changes of rand_augment.")
     seed: int = _setting(0, _check_seed, "Seed of the weights, the order of the examples and their augmentation.")
 
     architecture: str = _setting(DEFAULT, _check_architecture, f"Network: {', '.join(NETWORKS)}.")
@@ -225,33 +270,52 @@ class Recipe:
     dtype: str = _setting("float32", _one_of(*DTYPES), f"Policy of Keras for the numbers: {', '.join(DTYPES)}.")
 
     loss: str = _setting("classification", check_loss, "classification (cross-entropy) or least_squares.")
+    label_smoothing: float = _setting(
+        0.0, _fraction, "Share of the target probability that is spread over all classes."
+    )
+    optimizer: str = _setting(
+        "sgd", _one_of(*OPTIMIZERS), "sgd or adamw, with which weight_decay acts apart from the gradient."
+    )
+    momentum: float = _setting(0.9, _fraction, "Momentum of the optimiser, beta_1 of AdamW.")
+    nesterov: bool = _setting(False, _flag, "Use Nesterov's momentum in stochastic gradient descent.")
+    gradient_clip: float | None = _setting(None, _optional(_positive), "Largest norm of the gradient; none: no limit.")
+    ema: float = _setting(
+        0.0, _fraction, "Momentum of an average of the weights, which is what is evaluated and saved; 0: no average."
+    )
+    recalibrate: bool = _setting(
+        False, _flag, "Estimate batch statistics again on training batches before each validation and at the end."
+    )
+    schedule: str = _setting(
+        "piecewise",
+        _one_of(*SCHEDULES),
+        "Learning rate over time: piecewise (constant in each phase), cosine or one_cycle (one phase, largest rate).",
+    )
+    warmup: float | None = _setting(
+        None,
+        _optional(_fraction),
+        "Fraction of the training over which the rate rises; none: 0 with cosine, 0.3 with one_cycle.",
+    )
     learning_rates: tuple[float, ...] = _setting((0.05, 0.01, 0.002), _each(_positive), "Learning rate of each phase.")
-    epochs: tuple[int, ...] = _setting((20, 6, 6), _each(_whole), "Number of epochs of each phase.")
-    momentum: float = _setting(0.9, _fraction, "Momentum of stochastic gradient descent.")
+    epochs: tuple[int, ...] = _setting(
+        (20, 6, 6),
+        _each(_whole),
+        "Number of epochs of each phase; one number is divided over the phases of the recipe.",
+    )
+    evaluate_flipped: bool = _setting(
+        False, _flag, "Evaluate also with outputs averaged over each example and its mirror image."
+    )
 
     def __post_init__(self):
         for setting in dataclasses.fields(self):
             value = setting.metadata["check"](setting.name, getattr(self, setting.name))
             object.__setattr__(self, setting.name, value)
-        for name in ("steps", "step_size", "max_step_size"):
-            arguments.per_entry(name, getattr(self, name), len(self.widths), "block")
-        if self.basis_size is not None and self.time_basis is None:
-            raise ValueError(f"basis_size needs a time_basis. Received: basis_size={self.basis_size}, time_basis=None")
-        if self.provable and not NETWORKS[self.architecture].has_step_limit:
-            raise ValueError(
-                "A provable network needs a known limit of its step size, and this one has none. "
-                f"Received: provable=True, architecture={self.architecture!r}"
-            )
-        if self.provable and self.normalization == "tv":
-            raise ValueError(
-                "A provable network needs the normalization None, 'scale' or 'shrinkage'. "
-                "Received: provable=True, normalization='tv'"
-            )
-        if len(self.learning_rates) != len(self.epochs):
-            raise ValueError(
-                "learning_rates and epochs must have one entry for each phase of the training. "
-                f"Received: learning_rates={self.learning_rates}, epochs={self.epochs}"
-            )
+        consistency.check_network(self)
+        consistency.check_training(self)
+
+    @property
+    def mixes(self) -> bool:
+        """Whether training examples and their labels are mixed, so that labels are probabilities."""
+        return bool(self.mixup or self.cutmix)
 
     @property
     def has_probabilities(self) -> bool:
@@ -262,8 +326,42 @@ class Recipe:
         """Return the arguments of a builder of `models.NETWORKS`, besides `input_shape` and `classes`."""
         activation = "softmax" if self.has_probabilities else None
         settings = {name: getattr(self, name) for name in _NETWORK}
+        if self.optimizer == "adamw":
+            settings["weight_decay"] = 0.0  # it is the optimiser's
         # All data sets have the channels last, whatever Keras's configuration says.
         return {**settings, "classifier_activation": activation, "data_format": "channels_last"}
+
+    def with_settings(self, **changes) -> Recipe:
+        """Return the recipe with other settings, and with what follows from them, as the command line does.
+
+        One number of `epochs` is divided over the phases of the recipe in proportion, with at least one epoch each
+        where there are enough. A `schedule` other than "piecewise" takes the sum of the epochs and the largest learning
+        rate of the recipe; "piecewise" drops its warm-up. `provable=True` takes the normalisation None, as that of the
+        recipes has no proof.
+
+        Args:
+            **changes: Values by the names of the settings.
+
+        Raises:
+            ValueError: If a setting is outside its range, or settings do not fit together.
+
+        Example:
+            >>> Recipe().with_settings(epochs=16).epochs
+            (10, 3, 3)
+        """
+        changes = dict(changes)
+        if changes.get("provable"):
+            changes.setdefault("normalization", None)
+        if changes.get("schedule") == "piecewise":
+            changes.setdefault("warmup", None)
+        elif changes.get("schedule") in SCHEDULES:
+            changes.setdefault("learning_rates", max(self.learning_rates))
+            changes.setdefault("epochs", sum(self.epochs))
+        total = phases.single(changes.get("epochs"))
+        if total is not None and "learning_rates" not in changes:
+            rates, epochs = phases.scaled(self.learning_rates, self.epochs, _whole("epochs", total))
+            changes |= {"learning_rates": rates, "epochs": epochs}
+        return dataclasses.replace(self, **changes)
 
     def to_dict(self) -> dict:
         """Return the settings in types that JSON has; `from_dict` is the inverse."""
@@ -310,6 +408,20 @@ _CIFAR10 = Recipe(
 RECIPES = {
     "digits": Recipe(),
     "cifar10": _CIFAR10,
+    "cifar10-own": dataclasses.replace(
+        _CIFAR10,
+        batch_size=128,
+        pad=1 / 8,
+        time_smoothness=0.0,
+        weight_decay=5e-4,
+        box=None,
+        label_smoothing=0.1,
+        nesterov=True,
+        schedule="cosine",
+        warmup=0.1,
+        learning_rates=0.2,
+        epochs=80,
+    ),
     "cifar100": dataclasses.replace(
         _CIFAR10,
         data="cifar100",
@@ -327,7 +439,14 @@ RECIPES = {
         weight_decay=1e-4,
     ),
 }
-"""The recipes by name of the data set: the paper's for `cifar10`, `cifar100` and `stl10`, and our own for `digits`."""
+"""The recipes by name: as published for `cifar10`, `cifar100` and `stl10`, our own for `digits` and `cifar10-own`.
+
+A name of a data set followed by "-own" is our recipe where the name alone is the published one.
+"""
+
+# The names of the recipes by data set.
+_PUBLISHED = {"cifar10": "cifar10", "cifar100": "cifar100", "stl10": "stl10"}
+_OWN = {"digits": "digits", "cifar10": "cifar10-own"}
 
 # No mirroring: the mirror image of an unknown kind of example may belong to another class, as that of a letter does.
 _OTHER = dataclasses.replace(_CIFAR10, validation=0.1, flip=False, head_width=None)
@@ -338,23 +457,34 @@ def for_source(source: str, recipe: str | None = None) -> Recipe:
 
     Args:
         source: Any source of `data.load`.
-        recipe: Name of the data set whose recipe is used; default None, the recipe of `source` if there is one,
-            otherwise that of CIFAR-10 without mirroring.
+        recipe: Name in `RECIPES`; or "published" or "own", the one or the other recipe of `source`. Default None, our
+            own recipe of `source` if there is one, or else the published one, or else that of CIFAR-10 without
+            mirroring.
 
     Returns:
         A `Recipe` with `data=source`.
 
     Raises:
-        ValueError: If `recipe` is not one of `RECIPES`, or `source` is neither a name nor a path.
+        ValueError: If `recipe` is not one of `RECIPES`, `source` has no such recipe, or is neither a name nor a path.
 
     Example:
         >>> for_source("photos.npz", recipe="stl10").widths
         (16, 32, 64, 128)
+        >>> for_source("cifar10", recipe="published").epochs, for_source("cifar10").epochs
+        ((60, 20, 20), (80,))
     """
     source = _check_text("data", source)
-    if recipe is not None:
-        settings = RECIPES[arguments.check_choice("recipe", recipe, tuple(RECIPES))]
+    data_set = re.split("[/:]", source)[0]  # TensorFlow Datasets writes "name/config:version"
+    if recipe is None:
+        name = _OWN.get(data_set) or _PUBLISHED.get(data_set)
+        settings = RECIPES[name] if name else _OTHER
+    elif recipe in ("published", "own"):
+        names = _OWN if recipe == "own" else _PUBLISHED
+        if data_set not in names:
+            raise ValueError(
+                f"Only {', '.join(names)} have a recipe of this kind. Received: recipe={recipe!r}, data={source!r}"
+            )
+        settings = RECIPES[names[data_set]]
     else:
-        # TensorFlow Datasets writes "name/config:version".
-        settings = RECIPES.get(re.split("[/:]", source)[0], _OTHER)
+        settings = RECIPES[arguments.check_choice("recipe", recipe, (*RECIPES, "published", "own"))]
     return dataclasses.replace(settings, data=source)

@@ -1,0 +1,60 @@
+"""Which settings of a recipe go together."""
+
+from __future__ import annotations
+
+from keras_pdecnn.networks import NETWORKS
+from keras_pdecnn.utils import arguments
+
+
+def check_network(recipe):
+    """Raise ValueError if settings of the network do not fit together."""
+    for name in ("steps", "step_size", "max_step_size"):
+        arguments.per_entry(name, getattr(recipe, name), len(recipe.widths), "block")
+    if recipe.basis_size is not None and recipe.time_basis is None:
+        raise ValueError(f"basis_size needs a time_basis. Received: basis_size={recipe.basis_size}, time_basis=None")
+    if recipe.provable and not NETWORKS[recipe.architecture].has_step_limit:
+        raise ValueError(
+            "A provable network needs a known limit of its step size, and this one has none. "
+            f"Received: provable=True, architecture={recipe.architecture!r}"
+        )
+    if recipe.provable and recipe.normalization == "tv":
+        raise ValueError(
+            "A provable network needs the normalization None, 'scale' or 'shrinkage'. "
+            "Received: provable=True, normalization='tv'"
+        )
+
+
+def check_training(recipe):
+    """Raise ValueError if settings of the training do not fit together."""
+    if len(recipe.learning_rates) != len(recipe.epochs):
+        raise ValueError(
+            "learning_rates and epochs must have one entry for each phase of the training. "
+            f"Received: learning_rates={recipe.learning_rates}, epochs={recipe.epochs}"
+        )
+    if recipe.schedule == "piecewise" and recipe.warmup:
+        raise ValueError(
+            "A warm-up needs the schedule 'cosine' or 'one_cycle'. "
+            f"Received: warmup={recipe.warmup}, schedule='piecewise'"
+        )
+    if recipe.schedule != "piecewise" and len(recipe.epochs) > 1:
+        raise ValueError(
+            f"The schedule {recipe.schedule!r} has one learning rate, the largest, and one number of epochs. "
+            f"Received: learning_rates={recipe.learning_rates}, epochs={recipe.epochs}"
+        )
+    if recipe.nesterov and (recipe.optimizer != "sgd" or not recipe.momentum):
+        raise ValueError(
+            "Nesterov's momentum is for the optimizer 'sgd' with a momentum above 0. "
+            f"Received: nesterov=True, optimizer={recipe.optimizer!r}, momentum={recipe.momentum}"
+        )
+    if recipe.loss != "classification":
+        for name in ("label_smoothing", "mixup", "cutmix"):
+            if getattr(recipe, name):
+                raise ValueError(
+                    f"{name} makes probabilities of labels, which need the loss 'classification'. "
+                    f"Received: {name}={getattr(recipe, name)}, loss={recipe.loss!r}"
+                )
+    if recipe.evaluate_flipped and not recipe.flip:
+        raise ValueError(
+            "An evaluation with mirrored copies needs a network that was trained with them. "
+            "Received: evaluate_flipped=True, flip=False"
+        )
