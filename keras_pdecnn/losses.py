@@ -1,4 +1,4 @@
-"""Least squares, one of the two losses of the paper's training problem (problem 4)."""
+"""Losses of class labels: least squares, one of the two of the paper's problem 4, and cross-entropy with smoothing."""
 
 from __future__ import annotations
 
@@ -41,3 +41,40 @@ class LeastSquares(keras.losses.Loss):
     def get_config(self):
         # Keras leaves the type out.
         return {**super().get_config(), "dtype": self.dtype}
+
+
+@keras.saving.register_keras_serializable(package="keras_pdecnn")
+class CrossEntropy(keras.losses.Loss):
+    """Cross-entropy -sum_k c_k log p_k of probabilities p and targets c, averaged over the batch.
+
+    Targets with one axis less than the outputs are integer labels; others are probabilities of the classes, such as
+    those of mixed examples. `label_smoothing=s` replaces c by (1 - s) c + s / classes.
+
+    Args:
+        label_smoothing: Share of the probability that is spread over all classes, in [0, 1); default 0.
+        reduction: Reduction over the batch, "sum_over_batch_size" (default), "sum", "mean", "mean_with_sample_weight"
+            or None, see `keras.losses.Loss`.
+        name: Name of the loss; default "cross_entropy".
+        dtype: Type of the computation; default `keras.config.floatx()`.
+
+    Raises:
+        ValueError: If an argument is outside its range.
+
+    Example:
+        >>> loss = CrossEntropy(label_smoothing=0.1)
+        >>> round(float(loss(keras.ops.array([1]), keras.ops.array([[0.5, 0.5]]))), 4)
+        0.6931
+    """
+
+    def __init__(self, label_smoothing=0.0, reduction="sum_over_batch_size", name="cross_entropy", dtype=None):
+        super().__init__(name=name, reduction=reduction, dtype=arguments.check_dtype(dtype))
+        self.label_smoothing = arguments.check_fraction("label_smoothing", label_smoothing)
+
+    def call(self, y_true, y_pred):
+        if len(y_true.shape) < len(y_pred.shape):
+            y_true = ops.one_hot(ops.cast(y_true, "int32"), y_pred.shape[-1], dtype=y_pred.dtype)
+        return keras.losses.categorical_crossentropy(y_true, y_pred, label_smoothing=self.label_smoothing)
+
+    def get_config(self):
+        # Keras leaves the type out.
+        return {**super().get_config(), "label_smoothing": self.label_smoothing, "dtype": self.dtype}

@@ -21,6 +21,7 @@ from keras_pdecnn.cli.settings import (
     one_line,
     recipe_options,
     report_accuracy,
+    resumed_recipe,
     strategy_option,
 )
 from keras_pdecnn.cli.stability import stability
@@ -78,17 +79,31 @@ main.add_command(export)
 
 @main.command()
 @click.argument("dataset", required=False, type=DataSource())
-@click.option("--recipe", metavar="NAME", help=f"Start from another recipe: {', '.join(RECIPES)}.")
+@click.option(
+    "--recipe",
+    metavar="NAME",
+    help=f"Start from another recipe: {', '.join(RECIPES)}; or published or own, one of the two of the data set.",
+)
+@click.option(
+    "--from",
+    "start_from",
+    type=ExistingPath("The run folder or .keras file"),
+    help="Start from the trained weights in a run folder or .keras file; other classes get a new classifier.",
+)
 @click.option("--output", type=click.Path(path_type=pathlib.Path), help="Folder of the run; it must not exist yet.")
 @click.option("--verbose", type=click.IntRange(0, 2), default=1, help="0: silent, 1: progress bar (default), 2: lines.")
-@click.option("--resume", is_flag=True, help="Continue the run in the folder --output; begin it if there is none.")
+@click.option(
+    "--resume",
+    is_flag=True,
+    help="Continue the run in the folder --output, also with more --epochs; begin it if there is none.",
+)
 @click.option(
     "--monitor", is_flag=True, help="Log norms and step limits to TensorBoard, and warn of steps beyond the limit."
 )
 @strategy_option
 @recipe_options
 @click.pass_context
-def train(ctx, dataset, recipe, output, verbose, resume, monitor, strategy, **settings):
+def train(ctx, dataset, recipe, start_from, output, verbose, resume, monitor, strategy, **settings):
     """Train a network on DATASET and write the folder of the run.
 
     DATASET is digits (default, needs no download), an .npz file with x_train, y_train, x_test and y_test, a folder
@@ -99,12 +114,18 @@ def train(ctx, dataset, recipe, output, verbose, resume, monitor, strategy, **se
     which ends with the same weights; DATASET and settings may then be left out. For a training on several machines,
     start the command on each of them.
     """
-    given = given_options(ctx, settings)
-    chosen: Recipe | None = chosen_recipe(dataset, recipe, {name: settings[name] for name in given})
+    from keras_pdecnn.runs import RunFolder
+
+    changes = {name: settings[name] for name in given_options(ctx, settings)}
     if resume and output is None:
         raise WrongInput("--resume needs the folder of the run, --output. Received: no --output")
-    if resume and output.exists() and not (dataset or recipe or given):
+    chosen: Recipe | None
+    if resume and output.exists() and not (dataset or recipe or changes):
         chosen = None  # the recipe in the folder
+    elif resume and RunFolder(output).is_begun():
+        chosen = resumed_recipe(RunFolder(output).read_config()[0], dataset, recipe, changes)
+    else:
+        chosen = chosen_recipe(dataset, recipe, changes)
 
     import_tensorflow("train")
     from keras_pdecnn import distribute, training
@@ -113,7 +134,9 @@ def train(ctx, dataset, recipe, output, verbose, resume, monitor, strategy, **se
     runtime.make_deterministic()
     scope = distribute.strategy(strategy)
     try:
-        result = training.run(chosen, output, verbose=verbose, strategy=scope, resume=resume, monitor=monitor)
+        result = training.run(
+            chosen, output, verbose=verbose, strategy=scope, resume=resume, monitor=monitor, start_from=start_from
+        )
     except (training.DivergedError, training.StoppedError) as error:
         raise click.ClickException(one_line(error)) from error
     if distribute.worker(scope)[0] == 0:
@@ -129,7 +152,12 @@ def train(ctx, dataset, recipe, output, verbose, resume, monitor, strategy, **se
     type=DataSource(),
     help="Another data set of the same shape and classes; default: the data set of the run.",
 )
-def evaluate(run, source):
+@click.option(
+    "--flipped/--no-flipped",
+    default=None,
+    help="Evaluate also with outputs averaged over each example and its mirror image; default: as in the run.",
+)
+def evaluate(run, source, flipped):
     """Evaluate the network of the folder RUN on the test part of a data set."""
     import_tensorflow("evaluate")
     from keras_pdecnn import training
@@ -140,7 +168,10 @@ def evaluate(run, source):
     model = folder.load_model(compile=False)
     dataset = training.load_like(recipe, info, source)
     click.echo(f"{dataset.info.name}: {dataset.info.sizes['test']:,} test examples")
-    report_accuracy(training.evaluate(model, dataset.test, loss=recipe.loss))
+    metrics = training.evaluate(model, dataset.test, loss=recipe.loss)
+    if recipe.evaluate_flipped if flipped is None else flipped:
+        metrics["flipped"] = training.evaluate(model, dataset.test, loss=recipe.loss, flipped=True)
+    report_accuracy(metrics)
 
 
 @main.command()

@@ -123,7 +123,13 @@ def import_tensorflow(command: str):
 
 
 def report_accuracy(metrics: dict):
-    """Print the accuracy and the loss of an evaluation."""
+    """Print the accuracy and the loss of an evaluation, and those of one with mirrored copies if there is one."""
+    click.echo(f"Test accuracy: {_in_words(metrics)}")
+    if "flipped" in metrics:
+        click.echo(f"Test accuracy, averaged with mirrored copies: {_in_words(metrics['flipped'])}")
+
+
+def _in_words(metrics: dict) -> str:
     count = sum(map(sum, metrics["confusion_matrix"]))
     right = sum(row[index] for index, row in enumerate(metrics["confusion_matrix"]))
-    click.echo(f"Test accuracy: {100 * metrics['accuracy']:.2f} % ({right} of {count}), loss {metrics['loss']:.4f}")
+    return f"{100 * metrics['accuracy']:.2f} % ({right} of {count}), loss {metrics['loss']:.4f}"

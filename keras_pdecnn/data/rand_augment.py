@@ -49,7 +49,7 @@ def _move(x, change, strength):
     rotation, shear_x, shear_y, shift_x, shift_y = (tf.where(change == n, s, 0.0) for n in range(len(_GEOMETRY)))
     angle = rotation * math.pi / 2
     matrix = tf.cos(angle), shear_x - tf.sin(angle), shear_y + tf.sin(angle), tf.cos(angle)
-    return project(x, *matrix, shift_x * width, shift_y * height)
+    return project(x, matrix, (shift_x * width, shift_y * height))
 
 
 def _brightness(x, s):

@@ -50,21 +50,21 @@ def rotate_and_zoom(x: tf.Tensor, key: tf.Tensor, rotate: float, zoom: float) ->
     angle = _between((batch,), keys[0], rotate * math.pi / 180)
     factor = tf.exp(_between((batch,), keys[1], zoom))
     cos, sin, zero = factor * tf.cos(angle), factor * tf.sin(angle), tf.zeros_like(angle)
-    result = project(tf.cast(x, tf.float32), cos, -sin, sin, cos, zero, zero)
+    result = project(tf.cast(x, tf.float32), (cos, -sin, sin, cos), (zero, zero))
     return tf.cast(tf.round(result) if x.dtype.is_integer else result, x.dtype)
 
 
-def project(x, xx, xy, yx, yy, shift_x, shift_y) -> tf.Tensor:
+def project(x: tf.Tensor, matrix: tuple, shift: tuple) -> tf.Tensor:
     """Return images read at other places: column and row from the centre are multiplied by a matrix and shifted.
 
     The interpolation is bilinear, with zeros beyond the border.
 
     Args:
         x: float32 tensor of shape `(batch, height, width, channels)`.
-        xx, xy: First row of the matrices, which gives columns, each of shape `(batch,)`.
-        yx, yy: Second row of the matrices, which gives rows.
-        shift_x, shift_y: Shifts in pixels, each of shape `(batch,)`.
+        matrix: Entries of the matrices, row by row, each of shape `(batch,)`; the first row gives columns.
+        shift: Shifts of column and row in pixels, each of shape `(batch,)`.
     """
+    (xx, xy, yx, yy), (shift_x, shift_y) = matrix, shift
     height, width = x.shape[1:3]
     column, row = (width - 1) / 2, (height - 1) / 2
     first_column = column - xx * column - xy * row + shift_x

@@ -80,10 +80,21 @@ class RunFolder:
         except OSError as error:
             raise ValueError(f"The run folder cannot be made ({error}). Received: {str(self.path)!r}") from error
 
-    def write_config(self, recipe: Recipe, info):
-        """Write config.json: the recipe, the properties of the data (`data.Info`) and the versions in use."""
+    def write_config(self, recipe: Recipe, info, start_from: str | None = None):
+        """Write config.json: the recipe, the properties of the data (`data.Info`) and the versions in use.
+
+        Args:
+            recipe: Recipe of the run.
+            info: Properties of the data.
+            start_from: Path of the network whose weights the run starts from; default None, random weights.
+        """
         config = {"recipe": recipe.to_dict(), "data": dataclasses.asdict(info), "versions": _versions()}
-        _write_json(self.config, config)
+        _write_json(self.config, config if start_from is None else {**config, "start_from": start_from})
+
+    def read_start(self) -> str | None:
+        """Return the path of the network whose weights the run started from, or None if they were random."""
+        config = _read_json(self.config)
+        return config.get("start_from") if isinstance(config, dict) else None
 
     def read_config(self) -> tuple:
         """Return (recipe, info) of the run.

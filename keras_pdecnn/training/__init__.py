@@ -7,13 +7,16 @@ from keras_pdecnn.training.failures import DivergedError, StoppedError
 from keras_pdecnn.training.fitting import compile, fit, learning_rate
 from keras_pdecnn.training.inputs import load_data, load_like, spread
 from keras_pdecnn.training.result import Result
+from keras_pdecnn.training.statistics import EvaluationWeights, estimate_statistics
 
 __all__ = [
     "DivergedError",
+    "EvaluationWeights",
     "Result",
     "StoppedError",
     "build",
     "compile",
+    "estimate_statistics",
     "evaluate",
     "fit",
     "learning_rate",

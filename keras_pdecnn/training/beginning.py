@@ -2,22 +2,28 @@
 
 from __future__ import annotations
 
+import dataclasses
+
+import keras
+
 from keras_pdecnn import data
 from keras_pdecnn.recipes import Recipe
 from keras_pdecnn.runs import RunFolder, default_path
 from keras_pdecnn.runs.checkpoints import Checkpoint, CheckpointFolder
 
 
-def open_run(recipe: Recipe | None, path, resume: bool) -> tuple[Recipe, str]:
+def open_run(recipe: Recipe | None, path, resume: bool, start_from: str | None = None) -> tuple[Recipe, str]:
     """Return the recipe and the path of a run that is to begin or to be resumed.
 
     Args:
         recipe: Recipe of the run; None with `resume` stands for the recipe in the folder.
         path: Path of the run folder; None stands for a new one in `runs`.
-        resume: Whether the folder may exist, with a run of this recipe.
+        resume: Whether the folder may exist, with a run of this recipe, whose last phase may have been shorter.
+        start_from: Path of the network whose weights the run starts from; default None, random weights.
 
     Raises:
-        ValueError: If the folder exists and is not to be resumed, has another recipe, or there is no recipe.
+        ValueError: If the folder exists and is not to be resumed, has another recipe or other weights to start from, or
+            there is no recipe.
     """
     if path is None and (resume or recipe is None):
         raise ValueError("The folder of the run to be resumed must be named. Received: folder=None")
@@ -28,18 +34,48 @@ def open_run(recipe: Recipe | None, path, resume: bool) -> tuple[Recipe, str]:
         folder.check_vacant(allow_empty=resume)
         return recipe, str(folder.path)
     begun, _ = folder.read_config()
-    if recipe not in (None, begun):
+    if start_from is not None and start_from != folder.read_start():
+        raise ValueError(
+            f"The run has begun with other weights, {folder.read_start() or 'random ones'}. "
+            f"Received: start_from={start_from!r}"
+        )
+    if recipe not in (None, begun) and not (recipe and _is_longer(recipe, begun)):
+        assert recipe is not None  # for mypy
         old, new = begun.to_dict(), recipe.to_dict()
         differences = ", ".join(f"{name}={new[name]!r} (was {old[name]!r})" for name in old if old[name] != new[name])
-        raise ValueError(f"A run must be resumed with the settings that it began with. Received: {differences}")
-    return begun, str(folder.path)
+        raise ValueError(
+            "A run must be resumed with the settings that it began with; only its last phase may become longer. "
+            f"Received: {differences}"
+        )
+    return recipe or begun, str(folder.path)
 
 
-def begin_run(folder: RunFolder, recipe: Recipe, info: data.Info) -> Checkpoint | None:
-    """Make the folder of a new run; of a resumed one, return the last checkpoint and cut the history off after it."""
+def _is_longer(recipe: Recipe, begun: Recipe) -> bool:
+    """Return whether a recipe differs from that of a run only by more epochs in its last phase."""
+    same = dataclasses.replace(recipe, epochs=begun.epochs, learning_rates=begun.learning_rates) == begun
+    return (
+        same
+        and recipe.learning_rates == begun.learning_rates
+        and recipe.epochs[:-1] == begun.epochs[:-1]
+        and recipe.epochs[-1] > begun.epochs[-1]
+    )
+
+
+def begin_run(
+    folder: RunFolder, recipe: Recipe, info: data.Info, model: keras.Model, start_from: str | None
+) -> Checkpoint | None:
+    """Make the folder of a new run; of a resumed one, return the last checkpoint and cut the history off after it.
+
+    A run that starts from trained weights has a checkpoint of them, as their file may be gone when it is resumed.
+    """
+    checkpoints = CheckpointFolder(folder.checkpoints)
     if not folder.is_begun():
         folder.create()
-        folder.write_config(recipe, info)
-    last = CheckpointFolder(folder.checkpoints).read_last()
+        if start_from is not None:
+            checkpoints.write(Checkpoint.of(model, epoch=0, seconds=0.0))
+        folder.write_config(recipe, info, start_from)
+    elif folder.read_config()[0] != recipe:
+        folder.write_config(recipe, info, folder.read_start())
+    last = checkpoints.read_last()
     folder.cut_history(last.epoch if last else 0)
     return last

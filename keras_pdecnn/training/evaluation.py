@@ -8,14 +8,18 @@ import numpy as np
 from keras_pdecnn.training.fitting import loss_function
 
 
-def evaluate(model: keras.Model, dataset, verbose: int | str = 0, loss: str = "classification") -> dict:
+def evaluate(
+    model: keras.Model, dataset, verbose: int | str = 0, loss: str = "classification", flipped: bool = False
+) -> dict:
     """Evaluate a model on a dataset of (x, label).
 
     Args:
         model: The model; it returns one number per class, the largest for the predicted class.
         dataset: A tf.data.Dataset of batches whose order is always the same.
         verbose: Verbosity as in `keras.Model.predict`; default 0.
-        loss: "classification" (default) or "least_squares", see `recipes.Recipe`.
+        loss: "classification" (default) or "least_squares", see `recipes.Recipe`. Labels are not smoothed.
+        flipped: Whether the outputs are means of those for each example and for its mirror image along the last space
+            axis; default False.
 
     Returns:
         A dict with `loss` (mean loss plus regularisation, as in `keras.Model.evaluate`), `accuracy`, and
@@ -30,6 +34,9 @@ def evaluate(model: keras.Model, dataset, verbose: int | str = 0, loss: str = "c
         360
     """
     outputs = model.predict(dataset, verbose=verbose)
+    if flipped:
+        mirrored = dataset.map(lambda x, y: (x[..., ::-1, :], y))
+        outputs = (outputs + model.predict(mirrored, verbose=verbose)) / 2
     labels = np.concatenate([np.asarray(y) for _, y in dataset])
     classes, best = outputs.shape[-1], outputs.argmax(-1)
     confusion = np.bincount(labels * classes + best, minlength=classes**2)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import os
 import time
 from typing import TYPE_CHECKING
 
@@ -22,6 +23,7 @@ from keras_pdecnn.training.failures import DivergedError, report_files, report_l
 from keras_pdecnn.training.fitting import compile, fit
 from keras_pdecnn.training.inputs import load_data, spread
 from keras_pdecnn.training.result import Result
+from keras_pdecnn.training.starting import copy_weights, load_trained
 from keras_pdecnn.utils import optional
 
 if TYPE_CHECKING:
@@ -36,6 +38,7 @@ def run(
     strategy: tf.distribute.Strategy | None = None,
     resume: bool = False,
     monitor: bool = False,
+    start_from: str | os.PathLike | None = None,
 ) -> Result:
     """Train a network by a recipe and write the run folder, with a checkpoint after each epoch.
 
@@ -51,9 +54,15 @@ def run(
         strategy: Strategy that says on which devices to train, see `distribute.strategy`; default None, one device.
         resume: Whether the folder may exist, with an interrupted run of this recipe. The training then continues from
             the last undamaged checkpoint. With `tf.config.experimental.enable_op_determinism` it ends with the same
-            weights, bit for bit, as without the interruption. Default False.
+            weights, bit for bit, as without the interruption. The last phase of the recipe may be longer than that of
+            the run, even if the run is finished: with the schedule "piecewise" the run then ends as if it had been that
+            long from the start; "cosine" and "one_cycle" go on with the rate that the longer schedule has at this
+            point, which is higher than the last one. Default False.
         monitor: Whether to watch the stability of the blocks at four test examples, see `callbacks.StabilityMonitor`;
             default False.
+        start_from: Run folder or .keras file of a trained network whose weights the new run starts from. It must have
+            the same layers; the classifier keeps random weights if the number of classes is another one. Default None,
+            random weights.
 
     Returns:
         A `Result`.
@@ -74,15 +83,24 @@ def run(
     strategy = strategy or optional.tensorflow("pde.training.run").distribute.get_strategy()
     check_backend(strategy)
     with report_lost_worker(strategy):
-        recipe, path = distribute.from_chief(strategy, lambda: open_run(recipe, folder, resume))
+        start = None if start_from is None else os.fspath(start_from)
+        recipe, path = distribute.from_chief(strategy, lambda: open_run(recipe, folder, resume, start))
         with report_files(path):
-            return _train(recipe, RunFolder(path), callbacks, verbose, strategy, monitor)
+            return _train(recipe, RunFolder(path), callbacks, verbose, strategy, monitor, start)
 
 
 def _train(
-    recipe: Recipe, folder: RunFolder, callbacks, verbose, strategy: tf.distribute.Strategy, monitor: bool
+    recipe: Recipe,
+    folder: RunFolder,
+    callbacks,
+    verbose,
+    strategy: tf.distribute.Strategy,
+    monitor: bool,
+    start_from: str | None,
 ) -> Result:
     is_chief = distribute.worker(strategy)[0] == 0
+    is_new = distribute.from_chief(strategy, lambda: not folder.is_begun())
+    trained = load_trained(start_from) if start_from is not None and is_new else None
     dataset = load_data(recipe)
     if strategy.num_replicas_in_sync > 1:
         from keras_pdecnn.distribute import replicated
@@ -90,7 +108,9 @@ def _train(
         replicated.check_divides(dataset.training.examples.batch_sizes, strategy)
     with strategy.scope():
         model = compile(build(recipe, dataset.info), recipe, dataset.steps_per_epoch)
-        last = distribute.from_chief(strategy, lambda: begin_run(folder, recipe, dataset.info))
+        if trained is not None:
+            copy_weights(trained, model, str(start_from))
+        last = distribute.from_chief(strategy, lambda: begin_run(folder, recipe, dataset.info, model, start_from))
         if last:
             last.restore(model)
     first_epoch, seconds = (last.epoch, last.seconds) if last else (0, 0.0)
@@ -115,6 +135,7 @@ def _train(
     seconds = time.perf_counter() - start
     metrics = {
         **evaluate(model, dataset.test, loss=recipe.loss),
+        **_further_evaluations(model, dataset, recipe),
         "seconds": round(seconds, 3),
         "trainable_weights": sum(int(np.prod(weight.shape)) for weight in model.trainable_weights),
         "diverged": dataclasses.asdict(guard.divergence) if guard.divergence else None,
@@ -128,6 +149,17 @@ def _train(
     if guard.divergence:
         raise DivergedError(guard.divergence, result)
     return result
+
+
+def _further_evaluations(model: keras.Model, dataset: data.Data, recipe: Recipe) -> dict:
+    """Return the evaluations that a recipe asks for beside that of the test examples, by name."""
+    results = {}
+    if recipe.evaluate_flipped:
+        results["flipped"] = evaluate(model, dataset.test, loss=recipe.loss, flipped=True)
+    if (recipe.ema or recipe.recalibrate) and dataset.validation is not None:
+        # The batch statistics are better than those of the last validation of the training.
+        results["validation"] = evaluate(model, dataset.validation, loss=recipe.loss)
+    return results
 
 
 def _write(folder: RunFolder, recipe: Recipe, model: keras.Model, metrics: dict, shown: tuple, info: data.Info):

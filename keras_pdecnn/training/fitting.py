@@ -7,25 +7,37 @@ import itertools
 import keras
 
 from keras_pdecnn import data
-from keras_pdecnn.losses import LeastSquares
+from keras_pdecnn.losses import CrossEntropy, LeastSquares
 from keras_pdecnn.recipes import Recipe, check_loss
+from keras_pdecnn.training.statistics import FINAL_BATCHES, EvaluationWeights, estimate_statistics, first_batches
+
+# The rate of "one_cycle" starts at the largest one divided by the first, and ends there divided by both.
+_START, _END = 25.0, 1e4
+_WARMUP = {"cosine": 0.0, "one_cycle": 0.3}
 
 
 def learning_rate(recipe: Recipe, steps_per_epoch: int):
-    """Return the learning rate of a recipe: a number, or a schedule that changes at the first batch of each phase.
+    """Return the learning rate of a recipe: a number, or a schedule of Keras over the batches of the training.
+
+    The rate of "piecewise" changes at the first batch of each phase. "cosine" and "one_cycle" end with the last batch.
 
     Args:
-        recipe: Recipe with the learning rate and the number of epochs of each phase.
+        recipe: Recipe with the schedule, the learning rates and the numbers of epochs.
         steps_per_epoch: Number of batches per epoch.
 
     Returns:
-        A number if there is one phase, otherwise a schedule of Keras.
+        A number if the rate is constant, otherwise a schedule of Keras.
 
     Example:
         >>> rate = learning_rate(Recipe(epochs=(2, 1), learning_rates=(0.1, 0.01)), steps_per_epoch=10)
         >>> [round(float(rate(step)), 3) for step in (0, 19, 25)]
         [0.1, 0.1, 0.01]
+        >>> rate = learning_rate(Recipe(schedule="cosine", warmup=0.2, epochs=10, learning_rates=0.1), steps_per_epoch=10)
+        >>> [round(float(rate(step)), 3) for step in (0, 10, 20, 60, 99)]
+        [0.0, 0.05, 0.1, 0.05, 0.0]
     """
+    if recipe.schedule != "piecewise":
+        return _cosine(recipe, steps_per_epoch * sum(recipe.epochs))
     if len(recipe.learning_rates) == 1:
         return recipe.learning_rates[0]
     ends = itertools.accumulate(epochs * steps_per_epoch for epochs in recipe.epochs[:-1])
@@ -34,12 +46,42 @@ def learning_rate(recipe: Recipe, steps_per_epoch: int):
     return keras.optimizers.schedules.PiecewiseConstantDecay(boundaries, list(recipe.learning_rates))
 
 
+def _cosine(recipe: Recipe, steps: int):
+    """Return a linear warm-up to the largest rate, followed by half a cosine, over so many batches."""
+    largest = recipe.learning_rates[0]
+    cycle = recipe.schedule == "one_cycle"
+    warmup = round(steps * (_WARMUP[recipe.schedule] if recipe.warmup is None else recipe.warmup))
+    if not warmup:
+        return keras.optimizers.schedules.CosineDecay(largest, steps, alpha=1 / (_START * _END) if cycle else 0.0)
+    return keras.optimizers.schedules.CosineDecay(
+        largest / _START if cycle else 0.0,
+        max(1, steps - warmup),
+        alpha=1 / (_START * _END) if cycle else 0.0,
+        warmup_target=largest,
+        warmup_steps=warmup,
+    )
+
+
+def _optimizer(recipe: Recipe, steps_per_epoch: int) -> keras.optimizers.Optimizer:
+    """Return the optimiser of a recipe."""
+    rate = learning_rate(recipe, steps_per_epoch)
+    common: dict = {"global_clipnorm": recipe.gradient_clip}
+    if recipe.ema:
+        common |= {"use_ema": True, "ema_momentum": recipe.ema}
+    if recipe.optimizer == "sgd":
+        return keras.optimizers.SGD(rate, momentum=recipe.momentum, nesterov=recipe.nesterov, **common)
+    optimizer = keras.optimizers.AdamW(rate, weight_decay=recipe.weight_decay, beta_1=recipe.momentum, **common)
+    # As the regulariser: scales and biases do not decay.
+    optimizer.exclude_from_weight_decay(var_names=["scale", "gamma", "bias", "beta"])
+    return optimizer
+
+
 def compile(model: keras.Model, recipe: Recipe, steps_per_epoch: int) -> keras.Model:
-    """Compile a model for a recipe: SGD with momentum, the loss for integer labels, accuracy.
+    """Compile a model for a recipe: its optimiser, the loss for integer labels, accuracy.
 
     Args:
         model: The model; it returns probabilities, or any numbers if the loss is least squares.
-        recipe: Recipe with the learning rates, epochs, momentum and loss.
+        recipe: Recipe with the optimiser, the learning rates, the epochs and the loss.
         steps_per_epoch: Number of batches per epoch.
 
     Returns:
@@ -52,11 +94,15 @@ def compile(model: keras.Model, recipe: Recipe, steps_per_epoch: int) -> keras.M
         >>> model.optimizer.momentum
         0.8
     """
-    optimizer = keras.optimizers.SGD(learning_rate(recipe, steps_per_epoch), momentum=recipe.momentum)
+    optimizer = _optimizer(recipe, steps_per_epoch)
     if recipe.dtype == "mixed_float16":
         # Keras would wrap the optimiser by itself, but would not save the wrapper with the model.
         optimizer = keras.optimizers.LossScaleOptimizer(optimizer)
-    model.compile(optimizer, loss_function(recipe.loss), metrics=["accuracy"], auto_scale_loss=False)
+    if recipe.label_smoothing or recipe.mixes:
+        loss: keras.losses.Loss = CrossEntropy(recipe.label_smoothing)
+    else:
+        loss = loss_function(recipe.loss)
+    model.compile(optimizer, loss, metrics=["accuracy"], auto_scale_loss=False)
     return model
 
 
@@ -73,7 +119,8 @@ def fit(
     Args:
         model: The model.
         dataset: The data of the recipe.
-        recipe: Recipe with the number of epochs.
+        recipe: Recipe with the number of epochs. If it averages the weights (`ema`) or estimates batch statistics again
+            (`recalibrate`), so does each validation, and the model ends with the averages.
         callbacks: Keras callbacks; default none.
         first_epoch: Number of epochs that the model has already been trained for; default 0.
         verbose: Verbosity as in `keras.Model.fit`; default "auto", a progress bar.
@@ -88,16 +135,25 @@ def fit(
         >>> len(fit(model, digits, recipe, verbose=0).history["loss"])
         1
     """
-    return model.fit(
+    validation, callbacks = dataset.validation, list(callbacks)
+    if recipe.mixes and validation is not None:
+        # Keras chooses the metric by the first labels, those of the training.
+        validation = validation.map(lambda x, y: (x, keras.ops.one_hot(y, dataset.info.classes)))
+    if recipe.ema or recipe.recalibrate:
+        callbacks.append(EvaluationWeights(dataset, averaged=bool(recipe.ema)))
+    history = model.fit(
         dataset.epochs(first_epoch),
         steps_per_epoch=dataset.steps_per_epoch,
         initial_epoch=first_epoch,
         epochs=sum(recipe.epochs),
-        validation_data=dataset.validation,
-        callbacks=list(callbacks),
+        validation_data=validation,
+        callbacks=callbacks,
         shuffle=False,  # the data set shuffles its examples itself
         verbose=verbose,
     )
+    if recipe.ema or recipe.recalibrate:
+        estimate_statistics(model, first_batches(dataset, sum(recipe.epochs), FINAL_BATCHES))
+    return history
 
 
 def loss_function(name: str) -> keras.losses.Loss:

@@ -31,10 +31,13 @@ def estimate_statistics(model: keras.Model, batches):
         >>> float(model.layers[0].moving_mean[0])
         4.0
     """
-    layers = [layer for layer in model._flatten_layers() if isinstance(layer, keras.layers.BatchNormalization)]
+    # Connectors hold their batch normalisation as an attribute.
+    parts = [part for layer in model.layers for part in (layer, getattr(layer, "normalization", None))]
+    layers = [part for part in parts if isinstance(part, keras.layers.BatchNormalization)]
     if not layers:
         return
-    with _momenta_restored(layers):
+    strategy = getattr(model, "distribute_strategy", None)  # with TensorFlow
+    with strategy.scope() if strategy else contextlib.nullcontext(), _momenta_restored(layers):
         for count, batch in enumerate(batches):
             x = batch[0] if isinstance(batch, tuple) else batch
             for layer in layers:

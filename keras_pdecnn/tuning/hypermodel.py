@@ -221,7 +221,9 @@ class PDEHyperModel(kt.HyperModel):
 
 
 def _first_phase(recipe: Recipe) -> Recipe:
-    return dataclasses.replace(recipe, learning_rates=recipe.learning_rates[:1], epochs=recipe.epochs[:1])
+    """Return the recipe with the learning rate of its first phase alone, which is constant."""
+    rates, epochs = recipe.learning_rates[:1], recipe.epochs[:1]
+    return dataclasses.replace(recipe, learning_rates=rates, epochs=epochs, schedule="piecewise", warmup=None)
 
 
 def _shortened(recipe: Recipe, epochs: int) -> Recipe:
