@@ -135,15 +135,111 @@ def test_noise_is_a_fraction_of_the_standard_deviation():
     np.testing.assert_array_equal(augmented(np.ones((3, 9, 1), np.float32), noise=0.2), 1)
 
 
-def test_time_shifts_are_for_signals():
-    with pytest.raises(ValueError, match=r"is for signals, .* Received: \(8, 8, 1\), time_shift=0.1"):
-        data.load("digits", augmentation=data.Augmentation(time_shift=0.1))
+@pytest.mark.parametrize("shape", [(20, 2), (10, 12, 3), (4, 6, 5, 1)])
+def test_cutout_covers_one_window_with_the_mean(shape):
+    x = np.random.RandomState(0).randint(0, 200, (30, *shape), np.uint8)
+    result = augmented(x, cutout=0.5)
+    places = set()
+    for before, after in zip(x, result, strict=True):
+        window = np.argwhere((before != after).any(-1))
+        low, high = window.min(0), window.max(0) + 1
+        sides = [size // 2 for size in shape[:-1]]
+        assert (high - low <= sides).all() and (high - low >= np.array(sides) - 2).all()  # a pixel may have the mean
+        inside = after[tuple(slice(a, b) for a, b in zip(low, high, strict=True))]
+        mean = before.mean(axis=tuple(range(len(sides))))
+        assert (np.abs(inside - mean) <= 0.51).all()
+        places.add(tuple(low))
+    assert len(places) > 3
+
+
+def test_masks_cover_bands_of_time_and_of_frequency():
+    x = np.random.RandomState(0).randn(60, 20, 10, 1).astype("float32")
+    for name, axis, size in (("time_mask", 1, 20), ("frequency_mask", 2, 10)):
+        covered = (augmented(x, **{name: 0.3}) != x)[..., 0]
+        bands = covered.any(axis=3 - axis)
+        assert (covered == np.expand_dims(bands, 3 - axis)).all()  # all the way across
+        widths = bands.sum(1)
+        assert set(widths) == set(range(round(0.3 * size) + 1))
+        assert all(np.diff(np.flatnonzero(band)).max(initial=1) == 1 for band in bands)
+
+
+def mixed(x, y, **settings):
+    key = tf.constant(KEY, tf.int64)
+    return [part.numpy() for part in data.Augmentation(**settings).mix(tf.constant(x), tf.constant(y), key)]
+
+
+@pytest.mark.parametrize("dtype", [np.uint8, np.float32])
+def test_mixup_mixes_neighbours_and_their_labels_in_the_same_shares(dtype):
+    x, y = (100 * np.eye(40, dtype=dtype)[:, :, np.newaxis], np.eye(40, dtype=np.float32))
+    mixture, labels = mixed(x, y, mixup=0.5)
+    assert mixture.dtype == dtype
+    np.testing.assert_allclose(mixture[..., 0] / 100, labels, atol=0.006)
+    np.testing.assert_allclose(labels.sum(1), 1, atol=1e-6)
+    np.testing.assert_allclose(labels, labels * (np.eye(40) + np.roll(np.eye(40), 1, 0)), atol=1e-6)
+    shares = labels[np.arange(40), np.arange(40)]
+    assert shares.min() < 0.1 and shares.max() > 0.9
+
+
+@pytest.mark.parametrize("space", [(50,), (8, 10), (4, 5, 6)])
+def test_cutmix_pastes_a_window_of_the_neighbour(space):
+    x = np.ones((20, *space, 1), np.int16) * np.arange(20).reshape(20, *[1] * len(space), 1).astype(np.int16)
+    mixture, labels = mixed(x, np.eye(20, dtype=np.float32), cutmix=1.0)
+    for index, (example, label) in enumerate(zip(mixture, labels, strict=True)):
+        assert set(np.unique(example)) <= {index, (index - 1) % 20}
+        assert label[index] == pytest.approx((example == index).mean(), abs=1e-6)
+        assert label[index - 1] == pytest.approx(1 - label[index], abs=1e-6)
+    assert 0.2 < labels[np.arange(20), np.arange(20)].mean() < 0.8
+
+
+def test_mixup_and_cutmix_take_turns():
+    x, y = np.arange(1, 401, dtype=np.float32).reshape(40, 10, 1), np.eye(40, dtype=np.float32)
+    mixture, labels = mixed(x, y, mixup=1.0, cutmix=1.0)
+    pasted = [set(m.ravel()) <= set(x.ravel()) for m in mixture]
+    assert 8 < sum(pasted) < 32
+    np.testing.assert_allclose(labels.sum(1), 1, atol=1e-6)
+
+
+def test_mixed_labels_in_the_batches():
+    load = lambda: data.load("digits", 50, augmentation=data.Augmentation(mixup=0.4))  # noqa: E731
+    (x, y), (again, same) = (next(iter(load().train)) for _ in range(2))
+    assert y.shape == (50, 10) and x.dtype == tf.uint8
+    np.testing.assert_array_equal(x, again)
+    np.testing.assert_array_equal(y, same)
+
+
+@pytest.mark.parametrize("dtype", [np.uint8, np.float32])
+@pytest.mark.parametrize("channels", [1, 3])
+def test_rand_augment_stays_in_the_range_of_each_image(dtype, channels):
+    x = np.random.RandomState(0).randint(3, 17, (40, 9, 12, channels)).astype(dtype)
+    result = augmented(x, rand_augment=2)
+    assert result.dtype == dtype and result.shape == x.shape
+    assert (result.min((1, 2, 3)) >= x.min((1, 2, 3)) - 1e-4).all()
+    assert (result.max((1, 2, 3)) <= x.max((1, 2, 3)) + 1e-4).all()
+    assert np.mean([np.array_equal(a, b) for a, b in zip(x, result, strict=True)]) < 0.3
+    np.testing.assert_allclose(augmented(x, rand_augment=3, rand_augment_magnitude=0.0), x, atol=0.2)
+
+
+@pytest.mark.parametrize(
+    ("settings", "shape", "message"),
+    [
+        ({"time_shift": 0.1}, (8, 8, 1), r"is for signals, .* Received: \(8, 8, 1\), time_shift=0.1"),
+        ({"rand_augment": 2}, (80, 1), r"is for images, .* Received: \(80, 1\), rand_augment=2"),
+        ({"frequency_mask": 0.1}, (80, 1), r"is for spectrograms, .* Received: \(80, 1\), frequency_mask=0.1"),
+        ({"cutout": 0.2}, (None, 1), r"needs examples of known size. Received: \(None, 1\), cutout=0.2"),
+        ({"cutmix": 1.0}, (None, 8, 1), r"Received: \(None, 8, 1\), cutmix=1.0"),
+    ],
+)
+def test_examples_that_cannot_be_augmented_so(settings, shape, message):
+    with pytest.raises(ValueError, match=message):
+        data.Augmentation(**settings).check_shape(shape)
 
 
 @pytest.mark.parametrize(
     "arguments",
     [
         *({"flip": 2}, {"pad": -0.1}, {"pad": 1}, {"pad": "a"}, {"pad": float("nan")}),
+        *({"cutout": 1}, {"time_mask": -0.1}, {"frequency_mask": None}, {"mixup": -1}, {"cutmix": "a"}),
+        *({"rand_augment": 1.5}, {"rand_augment_magnitude": 1}),
         *({"time_shift": 1}, {"gain": -1}, {"noise": float("inf")}, {"noise": "a"}),
         *({"rotate": -1}, {"rotate": 181}, {"rotate": True}, {"zoom": 1}, {"zoom": None}),
     ],

@@ -7,7 +7,7 @@ import pathlib
 import pytest
 
 from keras_pdecnn import models
-from keras_pdecnn.recipes import RECIPES, Recipe, for_source
+from keras_pdecnn.recipes import RECIPES, Recipe, for_source, phases
 
 
 def test_the_architectures_are_those_of_the_models():
@@ -41,6 +41,71 @@ def test_the_recipe_of_a_source():
     assert for_source("photos.npz", "cifar10") == dataclasses.replace(RECIPES["cifar10"], data="photos.npz")
     with pytest.raises(ValueError, match="recipe='mnist'"):
         for_source("photos.npz", "mnist")
+
+
+def test_published_and_own_recipes():
+    assert for_source("cifar10") == for_source("cifar10", "own") == RECIPES["cifar10-own"]
+    assert for_source("cifar10:3.0.2", "published") == dataclasses.replace(RECIPES["cifar10"], data="cifar10:3.0.2")
+    own = RECIPES["cifar10-own"]
+    assert (own.widths, own.head_width, own.steps) == ((32, 64, 112), 112, 3)
+    assert (own.schedule, own.warmup, own.learning_rates, own.epochs) == ("cosine", 0.1, (0.2,), (80,))
+    for source, name in (("digits", "published"), ("stl10", "own"), ("photos.npz", "own")):
+        with pytest.raises(ValueError, match=f"Received: recipe='{name}', data='{source}'"):
+            for_source(source, name)
+
+
+def test_epochs_are_divided_over_the_phases():
+    paper = RECIPES["cifar10"]
+    for epochs, expected in ((5, (3, 1, 1)), (3, (1, 1, 1)), (100, (60, 20, 20)), (50, (30, 10, 10))):
+        recipe = paper.with_settings(epochs=epochs)
+        assert (recipe.epochs, recipe.learning_rates) == (expected, paper.learning_rates)
+    assert paper.with_settings(epochs=(2,)).learning_rates == (0.1, 0.02)
+    assert paper.with_settings(epochs=(1, 2, 3)).epochs == (1, 2, 3)
+    assert paper.with_settings(epochs=7, learning_rates=0.3).epochs == (7,)
+    assert RECIPES["cifar10-own"].with_settings(epochs=5).epochs == (5,)
+    with pytest.raises(ValueError, match="Received: epochs=0"):
+        paper.with_settings(epochs=0)
+
+
+@pytest.mark.parametrize("phases_", [(60, 20, 20), (1, 50, 1, 1), (1, 1, 1)])
+def test_every_number_of_epochs_can_be_divided(phases_):
+    rates = tuple(range(len(phases_)))
+    for total in range(1, 70):
+        kept, epochs = phases.scaled(rates, phases_, total)
+        assert sum(epochs) == total
+        assert min(epochs) >= 1
+        assert len(kept) == min(total, len(phases_))
+
+
+def test_another_schedule_has_one_phase():
+    recipe = Recipe().with_settings(schedule="one_cycle")
+    assert (recipe.learning_rates, recipe.epochs) == ((0.05,), (32,))
+    assert Recipe().with_settings(schedule="cosine", epochs=4, learning_rates=0.3).learning_rates == (0.3,)
+    constant = RECIPES["cifar10-own"].with_settings(schedule="piecewise")
+    assert (constant.warmup, constant.epochs) == (None, (80,))
+
+
+def test_a_provable_recipe_has_no_normalisation_unless_it_is_given():
+    assert Recipe().with_settings(provable=True).normalization is None
+    assert Recipe().with_settings(provable=True, normalization="scale").normalization == "scale"
+
+
+@pytest.mark.parametrize(
+    ("settings", "received"),
+    [
+        ({"mixup": 0.2, "loss": "least_squares"}, "mixup=0.2, loss='least_squares'"),
+        ({"cutmix": 1, "loss": "least_squares"}, "cutmix=1.0, loss='least_squares'"),
+        ({"label_smoothing": 0.1, "loss": "least_squares"}, "label_smoothing=0.1, loss='least_squares'"),
+        ({"optimizer": "adamw", "nesterov": True}, "nesterov=True, optimizer='adamw'"),
+        ({"momentum": 0, "nesterov": True}, "nesterov=True, optimizer='sgd', momentum=0.0"),
+        ({"schedule": "cosine"}, r"learning_rates=\(0.05, 0.01, 0.002\), epochs=\(20, 6, 6\)"),
+        ({"warmup": 0.1}, "warmup=0.1, schedule='piecewise'"),
+        ({"evaluate_flipped": True}, "evaluate_flipped=True, flip=False"),
+    ],
+)
+def test_settings_that_make_no_sense_together(settings, received):
+    with pytest.raises(ValueError, match=f"Received: {received}"):
+        Recipe(**settings)
 
 
 def test_values_are_normalised():
@@ -96,6 +161,13 @@ WRONG = {
     "time_shift": [-0.1, 1, None],
     "gain": [-0.1, float("inf"), "1"],
     "noise": [-1, float("nan"), None],
+    "cutout": [-0.1, 1, None],
+    "time_mask": [-0.1, 1, "a"],
+    "frequency_mask": [-0.1, 1, None],
+    "mixup": [-0.1, float("inf"), None],
+    "cutmix": [-1, float("nan")],
+    "rand_augment": [-1, 1.5, None, True],
+    "rand_augment_magnitude": [-0.1, 1, None],
     "seed": [-1, 2**32, 0.5, True, None],
     "architecture": ["transformer", None, 3],
     "widths": [(), 0, (16, 0), (16, 1.5), "16", None],
@@ -121,6 +193,15 @@ WRONG = {
     "learning_rates": [(), (0.1, 0.02), 0, (0.1, -1, 0.1), ("0.1",)],
     "epochs": [(), (1, 1), 0, (1, 1, 0), (1.5,)],
     "momentum": [-0.1, 1, None],
+    "label_smoothing": [-0.1, 1, None],
+    "optimizer": ["adam", None, 3],
+    "nesterov": [2, "yes", None],
+    "gradient_clip": [0, -1, float("inf"), "1"],
+    "ema": [-0.1, 1, None],
+    "recalibrate": ["no", None],
+    "schedule": ["linear", None, "one_cycle"],  # the defaults have three phases
+    "warmup": [-0.1, 1, "0.1", 0.1],  # the schedule of the default has none
+    "evaluate_flipped": [2, None, True],  # the default is not trained with mirrored copies
 }
 
 

@@ -82,6 +82,53 @@ def test_a_resumed_run_is_the_same(recipe, tmp_path, dtype, interrupted):
     assert_same(tmp_path / "whole", tmp_path / "parts")
 
 
+NEW = {
+    "cosine, averaged": {"schedule": "cosine", "warmup": 0.2, "ema": 0.9, "nesterov": True},
+    "one_cycle, adamw, mixed": {
+        **{"schedule": "one_cycle", "optimizer": "adamw", "gradient_clip": 1.0, "label_smoothing": 0.1},
+        **{"mixup": 0.3, "cutmix": 1.0, "cutout": 0.3, "rand_augment": 2},
+    },
+}
+
+
+@pytest.mark.parametrize("name", NEW)
+def test_a_resumed_run_with_other_settings_is_the_same(recipe, tmp_path, name):
+    recipe = dataclasses.replace(recipe, epochs=2, learning_rates=0.02, validation=0.2, **NEW[name])
+    training.run(recipe, tmp_path / "whole", verbose=0)
+    with pytest.raises(Interrupted):
+        training.run(recipe, tmp_path / "parts", [stop_at(1, 3)], verbose=0)
+    training.run(None, tmp_path / "parts", verbose=0, resume=True)
+    assert_same(tmp_path / "whole", tmp_path / "parts")
+
+
+def test_a_resumed_run_that_started_from_another_one_is_the_same(recipe, tmp_path):
+    recipe = dataclasses.replace(recipe, epochs=1, learning_rates=0.02)
+    trained = training.build(dataclasses.replace(recipe, seed=3), training.load_data(recipe).info)
+    trained.save(tmp_path / "trained.keras")
+    training.run(recipe, tmp_path / "whole", verbose=0, start_from=tmp_path / "trained.keras")
+    with pytest.raises(Interrupted):
+        training.run(recipe, tmp_path / "parts", [stop_at(0, 3)], verbose=0, start_from=tmp_path / "trained.keras")
+    (tmp_path / "trained.keras").unlink()
+    with pytest.raises(ValueError, match="has begun with other weights, .*trained.keras. Received: start_from="):
+        training.run(recipe, tmp_path / "parts", verbose=0, resume=True, start_from=tmp_path / "whole")
+    training.run(recipe, tmp_path / "parts", verbose=0, resume=True)
+    assert_same(tmp_path / "whole", tmp_path / "parts")
+
+
+def test_a_finished_run_becomes_longer(recipe, tmp_path):
+    whole = dataclasses.replace(recipe, ema=0.9)
+    short = dataclasses.replace(whole, epochs=(1, 1))
+    longer = dataclasses.replace(whole, epochs=(1, 2))
+    training.run(longer, tmp_path / "whole", verbose=0)
+    training.run(short, tmp_path / "parts", verbose=0)
+    training.run(longer, tmp_path / "parts", verbose=0, resume=True)
+    assert_same(tmp_path / "whole", tmp_path / "parts")
+    assert RunFolder(tmp_path / "parts").read_config()[0] == longer
+    for other in (short, whole, dataclasses.replace(longer, learning_rates=(0.05, 0.02))):
+        with pytest.raises(ValueError, match="only its last phase may become longer. Received: "):
+            training.run(other, tmp_path / "parts", resume=True)
+
+
 def test_a_damaged_checkpoint_costs_an_epoch(recipe, tmp_path, caplog):
     training.run(recipe, tmp_path / "whole", verbose=0)
     with pytest.raises(Interrupted):

@@ -100,6 +100,173 @@ def test_the_learning_rate_changes_with_the_first_batch_of_a_phase():
     assert training.learning_rate(Recipe(learning_rates=0.3, epochs=7), 5) == 0.3
 
 
+def test_cosine_and_one_cycle_rise_and_fall():
+    settings = {"learning_rates": 0.2, "epochs": 10}
+    rates = {}
+    for name, warmup in (("cosine", None), ("cosine", 0.1), ("one_cycle", None), ("one_cycle", 0.5)):
+        recipe = Recipe(schedule=name, warmup=warmup, **settings)
+        schedule = training.learning_rate(recipe, steps_per_epoch=20)
+        assert schedule(0).dtype == "float32"
+        rates[name, warmup] = np.array([float(schedule(step)) for step in range(201)])
+    steps = np.arange(201)
+    np.testing.assert_allclose(rates["cosine", None], 0.1 * (1 + np.cos(np.pi * steps / 200)), atol=1e-6)
+    warm = rates["cosine", 0.1]
+    np.testing.assert_allclose(warm[:21], 0.2 * steps[:21] / 20, atol=1e-6)
+    np.testing.assert_allclose(warm[20:], 0.1 * (1 + np.cos(np.pi * steps[:181] / 180)), atol=1e-6)
+    for warmup, top in ((None, 60), (0.5, 100)):
+        cycle = rates["one_cycle", warmup]
+        assert (np.argmax(cycle), cycle[top]) == (top, pytest.approx(0.2))
+        assert cycle[0] == pytest.approx(0.2 / 25)
+        assert cycle[-1] == pytest.approx(0.2 / 250_000, rel=1e-2)
+        assert (np.diff(cycle[: top + 1]) > 0).all() and (np.diff(cycle[top:]) < 0).all()
+
+
+def compiled(recipe):
+    return training.compile(training.build(recipe, info((6, 6, 1), 2)), recipe, 3)
+
+
+def test_optimisers(recipe):
+    one = {"learning_rates": 0.1, "epochs": 2}
+    default = compiled(recipe).optimizer
+    assert (type(default).__name__, default.nesterov, default.use_ema, default.global_clipnorm) == (
+        "SGD",
+        False,
+        False,
+        None,
+    )
+    sgd = compiled(dataclasses.replace(recipe, nesterov=True, gradient_clip=2, ema=0.99)).optimizer
+    assert (sgd.nesterov, sgd.global_clipnorm, sgd.use_ema, sgd.ema_momentum) == (True, 2.0, True, 0.99)
+    model = compiled(dataclasses.replace(recipe, optimizer="adamw", weight_decay=0.1, momentum=0.8, **one))
+    adamw = model.optimizer
+    assert (type(adamw).__name__, adamw.beta_1, adamw.weight_decay) == ("AdamW", 0.8, 0.1)
+    assert not model.losses  # the decay is the optimiser's
+
+
+def test_the_weight_decay_of_adamw_is_of_kernels(recipe):
+    settings = {"optimizer": "adamw", "learning_rates": 0.1, "epochs": 1}
+    models = [compiled(dataclasses.replace(recipe, weight_decay=decay, **settings)) for decay in (0.0, 0.5)]
+    before = models[0].get_weights()
+    x, y = np.random.RandomState(0).randint(0, 9, (8, 6, 6, 1)), np.arange(8) % 2
+    for model in models:
+        model.train_on_batch(x, y)
+    for old, weight, plain, decayed in zip(before, models[0].weights, *(m.get_weights() for m in models), strict=True):
+        if weight.name == "kernel":
+            np.testing.assert_allclose(decayed, plain - 0.05 * old, atol=1e-6)
+        else:
+            np.testing.assert_array_equal(decayed, plain)
+
+
+def test_averaged_weights_are_validated_evaluated_and_saved(recipe, tmp_path):
+    recipe = dataclasses.replace(recipe, ema=0.8)
+    trained = []
+
+    class Keep(keras.callbacks.Callback):
+        def on_train_batch_end(self, batch, logs=None):
+            trained.append([np.array(weight) for weight in self.model.trainable_variables])
+
+    result = training.run(recipe, tmp_path / "run", [Keep()], verbose=0)
+    average = trained[0]
+    for weights in trained[1:]:
+        average = [0.8 * a + 0.2 * w for a, w in zip(average, weights, strict=True)]
+    model = result.folder.load_model()
+    for weight, expected in zip(model.trainable_variables, average, strict=True):
+        np.testing.assert_allclose(weight, expected, atol=1e-5)
+    assert not weights_equal(trained[-1], [np.array(weight) for weight in model.trainable_variables])
+    # The last validation was that of this network: an epoch has too few batches for other statistics.
+    history = result.folder.read_history()
+    assert result.metrics["validation"]["accuracy"] == pytest.approx(history["val_accuracy"][-1])
+    dataset = training.load_data(recipe)
+    assert training.evaluate(model, dataset.test)["confusion_matrix"] == result.metrics["confusion_matrix"]
+
+
+def test_batch_statistics_are_those_of_the_batches(recipe):
+    dataset = training.load_data(recipe)
+    model = training.build(recipe, dataset.info)
+    batches = list(training.statistics.first_batches(dataset, 1, 2))
+    opening = model.layers[2]
+    convolved = keras.Model(model.input, keras.ops.conv(model.layers[1].output, opening.kernel, padding="same"))
+    expected = np.stack([[f(convolved(x), axis=(0, 1, 2)) for f in (np.mean, np.var)] for x, _ in batches]).mean(0)
+    training.estimate_statistics(model, batches)
+    np.testing.assert_allclose(opening.normalization.moving_mean, expected[0], atol=1e-5)
+    np.testing.assert_allclose(opening.normalization.moving_variance, expected[1], rtol=1e-4)
+    assert opening.normalization.momentum == 0.9
+
+
+def test_a_network_whose_statistics_lag_is_evaluated_as_it_is_trained(recipe, tmp_path):
+    # Two batches move statistics with a memory of ten batches hardly at all.
+    recipe = dataclasses.replace(recipe, batch_size=18, epochs=6, learning_rates=0.3, recalibrate=True)
+    dataset = training.load_data(recipe)
+    model = training.compile(training.build(recipe, dataset.info), recipe, dataset.steps_per_epoch)
+    training.fit(model, dataset, recipe, verbose=0)
+    x = np.concatenate([x for x, _ in training.statistics.first_batches(dataset, 6, 9)])
+    as_trained = keras.ops.convert_to_numpy(model(x, training=True))
+    np.testing.assert_allclose(model.predict(x, verbose=0), as_trained, atol=0.05)
+
+
+def test_labels_are_smoothed_and_mixed(recipe, tmp_path):
+    recipe = dataclasses.replace(recipe, label_smoothing=0.1, mixup=0.3, cutmix=0.5, cutout=0.2, rand_augment=1)
+    result = training.run(recipe, tmp_path / "run", verbose=0)
+    history = result.folder.read_history()
+    assert {"accuracy", "val_accuracy"} <= set(history)
+    assert all(0 <= value <= 1 for value in history["val_accuracy"])
+    # Loaded again, the model takes integer labels.
+    model, dataset = result.folder.load_model(), training.load_data(recipe)
+    assert model.loss.label_smoothing == 0.1
+    loss, accuracy = model.evaluate(dataset.test, verbose=0)
+    assert accuracy == pytest.approx(result.metrics["accuracy"])
+    outputs = np.clip(model.predict(dataset.test, verbose=0), 1e-7, 1)
+    labels = np.eye(2)[np.concatenate([y for _, y in dataset.test])]
+    smooth = -np.mean(np.sum((0.9 * labels + 0.05) * np.log(outputs), axis=1)) + sum(map(float, model.losses))
+    assert loss == pytest.approx(smooth, rel=1e-4)
+
+
+def test_an_evaluation_with_mirrored_copies_has_a_name(recipe, tmp_path):
+    recipe = dataclasses.replace(recipe, flip=True, evaluate_flipped=True, epochs=1, learning_rates=0.05)
+    result = training.run(recipe, tmp_path / "run", verbose=0)
+    dataset = training.load_data(recipe)
+    x, y = (np.concatenate(parts) for parts in zip(*dataset.test, strict=True))
+    outputs = sum(result.model.predict(images, verbose=0) for images in (x, x[:, :, ::-1])) / 2
+    flipped = result.metrics["flipped"]
+    assert flipped["accuracy"] == pytest.approx(np.mean(outputs.argmax(1) == y))
+    assert flipped["loss"] != result.metrics["loss"]
+    assert result.metrics["accuracy"] == training.evaluate(result.model, dataset.test)["accuracy"]
+
+
+def test_a_run_starts_from_another_one(recipe, archive, tmp_path):
+    first = training.run(dataclasses.replace(recipe, epochs=1, learning_rates=0.05), tmp_path / "first", verbose=0)
+    still = dataclasses.replace(recipe, epochs=1, learning_rates=1e-20, weight_decay=0.0, seed=5)
+    for name, start in (("folder", first.folder.path), ("file", first.folder.model)):
+        result = training.run(still, tmp_path / name, verbose=0, start_from=start)
+        for a, b in zip(first.model.trainable_variables, result.model.trainable_variables, strict=True):
+            np.testing.assert_array_equal(a, b)
+        assert result.folder.read_start() == str(start)
+    # Three classes: a new head.
+    with np.load(archive) as arrays:
+        parts = dict(arrays) | {"class_names": ["a", "b", "c"]}
+    parts["y_train"][:6] = 2
+    np.savez(tmp_path / "three.npz", **parts)
+    three = dataclasses.replace(still, data=str(tmp_path / "three.npz"))
+    result = training.run(three, tmp_path / "three", verbose=0, start_from=first.folder.path)
+    *body, kernel, bias = result.model.trainable_variables
+    for a, b in zip(first.model.trainable_variables, body, strict=False):
+        np.testing.assert_array_equal(a, b)
+    assert (kernel.shape, bias.shape) == ((4, 3), (3,))
+
+
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [({"widths": (6,)}, "in its layer 'opening'"), ({"widths": (4, 4)}, "in its layer 'block_2'.*no weights")],
+)
+def test_a_run_starts_from_the_same_layers(recipe, tmp_path, changes, message):
+    trained = training.build(recipe, info((6, 6, 1), 2))
+    trained.save(tmp_path / "trained.keras")
+    with pytest.raises(ValueError, match=message):
+        training.run(dataclasses.replace(recipe, **changes), tmp_path / "run", start_from=tmp_path / "trained.keras")
+    assert not (tmp_path / "run").exists()
+    with pytest.raises(ValueError, match="nowhere"):
+        training.run(recipe, tmp_path / "run", start_from=tmp_path / "nowhere")
+
+
 @pytest.mark.parametrize("loss", ["classification", "least_squares"])
 def test_evaluate_agrees_with_keras(recipe, randomize, loss):
     recipe = dataclasses.replace(recipe, weight_decay=0.1, time_smoothness=0.01, loss=loss)

@@ -6,7 +6,7 @@ import math
 from keras_pdecnn.utils import arguments
 
 # What is for examples of one kind only: the number of space axes, and how the message names the kind.
-_KINDS = {
+_KINDS: dict[int, list[tuple[str, tuple[str, ...]]]] = {
     1: [("signals, of shape (length, channels)", ("time_shift",))],
     2: [
         ("images, of shape (height, width, channels)", ("rotate", "zoom")),
@@ -95,7 +95,8 @@ class Augmentation:
 
     def check_shape(self, shape):
         """Raise ValueError if examples of this shape, `(*space, channels)`, cannot be augmented so."""
-        for kind, names in [entry for axes, entries in _KINDS.items() if len(shape) != axes + 1 for entry in entries]:
+        refused = [entry for axes, entries in _KINDS.items() if len(shape) != axes + 1 for entry in entries]
+        for kind, names in refused:
             if any(getattr(self, name) for name in names):
                 values = ", ".join(f"{name}={getattr(self, name)}" for name in names)
                 raise ValueError(

@@ -26,18 +26,14 @@ def mix(x: tf.Tensor, y: tf.Tensor, key: tf.Tensor, mixup: float, cutmix: float)
         mixup: Parameter of the distribution of the share, Beta(mixup, mixup); 0 for no sums of examples.
         cutmix: Parameter of the distribution of the share, Beta(cutmix, cutmix); 0 for no windows.
     """
-    summed = _sum(x, key, mixup) if mixup else None
-    pasted = _paste(x, key, cutmix) if cutmix else None
-    if summed is None or pasted is None:
-        result, share = summed or pasted
-    else:
-        first = draws.integers(draws.key_of(key, "way"), (tf.shape(x)[0],), 2) == 0
-        result, share = (
-            tf.where(tf.reshape(first, (-1, *[1] * (len(a.shape) - 1))), a, b)
-            for a, b in zip(summed, pasted, strict=True)
-        )
+    mixed, share = _sum(x, key, mixup) if mixup else _paste(x, key, cutmix)
+    if mixup and cutmix:
+        pasted, own = _paste(x, key, cutmix)
+        is_sum = draws.integers(draws.key_of(key, "way"), (tf.shape(x)[0],), 2) == 0
+        mixed = tf.where(tf.reshape(is_sum, (-1, *[1] * (len(x.shape) - 1))), mixed, pasted)
+        share = tf.where(is_sum, share, own)
     share = share[:, tf.newaxis]
-    return result, share * y + (1 - share) * tf.roll(y, 1, 0)
+    return mixed, share * y + (1 - share) * tf.roll(y, 1, 0)
 
 
 def _sum(x, key, alpha):

@@ -419,8 +419,8 @@ RECIPES = {
         nesterov=True,
         schedule="cosine",
         warmup=0.1,
-        learning_rates=0.2,
-        epochs=80,
+        learning_rates=(0.2,),
+        epochs=(80,),
     ),
     "cifar100": dataclasses.replace(
         _CIFAR10,

@@ -83,7 +83,7 @@ def run(
     strategy = strategy or optional.tensorflow("pde.training.run").distribute.get_strategy()
     check_backend(strategy)
     with report_lost_worker(strategy):
-        start = None if start_from is None else os.fspath(start_from)
+        start = None if start_from is None else os.path.abspath(os.path.expanduser(start_from))
         recipe, path = distribute.from_chief(strategy, lambda: open_run(recipe, folder, resume, start))
         with report_files(path):
             return _train(recipe, RunFolder(path), callbacks, verbose, strategy, monitor, start)

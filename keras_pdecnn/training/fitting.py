@@ -32,7 +32,8 @@ def learning_rate(recipe: Recipe, steps_per_epoch: int):
         >>> rate = learning_rate(Recipe(epochs=(2, 1), learning_rates=(0.1, 0.01)), steps_per_epoch=10)
         >>> [round(float(rate(step)), 3) for step in (0, 19, 25)]
         [0.1, 0.1, 0.01]
-        >>> rate = learning_rate(Recipe(schedule="cosine", warmup=0.2, epochs=10, learning_rates=0.1), steps_per_epoch=10)
+        >>> recipe = Recipe(schedule="cosine", warmup=0.2, epochs=10, learning_rates=0.1)
+        >>> rate = learning_rate(recipe, steps_per_epoch=10)
         >>> [round(float(rate(step)), 3) for step in (0, 10, 20, 60, 99)]
         [0.0, 0.05, 0.1, 0.05, 0.0]
     """
