@@ -13,7 +13,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from keras_pdecnn import cli, training, tuning
+from keras_pdecnn import cli, data, training, tuning
 from keras_pdecnn.recipes import RECIPES, Recipe
 from keras_pdecnn.runs import RunFolder
 
@@ -83,6 +83,8 @@ def test_train_without_an_argument_is_the_hamiltonian_network_on_the_digits(chos
 def test_the_recipe_follows_the_data_set(chosen):
     assert chosen("stl10")[0] == RECIPES["stl10"]
     assert chosen("--recipe", "cifar100")[0] == RECIPES["cifar100"]
+    assert chosen("cifar10")[0] == chosen("cifar10", "--recipe", "own")[0] == RECIPES["cifar10-own"]
+    assert chosen("cifar10", "--recipe", "published")[0] == chosen("--recipe", "cifar10")[0] == RECIPES["cifar10"]
     assert chosen("x.npz", "--recipe", "cifar10")[0] == dataclasses.replace(RECIPES["cifar10"], data="x.npz")
 
 
@@ -123,11 +125,40 @@ def test_every_field_is_an_option(chosen):
         learning_rates=(0.3, 0.2),
         epochs=(1, 2),
         momentum=0.5,
+        time_shift=0.1,
+        gain=0.2,
+        noise=0.3,
+        cutout=0.4,
+        time_mask=0.1,
+        frequency_mask=0.2,
+        rand_augment=2,
+        rand_augment_magnitude=0.4,
+        optimizer="adamw",
+        gradient_clip=2.0,
+        ema=0.9,
+        recalibrate=True,
+        evaluate_flipped=True,
     )
-    arguments = ["x.npz"]
+    # Settings that do not go with some of those.
+    others = {"nesterov": True, "label_smoothing": 0.1, "mixup": 0.2, "cutmix": 1.0, "warmup": 0.1}
+    others |= {"schedule": "one_cycle", "learning_rates": (0.3,), "epochs": (2,)}
+    changed = [
+        {name for name, value in vars(recipe).items() if value != getattr(Recipe(), name)}
+        for recipe in (wanted, Recipe(**others))
+    ]
+    missing = {field.name for field in dataclasses.fields(Recipe)} - set().union(*changed)
+    assert not missing, f"{missing} have their defaults"
+    for recipe, names in zip((wanted, Recipe(data="x.npz", **others)), changed, strict=True):
+        assert_chosen(chosen, recipe, names)
+
+
+def assert_chosen(chosen, wanted, names):
+    """Assert that the options of a command line give a recipe, whose settings with these names are not the defaults."""
+    arguments = ["x.npz", "--recipe", "digits"]
     for field in dataclasses.fields(Recipe)[1:]:
+        if field.name not in names:
+            continue
         value = getattr(wanted, field.name)
-        assert value != getattr(Recipe(), field.name), f"{field.name} has its default"
         option = "--" + field.name.replace("_", "-")
         if value is True:
             arguments.append(option)
@@ -137,9 +168,31 @@ def test_every_field_is_an_option(chosen):
     assert chosen(*arguments)[0] == wanted
 
 
+def test_epochs_alone_are_divided_over_the_phases(chosen):
+    assert chosen("--epochs", "5")[0] == dataclasses.replace(Recipe(), epochs=(3, 1, 1))
+    assert chosen("cifar10", "--epochs", "5")[0].epochs == (5,)
+    assert chosen("--schedule", "cosine", "--epochs", "5")[0].learning_rates == (0.05,)
+    assert chosen("--epochs", "5", "--learning-rates", "0.1")[0].epochs == (5,)
+
+
+def test_a_run_is_resumed_by_its_own_recipe(chosen, tmp_path):
+    folder = RunFolder(tmp_path)
+    begun = Recipe(data="x.npz", steps=2, epochs=(20, 6, 6))
+    folder.write_config(begun, data.load("digits").info)
+    resume = ("--resume", "--output", tmp_path)
+    assert chosen(*resume)[0] is None
+    assert chosen("x.npz", *resume)[0] == begun
+    assert chosen(*resume, "--epochs", "40")[0] == dataclasses.replace(begun, epochs=(20, 6, 14))
+    assert chosen(*resume, "--epochs", "32")[0] == begun
+    assert chosen(*resume, "--steps", "5")[0] == dataclasses.replace(begun, steps=5)
+    longer = chosen("y.npz", "--recipe", "digits", "--epochs", "40", *resume)[0]
+    assert longer == Recipe(data="y.npz", epochs=(20, 6, 14))
+
+
 def test_none_and_no_are_values(chosen):
     recipe, _ = chosen(
-        "cifar10", "--box", "none", "--no-flip", "--head-width", "None", "--architecture", "second-order"
+        *("cifar10", "--recipe", "published"),
+        *("--box", "none", "--no-flip", "--head-width", "None", "--architecture", "second-order"),
     )
     assert recipe == dataclasses.replace(
         RECIPES["cifar10"], box=None, flip=False, head_width=None, architecture="second_order"

@@ -109,7 +109,7 @@ def test_a_resumed_run_that_started_from_another_one_is_the_same(recipe, tmp_pat
     with pytest.raises(Interrupted):
         training.run(recipe, tmp_path / "parts", [stop_at(0, 3)], verbose=0, start_from=tmp_path / "trained.keras")
     (tmp_path / "trained.keras").unlink()
-    with pytest.raises(ValueError, match="has begun with other weights, .*trained.keras. Received: start_from="):
+    with pytest.raises(ValueError, match=r"has begun with other weights, .*trained\.keras\. Received: start_from="):
         training.run(recipe, tmp_path / "parts", verbose=0, resume=True, start_from=tmp_path / "whole")
     training.run(recipe, tmp_path / "parts", verbose=0, resume=True)
     assert_same(tmp_path / "whole", tmp_path / "parts")
@@ -125,7 +125,7 @@ def test_a_finished_run_becomes_longer(recipe, tmp_path):
     assert_same(tmp_path / "whole", tmp_path / "parts")
     assert RunFolder(tmp_path / "parts").read_config()[0] == longer
     for other in (short, whole, dataclasses.replace(longer, learning_rates=(0.05, 0.02))):
-        with pytest.raises(ValueError, match="only its last phase may become longer. Received: "):
+        with pytest.raises(ValueError, match=r"only its last phase may become longer\. Received: "):
             training.run(other, tmp_path / "parts", resume=True)
 
 

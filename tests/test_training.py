@@ -172,11 +172,9 @@ def test_averaged_weights_are_validated_evaluated_and_saved(recipe, tmp_path):
     for weight, expected in zip(model.trainable_variables, average, strict=True):
         np.testing.assert_allclose(weight, expected, atol=1e-5)
     assert not weights_equal(trained[-1], [np.array(weight) for weight in model.trainable_variables])
-    # The last validation was that of this network: an epoch has too few batches for other statistics.
-    history = result.folder.read_history()
-    assert result.metrics["validation"]["accuracy"] == pytest.approx(history["val_accuracy"][-1])
     dataset = training.load_data(recipe)
-    assert training.evaluate(model, dataset.test)["confusion_matrix"] == result.metrics["confusion_matrix"]
+    for part, metrics in ((dataset.test, result.metrics), (dataset.validation, result.metrics["validation"])):
+        assert training.evaluate(model, part)["confusion_matrix"] == metrics["confusion_matrix"]
 
 
 def test_batch_statistics_are_those_of_the_batches(recipe):
@@ -192,15 +190,20 @@ def test_batch_statistics_are_those_of_the_batches(recipe):
     assert opening.normalization.momentum == 0.9
 
 
-def test_a_network_whose_statistics_lag_is_evaluated_as_it_is_trained(recipe, tmp_path):
+def test_a_network_whose_statistics_lag_is_evaluated_as_it_is_trained(recipe):
     # Two batches move statistics with a memory of ten batches hardly at all.
-    recipe = dataclasses.replace(recipe, batch_size=18, epochs=6, learning_rates=0.3, recalibrate=True)
+    recipe = dataclasses.replace(recipe, batch_size=18, epochs=3, learning_rates=0.3)
     dataset = training.load_data(recipe)
-    model = training.compile(training.build(recipe, dataset.info), recipe, dataset.steps_per_epoch)
-    training.fit(model, dataset, recipe, verbose=0)
-    x = np.concatenate([x for x, _ in training.statistics.first_batches(dataset, 6, 9)])
-    as_trained = keras.ops.convert_to_numpy(model(x, training=True))
-    np.testing.assert_allclose(model.predict(x, verbose=0), as_trained, atol=0.05)
+    x = np.concatenate([x for x, _ in training.statistics.first_batches(dataset, 3, 2)])
+    differences = []
+    for recalibrate in (False, True):
+        chosen = dataclasses.replace(recipe, recalibrate=recalibrate)
+        model = training.compile(training.build(chosen, dataset.info), chosen, dataset.steps_per_epoch)
+        training.fit(model, dataset, chosen, verbose=0)
+        as_evaluated = model.predict(x, verbose=0)
+        as_trained = keras.ops.convert_to_numpy(model(x, training=True))
+        differences.append(np.abs(as_evaluated - as_trained).mean())
+    assert differences[1] < differences[0] / 5
 
 
 def test_labels_are_smoothed_and_mixed(recipe, tmp_path):

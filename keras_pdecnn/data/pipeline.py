@@ -109,6 +109,11 @@ class Training:
         return self.augmentation.mix(x, tf.one_hot(y, self.classes), key) if self.augmentation.mixes else (x, y)
 
 
+def with_probabilities(dataset, classes):
+    """Return a dataset of (x, label) with labels of shape `(batch, classes)`, 1 for the class and 0 for the others."""
+    return dataset.map(lambda x, y: (x, tf.one_hot(y, classes)))
+
+
 def in_host_memory(*arrays) -> Any:
     """Return arrays as tensors in host memory: the memory of an accelerator is for the model."""
     with tf.device("CPU:0"):

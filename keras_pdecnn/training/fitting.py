@@ -138,8 +138,10 @@ def fit(
     """
     validation, callbacks = dataset.validation, list(callbacks)
     if recipe.mixes and validation is not None:
+        from keras_pdecnn.data.pipeline import with_probabilities
+
         # Keras chooses the metric by the first labels, those of the training.
-        validation = validation.map(lambda x, y: (x, keras.ops.one_hot(y, dataset.info.classes)))
+        validation = with_probabilities(validation, dataset.info.classes)
     if recipe.ema or recipe.recalibrate:
         callbacks.append(EvaluationWeights(dataset, averaged=bool(recipe.ema)))
     history = model.fit(
