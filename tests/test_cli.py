@@ -142,13 +142,12 @@ def test_every_field_is_an_option(chosen):
     # Settings that do not go with some of those.
     others = {"nesterov": True, "label_smoothing": 0.1, "mixup": 0.2, "cutmix": 1.0, "warmup": 0.1}
     others |= {"schedule": "one_cycle", "learning_rates": (0.3,), "epochs": (2,)}
-    changed = [
-        {name for name, value in vars(recipe).items() if value != getattr(Recipe(), name)}
-        for recipe in (wanted, Recipe(**others))
-    ]
+    recipes = wanted, Recipe(data="x.npz", **others)
+    default = Recipe()
+    changed = [{name for name, value in vars(recipe).items() if value != getattr(default, name)} for recipe in recipes]
     missing = {field.name for field in dataclasses.fields(Recipe)} - set().union(*changed)
     assert not missing, f"{missing} have their defaults"
-    for recipe, names in zip((wanted, Recipe(data="x.npz", **others)), changed, strict=True):
+    for recipe, names in zip(recipes, changed, strict=True):
         assert_chosen(chosen, recipe, names)
 
 
