@@ -64,6 +64,11 @@ class EvaluationWeights(keras.callbacks.Callback):
     Args:
         dataset: A `data.Data`, from which the batches are taken.
         averaged: Whether the optimiser averages the weights.
+
+    Example:
+        >>> callback = EvaluationWeights(keras_pdecnn.data.load("digits"), averaged=True)
+        >>> model.compile(keras.optimizers.SGD(0.1, use_ema=True), "mse")  # doctest: +SKIP
+        >>> model.fit(dataset.train, validation_data=dataset.validation, callbacks=[callback])  # doctest: +SKIP
     """
 
     def __init__(self, dataset: data.Data, averaged: bool):
