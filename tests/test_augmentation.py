@@ -143,7 +143,7 @@ def test_cutout_covers_one_window_with_the_mean(shape):
     for before, after in zip(x, result, strict=True):
         window = np.argwhere((before != after).any(-1))
         low, high = window.min(0), window.max(0) + 1
-        sides = [size // 2 for size in shape[:-1]]
+        sides = [(size + 1) // 2 for size in shape[:-1]]
         assert (high - low <= sides).all() and (high - low >= np.array(sides) - 2).all()  # a pixel may have the mean
         inside = after[tuple(slice(a, b) for a, b in zip(low, high, strict=True))]
         mean = before.mean(axis=tuple(range(len(sides))))

@@ -98,7 +98,7 @@ def test_a_provable_recipe_has_no_normalisation_unless_it_is_given():
         ({"label_smoothing": 0.1, "loss": "least_squares"}, "label_smoothing=0.1, loss='least_squares'"),
         ({"optimizer": "adamw", "nesterov": True}, "nesterov=True, optimizer='adamw'"),
         ({"momentum": 0, "nesterov": True}, "nesterov=True, optimizer='sgd', momentum=0.0"),
-        ({"schedule": "cosine"}, r"learning_rates=\(0.05, 0.01, 0.002\), epochs=\(20, 6, 6\)"),
+        ({"schedule": "cosine"}, r"schedule='cosine', learning_rates=\(0.05, 0.01, 0.002\), epochs=\(20, 6, 6\)"),
         ({"warmup": 0.1}, "warmup=0.1, schedule='piecewise'"),
         ({"evaluate_flipped": True}, "evaluate_flipped=True, flip=False"),
     ],

@@ -38,8 +38,8 @@ def check_training(recipe):
         )
     if recipe.schedule != "piecewise" and len(recipe.epochs) > 1:
         raise ValueError(
-            f"The schedule {recipe.schedule!r} has one learning rate, the largest, and one number of epochs. "
-            f"Received: learning_rates={recipe.learning_rates}, epochs={recipe.epochs}"
+            "A schedule other than 'piecewise' has one learning rate, the largest, and one number of epochs. "
+            f"Received: schedule={recipe.schedule!r}, learning_rates={recipe.learning_rates}, epochs={recipe.epochs}"
         )
     if recipe.nesterov and (recipe.optimizer != "sgd" or not recipe.momentum):
         raise ValueError(
