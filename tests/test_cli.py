@@ -175,6 +175,7 @@ def test_epochs_alone_are_divided_over_the_phases(chosen):
 
 
 def test_a_run_is_resumed_by_its_own_recipe(chosen, tmp_path):
+    (tmp_path / "y.npz").touch()
     folder = RunFolder(tmp_path)
     begun = Recipe(data="x.npz", steps=2, epochs=(20, 6, 6))
     folder.write_config(begun, data.load("digits").info)
