@@ -7,6 +7,8 @@ from keras_pdecnn.layers.hamiltonian import HamiltonianBlock
 from keras_pdecnn.layers.normalized_dense import NormalizedDense
 from keras_pdecnn.layers.parabolic import ParabolicBlock
 from keras_pdecnn.layers.residual import ResidualBlock
+from keras_pdecnn.layers.reversible import Reversible
+from keras_pdecnn.layers.reversible_sequence import ReversibleSequence
 from keras_pdecnn.layers.second_order import SecondOrderBlock
 from keras_pdecnn.layers.standardization import Standardization
 from keras_pdecnn.layers.symmetric_conv import SymmetricConv
@@ -20,6 +22,8 @@ __all__ = [
     "PDEBlock",
     "ParabolicBlock",
     "ResidualBlock",
+    "Reversible",
+    "ReversibleSequence",
     "SecondOrderBlock",
     "Standardization",
     "SymmetricConv",

@@ -29,7 +29,7 @@ def tv_normalize(u, scale=None, bias=None, epsilon: float = 1e-3):
 
 
 def vjp(function: Callable, x) -> tuple[jax.Array, Callable]:
-    """Return function(x), and the function that pulls a cotangent of it back to x."""
+    """Return function(x), and the function that pulls a cotangent of it back to x; both may be tuples."""
     value, pull_back = jax.vjp(function, x)
     return value, lambda v: pull_back(v)[0]
 
@@ -52,8 +52,13 @@ def in_float64():
     return importlib.import_module("jax.experimental").enable_x64()  # JAX up to 0.7
 
 
+def concrete():
+    """Return a context in which operations run at once, also while a function is traced."""
+    return jax.ensure_compile_time_eval()
+
+
 def after(function: Callable, wait_for):
-    """Return function(), which nothing uses before `wait_for` has been computed."""
+    """Return function(), which nothing uses before `wait_for`, a tensor or a tuple, has been computed."""
     return jax.lax.optimization_barrier((function(), wait_for))[0]
 
 

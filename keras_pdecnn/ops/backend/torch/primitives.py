@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import contextlib
 from collections.abc import Callable
+from typing import Any
 
+import keras
 import torch
 from keras import ops
 from torch.nn import grad as weight_gradients
@@ -36,19 +38,31 @@ def tv_normalize(u, scale=None, bias=None, epsilon: float = 1e-3):
     return p if bias is None else p + bias
 
 
-def vjp(function: Callable, x) -> tuple[torch.Tensor, Callable]:
-    """Return function(x), and the function that pulls a cotangent of it back to x, to be called once."""
+def vjp(function: Callable, x) -> tuple[Any, Callable]:
+    """Return function(x), and the function that pulls a cotangent of it back to x, to be called once.
+
+    Both x and the value may be tuples of tensors.
+    """
     with torch.enable_grad():
-        x = x.detach().requires_grad_()
+        x = keras.tree.map_structure(lambda tensor: tensor.detach().requires_grad_(), x)
         value = function(x)
+    sources = keras.tree.flatten(x)
 
     def pull_back(v):
-        if not value.requires_grad:
-            return torch.zeros_like(x)
-        (gradient,) = torch.autograd.grad(value, x, v, allow_unused=True, materialize_grads=True)
-        return gradient
+        pairs = zip(keras.tree.flatten(value), keras.tree.flatten(v), strict=True)
+        connected = [(tensor, w) for tensor, w in pairs if tensor.requires_grad]
+        if not connected:
+            return keras.tree.map_structure(torch.zeros_like, x)
+        gradients = torch.autograd.grad(
+            [tensor for tensor, _ in connected],
+            sources,
+            [w for _, w in connected],
+            allow_unused=True,
+            materialize_grads=True,
+        )
+        return keras.tree.pack_sequence_as(x, gradients)
 
-    return value.detach(), pull_back
+    return keras.tree.map_structure(torch.Tensor.detach, value), pull_back
 
 
 def jvp(function: Callable, x, tangent) -> tuple[torch.Tensor, torch.Tensor]:
@@ -66,6 +80,11 @@ def jit(function: Callable, signature: tuple | None = None) -> Callable:
 def in_float64():
     """Return a context in which float64 is available: it always is."""
     return contextlib.nullcontext()
+
+
+def concrete():
+    """Return a context in which operations run at once and make no record for gradients."""
+    return torch.no_grad()
 
 
 def after(function: Callable, wait_for):

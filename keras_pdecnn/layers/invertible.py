@@ -1,0 +1,130 @@
+"""The base of layers that are chains of invertible maps and keep one tensor for their gradient."""
+
+from __future__ import annotations
+
+import abc
+import contextlib
+import types
+from collections.abc import Mapping
+
+import keras
+from keras import ops
+
+from keras_pdecnn.layers import layer_function
+from keras_pdecnn.layers.layer_function import Arguments
+from keras_pdecnn.layers.plain import Exportable, plain_operations
+from keras_pdecnn.ops.backend import chain as backend
+from keras_pdecnn.ops.chain import Chain, Link
+from keras_pdecnn.utils import arguments as checks
+
+
+class InvertibleLayer(Exportable, keras.layers.Layer, abc.ABC):
+    """A layer that is a chain of invertible maps, whose gradient runs the chain backwards from the output.
+
+    A subclass says what layers it is made of, and which links they form.
+    """
+
+    def __init__(self, **layer_kwargs):
+        # The layers inside cast by themselves: the state keeps its digits under a mixed policy.
+        super().__init__(autocast=False, **checks.check_layer_kwargs(layer_kwargs))
+        self.supports_masking = True
+        self._references = types.SimpleNamespace(losses=[])
+
+    @abc.abstractmethod
+    def inner_layers(self) -> list[keras.layers.Layer]:
+        """Return the layers that this one is made of, each once."""
+
+    @abc.abstractmethod
+    def links(self, arguments: Arguments) -> list[Link]:
+        """Return the links of the chain, for further arguments of the call."""
+
+    @abc.abstractmethod
+    def build_inner(self, shape: tuple, arguments: Mapping):
+        """Build the layers inside for a shape of the input; those that need arguments that are not given come later."""
+
+    def accepts_argument(self, name: str) -> bool:
+        """Return whether a layer inside has an argument of this name."""
+        return any(layer_function.accepts(layer, name) for layer in self.inner_layers())
+
+    def build(self, input_shape):
+        self.build_inner(tuple(input_shape), {})
+
+    def call(self, x, mask=None, training=None, **arguments):
+        """Return the output of the chain, of the shape of x.
+
+        Args:
+            x: Tensor; its type becomes that of the weights.
+            mask: Mask, which layers inside get whose call has an argument `mask`; default None.
+            training: Whether layers inside are in training; default None, as Keras decides.
+            **arguments: Further arguments, passed on to all layers inside whose call has them.
+        """
+        self._prepare(x.shape, arguments)
+        x = ops.cast(x, self.variable_dtype)
+        arguments = Arguments({"mask": mask, "training": training, **arguments})
+        chain = Chain(self.links(arguments))
+        if self._plain:
+            given = arguments.filled({})
+            return chain.advance_plain(x, lambda function, x: _call(function.layer, x, given))
+        variables = {id(variable): variable for layer in self.inner_layers() for variable in layer.variables}
+        trainable = {id(variable) for layer in self.inner_layers() for variable in layer.trainable_variables}
+        values = {key: ops.convert_to_tensor(variable) for key, variable in variables.items()} | arguments.tensors
+        differentiable = {
+            key: value for key, value in values.items() if key in trainable or (key < 0 and _is_floating(value))
+        }
+        fixed = {key: value for key, value in values.items() if key not in differentiable}
+        y, changes, losses = backend.propagate(chain, x, differentiable, fixed)
+        for key, value in changes.items():
+            variables[key].assign(value)
+        for loss in losses:
+            self.add_loss(loss)
+        return y
+
+    def inverse(self, y, **arguments):
+        """Return the input of which the layer, in inference, makes y, up to rounding.
+
+        A layer that is not built yet is built for the shape of y.
+
+        Args:
+            y: Tensor or array of the shape of the output.
+            **arguments: Further arguments, passed on to all layers inside whose call has them.
+
+        Returns:
+            Tensor of the shape of y.
+        """
+        y = ops.convert_to_tensor(y, dtype=self.variable_dtype)
+        if not self.built:
+            self.build(tuple(y.shape))
+        self._prepare(y.shape, arguments)
+        given = {"training": False, **arguments}
+        return Chain(self.links(Arguments(given))).undo(
+            y, lambda function, x: _call(function.layer, x, given), lambda function, y: function.layer.inverse(y)
+        )
+
+    def _prepare(self, shape, arguments: Mapping):
+        """Refuse arguments that no layer inside has, and build layers that have waited for them."""
+        for name, value in arguments.items():
+            if not self.accepts_argument(name):
+                raise ValueError(f"No layer in {self.name} has an argument {name}. Received: {name}={value!r}")
+        if not all(layer.built for layer in self.inner_layers()):
+            self.build_inner(tuple(shape), arguments)
+
+    def compute_output_shape(self, input_shape) -> tuple:
+        return tuple(input_shape)
+
+    def compute_output_spec(self, x, mask=None, training=None, **arguments):
+        self._prepare(x.shape, arguments)
+        return keras.KerasTensor(x.shape, dtype=self.variable_dtype)
+
+    @contextlib.contextmanager
+    def plain_operations(self):
+        """Let the backend differentiate calls of this layer and of those inside, in this context."""
+        with super().plain_operations(), plain_operations(*self.inner_layers()):
+            yield
+
+
+def _call(layer: keras.layers.Layer, x, arguments: Mapping):
+    return ops.cast(layer(x, **layer_function.accepted(layer, arguments)), x.dtype)
+
+
+def _is_floating(tensor) -> bool:
+    return keras.backend.is_float_dtype(keras.backend.standardize_dtype(tensor.dtype))
