@@ -28,7 +28,7 @@ class InvertibleLayer(Exportable, keras.layers.Layer, abc.ABC):
         # The layers inside cast by themselves: the state keeps its digits under a mixed policy.
         super().__init__(autocast=False, **checks.check_layer_kwargs(layer_kwargs))
         self.supports_masking = True
-        self._references = types.SimpleNamespace(losses=[])
+        self._latest = types.SimpleNamespace(losses=[])  # see `Arguments`
 
     @abc.abstractmethod
     def inner_layers(self) -> list[keras.layers.Layer]:
@@ -61,6 +61,7 @@ class InvertibleLayer(Exportable, keras.layers.Layer, abc.ABC):
         self._prepare(x.shape, arguments)
         x = ops.cast(x, self.variable_dtype)
         arguments = Arguments({"mask": mask, "training": training, **arguments})
+        self._latest.losses = arguments.losses
         chain = Chain(self.links(arguments))
         if self._plain:
             given = arguments.filled({})

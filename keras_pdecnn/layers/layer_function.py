@@ -19,15 +19,19 @@ class Arguments:
     """Further arguments of a call, whose tensors are values by key, as those of variables are.
 
     Args:
-        arguments: Arguments by name, with tensors in any nested structure.
+        arguments: Arguments by name, with tensors in any nested structure; default none.
+
+    Attributes:
+        tensors: Tensors of the arguments, by keys that are negative.
+        losses: Losses that layers have added in the call. Keras knows a loss by the `id` of its tensor, so these tensors
+            must live as long as there may be new ones, which would otherwise get the same `id`.
     """
 
     def __init__(self, arguments: Mapping | None = None):
         self._arguments = dict(arguments or {})
+        self.losses: list = []
         self.tensors = {
-            -1 - index: leaf
-            for index, leaf in enumerate(keras.tree.flatten(self._arguments))
-            if ops.is_tensor(leaf)
+            -1 - index: leaf for index, leaf in enumerate(keras.tree.flatten(self._arguments)) if ops.is_tensor(leaf)
         }
 
     def filled(self, values: Mapping) -> dict:
@@ -75,6 +79,7 @@ class LayerFunction:
             before = dict(scope.state_mapping)
             y = self.layer(x, **accepted(self.layer, self.arguments.filled(values)))
         changes = {key: value for key, value in scope.state_mapping.items() if value is not before.get(key)}
+        self.arguments.losses.extend(scope.losses)
         return ops.cast(y, x.dtype), changes, list(scope.losses)
 
     def inverse(self, values: Mapping, y):

@@ -43,7 +43,7 @@ class ReversibleSequence(InvertibleLayer):
         super().__init__(**layer_kwargs)
         if not isinstance(layers, list | tuple) or not layers:
             raise ValueError(f"layers must be a list of layers, at least one. Received: layers={layers!r}")
-        self.layers = [_check_invertible(layer) for layer in layers]
+        self.layers = [_check_invertible(f"layers[{index}]", layer) for index, layer in enumerate(layers)]
 
     def inner_layers(self) -> list[keras.layers.Layer]:
         return list(dict.fromkeys(self.layers))
@@ -74,18 +74,22 @@ class ReversibleSequence(InvertibleLayer):
         return cls(**{key: value for key, value in config.items() if key != "order"} | {"layers": layers})
 
 
-def _check_invertible(layer) -> keras.layers.Layer:
+def _check_invertible(name: str, layer) -> keras.layers.Layer:
     """Return a layer if its method `inverse` needs nothing but the output."""
-    layer_function.check_layer("an entry of layers", layer)
+    layer_function.check_layer(name, layer)
     inverse = getattr(layer, "inverse", None)
     required = (
-        [p for p in inspect.signature(inverse).parameters.values() if p.default is p.empty and p.kind < p.VAR_POSITIONAL]
+        [
+            p
+            for p in inspect.signature(inverse).parameters.values()
+            if p.default is p.empty and p.kind < p.VAR_POSITIONAL
+        ]
         if callable(inverse)
         else []
     )
     if len(required) != 1:
         raise ValueError(
             "layers must be invertible: Reversible, or layers with a method inverse(y) that needs the output alone. "
-            f"Received: {layer.name}, a {type(layer).__name__}"
+            f"Received: {name}={layer.name}, a {type(layer).__name__}"
         )
     return layer
