@@ -2,9 +2,9 @@
 
 python examples/revnet38.py
 
-The network of Gomez et al., The Reversible Residual Network, 2017: 0.46 million weights. The two couplings that halve the
-images cannot be run backwards; all others are `Reversible`. The data set is read by TensorFlow Datasets, which downloads
-it once (160 MB). Training takes many hours on a processor.
+The network of Gomez et al., The Reversible Residual Network, 2017: 0.46 million weights. The two couplings that halve
+the images cannot be run backwards; all others are `Reversible`. The data set is read by TensorFlow Datasets, which
+downloads it once (160 MB). Training takes many hours on a processor.
 """
 
 import keras

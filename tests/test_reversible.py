@@ -186,7 +186,7 @@ def test_saved_model_has_the_gradient_of_its_input(how, tmp_path, rng):
     if how == "package":
         folder = export.savedmodel(model, tmp_path / "model")
         exported = export.load(folder)
-        call = lambda x: exported(x)["probabilities"]
+        call = lambda x: exported(x)["probabilities"]  # noqa: E731
     else:
         model.export(tmp_path / "model", verbose=False)
         call = tf.saved_model.load(str(tmp_path / "model")).serve
@@ -215,7 +215,7 @@ def test_masks_and_other_arguments_reach_the_layers_that_have_them(rng):
     model = keras.Sequential([L.Embedding(5, 4, mask_zero=True), ReversibleSequence([Reversible(Scale())])])
     z = model.layers[0](tokens)
     assert gap(model(tokens)[..., 2:], z[..., :2] + z[..., 2:] * mask[..., None]) < 1e-6
-    with pytest.raises(ValueError, match="No layer in .* has an argument facto"):
+    with pytest.raises(ValueError, match=r"No layer in .* has an argument facto"):
         Reversible(Scale())(x, facto=3.0)
 
 

@@ -23,8 +23,8 @@ class Arguments:
 
     Attributes:
         tensors: Tensors of the arguments, by keys that are negative.
-        losses: Losses that layers have added in the call. Keras knows a loss by the `id` of its tensor, so these tensors
-            must live as long as there may be new ones, which would otherwise get the same `id`.
+        losses: Losses that layers have added in the call. Keras knows a loss by the `id` of its tensor, so these
+            tensors must live as long as there may be new ones, which would otherwise get the same `id`.
     """
 
     def __init__(self, arguments: Mapping | None = None):

@@ -19,10 +19,10 @@ class Reversible(InvertibleLayer):
 
     y' = y + f(z),   z' = z + g(y')
 
-    y and z are the halves of the input along an axis. Without g, y' = y + f(z), and then the halves change places. f and
-    g may be any layers that keep the shape of their input. Dropout, batch normalisation, losses, masks and layers that
-    are frozen or shared are treated as without the coupling: random numbers are drawn once and repeated in the gradient,
-    and statistics are updated once.
+    y and z are the halves of the input along an axis. Without g, y' = y + f(z), and then the halves change places. f
+    and g may be any layers that keep the shape of their input. Dropout, batch normalisation, losses, masks and layers
+    that are frozen or shared are treated as without the coupling: random numbers are drawn once and repeated in the
+    gradient, and statistics are updated once.
 
     The gradient keeps the output alone. The output of each coupling is kept, however, so put many of them into a
     `ReversibleSequence`, which keeps one output for all.

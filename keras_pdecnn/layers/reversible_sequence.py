@@ -78,16 +78,8 @@ def _check_invertible(name: str, layer) -> keras.layers.Layer:
     """Return a layer if its method `inverse` needs nothing but the output."""
     layer_function.check_layer(name, layer)
     inverse = getattr(layer, "inverse", None)
-    required = (
-        [
-            p
-            for p in inspect.signature(inverse).parameters.values()
-            if p.default is p.empty and p.kind < p.VAR_POSITIONAL
-        ]
-        if callable(inverse)
-        else []
-    )
-    if len(required) != 1:
+    arguments = inspect.signature(inverse).parameters.values() if callable(inverse) else ()
+    if sum(one.default is one.empty and one.kind < one.VAR_POSITIONAL for one in arguments) != 1:
         raise ValueError(
             "layers must be invertible: Reversible, or layers with a method inverse(y) that needs the output alone. "
             f"Received: {name}={layer.name}, a {type(layer).__name__}"
