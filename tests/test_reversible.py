@@ -13,7 +13,7 @@ import tensorflow as tf
 from helpers import reversible_cases as cases
 
 from keras_pdecnn import export
-from keras_pdecnn.layers import HamiltonianBlock, Reversible, ReversibleSequence, SecondOrderBlock
+from keras_pdecnn.layers import AffineCoupling, HamiltonianBlock, Reversible, ReversibleSequence, SecondOrderBlock
 
 L = keras.layers
 HELPERS = Path(__file__).parent / "helpers"
@@ -159,13 +159,43 @@ def test_inverse_of_a_sequence(float64, rng):
     assert gap(layer.inverse(layer(x)), x) < 1e-12
 
 
+# Determinants.
+
+
+def test_determinant_of_affine_couplings(float64, rng):
+    layer = ReversibleSequence([AffineCoupling(dense(4), bound=b) for b in (1.0, 2.0)] + [Reversible(dense())])
+    x = tf.constant(rng.normal(size=(3, 4)))
+    with tf.GradientTape(persistent=True) as tape:
+        tape.watch(x)
+        y, logarithm = layer.forward(x)
+    _, expected = np.linalg.slogdet(tape.batch_jacobian(y, x, experimental_use_pfor=False))
+    assert gap(logarithm, expected) < 1e-12
+    assert gap(layer.inverse(y), x) < 1e-12
+    volumes = ReversibleSequence([HamiltonianBlock(2), Reversible(L.Dense(2))]).forward(rng.normal(size=(3, 5, 4)))[1]
+    assert gap(volumes, np.zeros(3)) == 0
+
+
+def test_an_unknown_determinant_is_refused():
+    class Double(L.Layer):
+        def call(self, x):
+            return 2 * x
+
+        def inverse(self, y):
+            return y / 2
+
+    layer = ReversibleSequence([Double()])
+    assert gap(layer.inverse(layer(np.ones((1, 4)))), 1) == 0
+    with pytest.raises(ValueError, match="preserves_volume"):
+        layer.forward(np.ones((1, 4)))
+
+
 # Files and copies.
 
 
 def test_files_and_copies(tmp_path, rng):
     common = with_everything()
     repeated = Reversible(common, common)
-    layer = ReversibleSequence([repeated, Reversible(common), Reversible(dense(), split_axis=-1), repeated])
+    layer = ReversibleSequence([repeated, Reversible(dense(), split_axis=-1), AffineCoupling(dense(4)), repeated])
     model = keras.Sequential([keras.Input((4,)), layer])
     model.save(tmp_path / "model.keras")
     loaded, x = keras.saving.load_model(tmp_path / "model.keras"), rng.normal(size=(5, 4))
@@ -245,6 +275,7 @@ class Drawing(L.Layer):
     ("make", "message"),
     [
         (lambda: Reversible(dense(3)), "must keep the shape"),
+        (lambda: AffineCoupling(dense(2)), "must have an output of shape"),
         (lambda: Reversible(dense(), L.Flatten()), None),
         (lambda: Reversible(Drawing(keras.random.normal)), "same output when it is called again"),
         (lambda: Reversible(Drawing(tf.random.normal)), "same output when it is called again"),
@@ -277,6 +308,7 @@ def test_odd_sizes_are_refused_when_the_layer_is_built(shape):
         (lambda: Reversible(dense(), split_axis=1.0), "split_axis"),
         (lambda: Reversible(dense(), split_axis=True), "split_axis"),
         (lambda: Reversible(dense(), dtype="int32"), "dtype"),
+        (lambda: AffineCoupling(dense(), bound=0), "bound"),
         (lambda: ReversibleSequence([]), "layers"),
         (lambda: ReversibleSequence(dense()), "layers"),
         (lambda: ReversibleSequence([dense()]), "dense"),

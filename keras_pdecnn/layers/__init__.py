@@ -1,5 +1,6 @@
 """Keras layers: the blocks of the four networks and what connects them."""
 
+from keras_pdecnn.layers.affine_coupling import AffineCoupling
 from keras_pdecnn.layers.block import PDEBlock
 from keras_pdecnn.layers.bounded_connector import BoundedConnector
 from keras_pdecnn.layers.connector import Connector
@@ -15,6 +16,7 @@ from keras_pdecnn.layers.symmetric_conv import SymmetricConv
 from keras_pdecnn.layers.tv_normalization import TVNormalization
 
 __all__ = [
+    "AffineCoupling",
     "BoundedConnector",
     "Connector",
     "HamiltonianBlock",

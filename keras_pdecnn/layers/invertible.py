@@ -11,7 +11,7 @@ import keras
 from keras import ops
 
 from keras_pdecnn.layers import layer_function
-from keras_pdecnn.layers.layer_function import Arguments
+from keras_pdecnn.layers.layer_function import Arguments, log_determinant
 from keras_pdecnn.layers.plain import Exportable, plain_operations
 from keras_pdecnn.ops.backend import chain as backend
 from keras_pdecnn.ops.chain import Chain, Link
@@ -58,27 +58,57 @@ class InvertibleLayer(Exportable, keras.layers.Layer, abc.ABC):
             training: Whether layers inside are in training; default None, as Keras decides.
             **arguments: Further arguments, passed on to all layers inside whose call has them.
         """
+        return self._run(x, {"mask": mask, "training": training}, arguments)[0]
+
+    def forward(self, x, training=None, **arguments):
+        """Return the output of the chain and the logarithm of its determinant.
+
+        This is log |det J| for the derivative J of the output with respect to the input: |det J| is the factor by which
+        the map changes volumes. The gradients of both run the chain backwards.
+
+        Args:
+            x: Tensor or array; its type becomes that of the weights.
+            training: Whether layers inside are in training; default None, as Keras decides.
+            **arguments: Further arguments, passed on to all layers inside whose call has them.
+
+        Returns:
+            Output of the shape of x, and logarithms of the shape (batch,), which are 0 for additive couplings.
+
+        Raises:
+            ValueError: If the determinant of a layer inside is not known.
+        """
+        self.check_volume()
+        x = ops.convert_to_tensor(x, dtype=self.variable_dtype)
+        if not self.built:
+            self.build(tuple(x.shape))
+        y, logarithms = self._run(x, {"training": training}, arguments)
+        return y, sum(logarithms, ops.zeros_like(x[(slice(None), *[0] * (len(x.shape) - 1))]))
+
+    def check_volume(self):
+        """Raise ValueError if the determinant of a layer inside is not known."""
+
+    def _run(self, x, settings: dict, arguments: dict) -> tuple:
+        """Return the output of the chain, and the logarithms of the determinants of its affine couplings."""
         self._prepare(x.shape, arguments)
         x = ops.cast(x, self.variable_dtype)
-        arguments = Arguments({"mask": mask, "training": training, **arguments})
-        self._latest.losses = arguments.losses
+        given = {**settings, **arguments}
+        arguments = Arguments(given)
         chain = Chain(self.links(arguments))
         if self._plain:
-            given = arguments.filled({})
-            return chain.advance_plain(x, lambda function, x: _call(function.layer, x, given))
+            return _run_plain(chain, x, given)
+        self._latest.losses = arguments.losses
         variables = {id(variable): variable for layer in self.inner_layers() for variable in layer.variables}
         trainable = {id(variable) for layer in self.inner_layers() for variable in layer.trainable_variables}
         values = {key: ops.convert_to_tensor(variable) for key, variable in variables.items()} | arguments.tensors
-        differentiable = {
-            key: value for key, value in values.items() if key in trainable or (key < 0 and _is_floating(value))
-        }
-        fixed = {key: value for key, value in values.items() if key not in differentiable}
-        y, changes, losses = backend.propagate(chain, x, differentiable, fixed)
+        weights = {key: value for key, value in values.items() if key in trainable or (key < 0 and _is_floating(value))}
+        others = {key: value for key, value in values.items() if key not in weights}
+        y, changes, losses = backend.propagate(chain, x, weights, others)
         for key, value in changes.items():
             variables[key].assign(value)
         for loss in losses:
-            self.add_loss(loss)
-        return y
+            if len(loss.shape) == 0:
+                self.add_loss(loss)
+        return y, [loss for loss in losses if len(loss.shape) > 0]
 
     def inverse(self, y, **arguments):
         """Return the input of which the layer, in inference, makes y, up to rounding.
@@ -98,7 +128,7 @@ class InvertibleLayer(Exportable, keras.layers.Layer, abc.ABC):
         self._prepare(y.shape, arguments)
         given = {"training": False, **arguments}
         return Chain(self.links(Arguments(given))).undo(
-            y, lambda function, x: _call(function.layer, x, given), lambda function, y: function.layer.inverse(y)
+            y, lambda function, x: function.directly(x, given), lambda function, y: function.layer.inverse(y)
         )
 
     def _prepare(self, shape, arguments: Mapping):
@@ -123,8 +153,16 @@ class InvertibleLayer(Exportable, keras.layers.Layer, abc.ABC):
             yield
 
 
-def _call(layer: keras.layers.Layer, x, arguments: Mapping):
-    return ops.cast(layer(x, **layer_function.accepted(layer, arguments)), x.dtype)
+def _run_plain(chain: Chain, x, arguments: Mapping) -> tuple:
+    logarithms = []
+
+    def evaluate(function, x):
+        value = function.directly(x, arguments)
+        if isinstance(value, tuple):
+            logarithms.append(log_determinant(value))
+        return value
+
+    return chain.advance_plain(x, evaluate), logarithms
 
 
 def _is_floating(tensor) -> bool:

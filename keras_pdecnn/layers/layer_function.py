@@ -82,6 +82,10 @@ class LayerFunction:
         self.arguments.losses.extend(scope.losses)
         return ops.cast(y, x.dtype), changes, list(scope.losses)
 
+    def directly(self, x, arguments: Mapping):
+        """Return the value for x in plain operations, with the effects that a call of the layer has."""
+        return ops.cast(self.layer(x, **accepted(self.layer, arguments)), x.dtype)
+
     def inverse(self, values: Mapping, y):
         """Return x of which the layer makes y."""
         with self._scope(values):
@@ -92,6 +96,44 @@ class LayerFunction:
         return keras.StatelessScope(mapping, collect_losses=True, initialize_variables=False)
 
 
+class ScaleAndShift(LayerFunction):
+    """The logarithm of a scale and a shift, the halves of the output of a layer, for an affine coupling.
+
+    The logarithm is bounded, s = b tanh(r), so the scale is at least exp(-b). The last loss is the sum of s over each
+    example, which is the logarithm of the determinant.
+
+    Args:
+        layer: Layer that has been built.
+        axis: Axis of the halves.
+        bound: Bound b.
+        arguments: Further arguments of the call; default none.
+    """
+
+    def __init__(self, layer: keras.layers.Layer, axis: int, bound: float, arguments: Arguments | None = None):
+        super().__init__(layer, arguments)
+        self.axis, self.bound = axis, bound
+
+    def __call__(self, values: Mapping, x) -> tuple:
+        """Return (s, t), the new values of variables that have changed, and the losses."""
+        output, changes, losses = super().__call__(values, x)
+        value = self._parts(output)
+        return value, changes, [*losses, log_determinant(value)]
+
+    def directly(self, x, arguments: Mapping):
+        """Return (s, t) in plain operations, with the effects that a call of the layer has."""
+        return self._parts(super().directly(x, arguments))
+
+    def _parts(self, output) -> tuple:
+        r, t = ops.split(output, 2, axis=self.axis)
+        return self.bound * ops.tanh(r), t
+
+
+def log_determinant(value: tuple):
+    """Return the logarithm of the determinant of an affine coupling for each example, from the value of its F."""
+    s, _ = value
+    return ops.sum(s, axis=tuple(range(1, len(s.shape))))
+
+
 def check_layer(name: str, layer) -> keras.layers.Layer:
     """Return an argument if it is a Keras layer or model."""
     if not isinstance(layer, keras.layers.Layer):
@@ -99,14 +141,21 @@ def check_layer(name: str, layer) -> keras.layers.Layer:
     return layer
 
 
-def build(layer: keras.layers.Layer, shape: tuple, dtype: str, arguments: Mapping | None = None):
-    """Build a layer, and refuse one that changes the shape or does not repeat itself.
+def build(
+    layer: keras.layers.Layer,
+    shape: tuple,
+    dtype: str,
+    arguments: Mapping | None = None,
+    output_shape: tuple | None = None,
+):
+    """Build a layer, and refuse one whose output has a wrong shape or that does not repeat itself.
 
     Args:
         layer: Layer, built or not.
         shape: Shape of its input.
         dtype: Type of its input.
         arguments: Further arguments of the call; default None. A layer that needs some is not built without them.
+        output_shape: Shape that the output must have; default None, that of the input.
 
     Raises:
         ValueError: If the output has another shape, or a second call in the same state gives another output.
@@ -124,10 +173,12 @@ def build(layer: keras.layers.Layer, shape: tuple, dtype: str, arguments: Mappin
         lambda leaf: keras.KerasTensor(leaf.shape, leaf.dtype) if ops.is_tensor(leaf) else leaf, arguments
     )
     output = layer(keras.KerasTensor(shape, dtype), **symbols)
-    if not isinstance(output, keras.KerasTensor) or tuple(output.shape) != tuple(shape):
+    expected = tuple(output_shape or shape)
+    if not isinstance(output, keras.KerasTensor) or tuple(output.shape) != expected:
         made = tuple(output.shape) if isinstance(output, keras.KerasTensor) else type(output).__name__
+        must = "keep the shape" if expected == tuple(shape) else f"have an output of shape {expected} for the shape"
         raise ValueError(
-            f"A layer that is run backwards must keep the shape of its input, {tuple(shape)}. "
+            f"A layer that is run backwards must {must} of its input, {tuple(shape)}. "
             f"Received: {layer.name}, whose output is {made}"
         )
     if not any(isinstance(leaf, keras.KerasTensor) for leaf in keras.tree.flatten(symbols)):

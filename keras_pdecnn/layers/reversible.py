@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import numbers
 from collections.abc import Mapping
 
 import keras
@@ -10,7 +9,8 @@ import keras
 from keras_pdecnn.layers import layer_function
 from keras_pdecnn.layers.invertible import InvertibleLayer
 from keras_pdecnn.layers.layer_function import Arguments, LayerFunction
-from keras_pdecnn.ops.chain import AdditiveCoupling, Link
+from keras_pdecnn.layers.splitting import check_axis, half_shape, split_spec
+from keras_pdecnn.ops.chain import AdditiveLink, Link
 
 
 @keras.saving.register_keras_serializable(package="keras_pdecnn")
@@ -58,7 +58,7 @@ class Reversible(InvertibleLayer):
         super().__init__(**layer_kwargs)
         self.f = layer_function.check_layer("f", f)
         self.g = None if g is None else layer_function.check_layer("g", g)
-        self.split_axis = _check_axis(split_axis)
+        self.split_axis = check_axis(split_axis)
 
     def inner_layers(self) -> list[keras.layers.Layer]:
         return [self.f] if self.g is None or self.g is self.f else [self.f, self.g]
@@ -66,8 +66,8 @@ class Reversible(InvertibleLayer):
     def links(self, arguments: Arguments) -> list[Link]:
         f = LayerFunction(self.f, arguments)
         if self.g is None:
-            return [AdditiveCoupling(self._axis, ((1, 0, f),), swaps=True)]
-        return [AdditiveCoupling(self._axis, ((1, 0, f), (0, 1, LayerFunction(self.g, arguments))))]
+            return [AdditiveLink(self._axis, ((1, 0, f),), swaps=True)]
+        return [AdditiveLink(self._axis, ((1, 0, f), (0, 1, LayerFunction(self.g, arguments))))]
 
     @property
     def _axis(self) -> int:
@@ -75,22 +75,10 @@ class Reversible(InvertibleLayer):
         return self.split_axis % self.input_spec.ndim
 
     def build_inner(self, shape: tuple, arguments: Mapping):
-        rank, axis = len(shape), self.split_axis
-        if not -rank < axis < rank:
-            raise ValueError(
-                f"{type(self).__name__} splits an axis of the input other than the batch. "
-                f"Received: split_axis={axis}, input_shape={shape}"
-            )
-        if not shape[axis] or shape[axis] % 2:
-            raise ValueError(
-                f"{type(self).__name__} splits axis {axis} of the input into two halves, so its size must be known and "
-                f"even. Received: input_shape={shape}"
-            )
-        self.input_spec = keras.layers.InputSpec(ndim=rank, axes={axis % rank: shape[axis]})
-        half = list(shape)
-        half[axis] //= 2
+        self.input_spec = split_spec(type(self).__name__, shape, self.split_axis)
+        half = half_shape(shape, self.split_axis)
         for layer in self.inner_layers():
-            layer_function.build(layer, tuple(half), self.variable_dtype, arguments)
+            layer_function.build(layer, half, self.variable_dtype, arguments)
 
     def get_config(self) -> dict:
         g = "f" if self.g is self.f else self.g
@@ -106,9 +94,3 @@ class Reversible(InvertibleLayer):
         f = keras.saving.deserialize_keras_object(config["f"])
         g = f if config["g"] == "f" else keras.saving.deserialize_keras_object(config["g"])
         return cls(**{**config, "f": f, "g": g})
-
-
-def _check_axis(axis) -> int:
-    if isinstance(axis, bool) or not isinstance(axis, numbers.Integral) or axis == 0:
-        raise ValueError(f"split_axis must be an integer other than 0, the batch. Received: split_axis={axis!r}")
-    return int(axis)

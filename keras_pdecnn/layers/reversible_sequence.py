@@ -10,7 +10,7 @@ import keras
 from keras_pdecnn.layers import layer_function
 from keras_pdecnn.layers.invertible import InvertibleLayer
 from keras_pdecnn.layers.layer_function import Arguments, LayerFunction
-from keras_pdecnn.ops.chain import Link, WholeMap
+from keras_pdecnn.ops.chain import Link, WholeLink
 
 
 @keras.saving.register_keras_serializable(package="keras_pdecnn")
@@ -52,8 +52,18 @@ class ReversibleSequence(InvertibleLayer):
         links: list[Link] = []
         for layer in self.layers:
             own = isinstance(layer, InvertibleLayer)
-            links += layer.links(arguments) if own else [WholeMap(LayerFunction(layer, arguments))]
+            links += layer.links(arguments) if own else [WholeLink(LayerFunction(layer, arguments))]
         return links
+
+    def check_volume(self):
+        for layer in self.inner_layers():
+            if isinstance(layer, InvertibleLayer):
+                layer.check_volume()
+            elif not getattr(layer, "preserves_volume", False):
+                raise ValueError(
+                    "The determinant is known of couplings, and of layers with an attribute preserves_volume that is "
+                    f"True. Received: {layer.name}, a {type(layer).__name__}"
+                )
 
     def build_inner(self, shape: tuple, arguments: Mapping):
         for layer in self.inner_layers():

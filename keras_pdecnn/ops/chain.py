@@ -1,7 +1,8 @@
 """A chain of invertible maps of one tensor, and the gradient that runs the chain backwards.
 
 Each map, a link, evaluates functions F with values of their own: weights, statistics and the states of random numbers.
-An evaluation returns F(x), the values that it changed, and its losses. The chain keeps the old ones of changed values,
+An evaluation returns F(x), the values that it changed, and its losses. Losses are further results with a
+gradient: those that layers add, and logarithms of determinants. The chain keeps the old ones of changed values,
 which are small, and its output. Its gradient undoes one link after the other; each F is evaluated once more, from the
 values that it had the first time, so that the same random numbers are drawn.
 """
@@ -27,7 +28,7 @@ class Function(Protocol):
     keys: tuple[int, ...]
 
     def __call__(self, values: Mapping, x) -> tuple[Any, dict, list]:
-        """Return F(x), the values that F changes by their keys, and the scalar losses that F adds."""
+        """Return F(x), a tensor or a tuple, the values that F changes by their keys, and the losses that F adds."""
         ...
 
     def inverse(self, values: Mapping, y):
@@ -58,7 +59,7 @@ class Link(Protocol):
 
 
 @dataclass(frozen=True)
-class AdditiveCoupling:
+class AdditiveLink:
     """Updates of halves, state[target] += F(state[source]), one after the other; then the halves may change places.
 
     Attributes:
@@ -100,7 +101,41 @@ class AdditiveCoupling:
 
 
 @dataclass(frozen=True)
-class WholeMap:
+class AffineLink:
+    """Update of the first half, y' = exp(s) y + t with (s, t) = F(z) of the second half; then the halves change places.
+
+    Attributes:
+        axis: Axis along which the halves are split.
+        function: Function F.
+    """
+
+    axis: int
+    function: Function
+
+    def advance(self, state: tuple, evaluate: Callable) -> tuple:
+        """Return the next state, see `Link`."""
+        y, z = state
+        s, t = evaluate(self.function, z)
+        return z, ops.exp(s) * y + t
+
+    def undo(self, state: tuple, evaluate: Callable, invert: Callable) -> tuple:
+        """Return the previous state, see `Link`."""
+        del invert
+        z, y = state
+        s, t = evaluate(self.function, z)
+        return ops.exp(-s) * (y - t), z
+
+    def pull_back(self, state: tuple, cotangent: tuple, replay: Replay) -> tuple[tuple, tuple]:
+        """Return the previous state and its cotangent, see `Link`; one evaluation of F serves both."""
+        (z, y), (of_z, of_y) = state, cotangent
+        (s, t), pull_back = replay.linearize(self.function, z)
+        scaled = y - t
+        of_z = of_z + pull_back((of_y * scaled, of_y))
+        return (replay.after(lambda: ops.exp(-s) * scaled), z), (ops.exp(s) * of_y, of_z)
+
+
+@dataclass(frozen=True)
+class WholeLink:
     """A map of the whole tensor that knows its inverse.
 
     Attributes:

@@ -78,6 +78,29 @@ def kinds():
     return layers.ReversibleSequence(members), {}
 
 
+def affine():
+    model = keras.Sequential([convolutions(3, 2), L.Conv2D(4, 1)])
+    layer = layers.ReversibleSequence([layers.AffineCoupling(model, bound=0.5), layers.AffineCoupling(L.Conv2D(4, 1))])
+    layer.build(SHAPE)
+
+    class Both(L.Layer):
+        """Adds the logarithms of the determinants to its losses."""
+
+        def __init__(self):
+            super().__init__()
+            self.flow = layer
+
+        def plain_operations(self):
+            return self.flow.plain_operations()
+
+        def call(self, x, training=None):
+            y, logarithms = self.flow.forward(x, training=training)
+            self.add_loss(keras.ops.sum(logarithms))
+            return y
+
+    return Both(), {}
+
+
 def nested():
     inner = keras.Sequential([layers.Reversible(L.Dropout(0.5, seed=9), L.Dense(1)), convolutions(2, 1)])
     return layers.Reversible(inner, layers.Reversible(L.Conv2D(1, 3, padding="same"))), {}
@@ -91,7 +114,7 @@ def attention():
     return layers.ReversibleSequence(members), {"mask": mask, "context": context}
 
 
-CASES = {"frozen": frozen, "shared": shared, "kinds": kinds, "nested": nested, "attention": attention}
+CASES = {"frozen": frozen, "shared": shared, "kinds": kinds, "affine": affine, "nested": nested, "attention": attention}
 
 
 def make(case):
