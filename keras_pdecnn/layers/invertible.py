@@ -94,6 +94,7 @@ class InvertibleLayer(Exportable, keras.layers.Layer, abc.ABC):
         given = {**settings, **arguments}
         arguments = Arguments(given)
         chain = Chain(self.links(arguments))
+        _check_mask(given.get("mask"), chain)
         if self._plain:
             return _run_plain(chain, x, given)
         self._latest.losses = arguments.losses
@@ -163,6 +164,16 @@ def _run_plain(chain: Chain, x, arguments: Mapping) -> tuple:
         return value
 
     return chain.advance_plain(x, evaluate), logarithms
+
+
+def _check_mask(mask, chain: Chain):
+    """Refuse a mask whose axes are split, as the halves would need masks of their own."""
+    axes = [link.axis for link in chain.links if link.axis is not None]
+    if mask is not None and min(axes, default=len(mask.shape)) < len(mask.shape):
+        raise ValueError(
+            "A mask must not have the axis that is split. "
+            f"Received: mask of shape {tuple(mask.shape)}, split_axis={min(axes)}"
+        )
 
 
 def _is_floating(tensor) -> bool:

@@ -93,7 +93,7 @@ class AdditiveLink:
         for source, target, function in reversed(self.updates):
             value, pull_back = replay.linearize(function, parts[source])
             cotangents[source] = cotangents[source] + pull_back(cotangents[target])
-            parts[target] = replay.after(lambda x=parts[target], value=value: x - value)
+            parts[target] = replay.delayed(parts[target] - value)
         return tuple(parts), tuple(cotangents)
 
     def _placed(self, parts) -> tuple:
@@ -131,7 +131,7 @@ class AffineLink:
         (s, t), pull_back = replay.linearize(self.function, z)
         scaled = y - t
         of_z = of_z + pull_back((of_y * scaled, of_y))
-        return (replay.after(lambda: ops.exp(-s) * scaled), z), (ops.exp(s) * of_y, of_z)
+        return (replay.delayed(ops.exp(-s) * scaled), z), (ops.exp(s) * of_y, of_z)
 
 
 @dataclass(frozen=True)
@@ -159,7 +159,7 @@ class WholeLink:
         x = replay.invert(self.function, *state)
         _, pull_back = replay.linearize(self.function, x)
         of_x = pull_back(*cotangent)
-        return (replay.after(lambda: x),), (of_x,)
+        return (replay.delayed(x),), (of_x,)
 
 
 @dataclass(frozen=True)
@@ -247,7 +247,7 @@ class Chain:
         """
         replay = Replay(passage, of_losses, weights, others)
         # The recomputation must not begin during the forward pass.
-        state, w, axis = (primitives.after(lambda: ops.copy(passage.y), cotangent),), (cotangent,), None
+        state, w, axis = (primitives.delayed(passage.y, cotangent),), (cotangent,), None
         for link in reversed(self.links):
             state, w = (_split_anew(parts, axis, link.axis) for parts in (state, w))
             (state, w), axis = link.pull_back(state, w, replay), link.axis
@@ -310,12 +310,12 @@ class Replay:
 
         return value, pull_back
 
-    def after(self, function: Callable):
-        """Return function(), computed only when the latest gradients have been computed.
+    def delayed(self, x):
+        """Return a tensor, available only when the latest gradients have been computed.
 
         Otherwise the backend could undo many links ahead of their gradients, and keep the temporaries of all of them.
         """
-        return primitives.after(function, self._latest)
+        return primitives.delayed(x, self._latest)
 
 
 def _split_anew(state: tuple, have: int | None, want: int | None) -> tuple:

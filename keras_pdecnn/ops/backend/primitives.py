@@ -14,6 +14,7 @@ after = _module.after
 concrete = _module.concrete
 convolve = _module.convolve
 float32_product_roundoff = _module.float32_product_roundoff
+delayed = _module.delayed
 in_float64 = _module.in_float64
 jit = _module.jit
 jvp = _module.jvp

@@ -62,6 +62,11 @@ def after(function: Callable, wait_for):
     return jax.lax.optimization_barrier((function(), wait_for))[0]
 
 
+def delayed(x, wait_for):
+    """Return the array x, which nothing uses before `wait_for`, an array or a tuple, has been computed."""
+    return after(lambda: x, wait_for)
+
+
 def float32_product_roundoff() -> float:
     """Return the largest relative error of a factor in convolutions and matrix products of float32."""
     precision = jax.config.values["jax_default_matmul_precision"]

@@ -179,6 +179,11 @@ def after(function: Callable, wait_for):
         return function()
 
 
+def delayed(x, wait_for):
+    """Return the tensor x, available only when the tensor `wait_for`, or all of a tuple, have been computed."""
+    return after(lambda: tf.identity(x), wait_for)
+
+
 def float32_product_roundoff() -> float:
     """Return the largest relative error of a factor in convolutions and matrix products of float32."""
     if tf.config.list_physical_devices("GPU") and tf.config.experimental.tensor_float_32_execution_enabled():

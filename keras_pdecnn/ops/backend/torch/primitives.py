@@ -93,6 +93,12 @@ def after(function: Callable, wait_for):
     return function()
 
 
+def delayed(x, wait_for):
+    """Return the tensor x: operations run in the order in which they are called."""
+    del wait_for
+    return x
+
+
 def float32_product_roundoff() -> float:
     """Return the largest relative error of a factor in convolutions and matrix products of float32."""
     if torch.cuda.is_available() and (torch.backends.cudnn.allow_tf32 or torch.backends.cuda.matmul.allow_tf32):
