@@ -25,12 +25,12 @@ def propagate(chain: Chain, x, weights: dict, others: dict) -> tuple:
     def forward(x, weights, others):
         passage = advance(x, weights, others)
         outputs = passage.y, passage.changes, passage.losses
-        return outputs, (*outputs, passage.kept, weights, others)
+        return outputs, (passage.y, passage.changes, passage.kept, weights, others)
 
     def backward(residuals, cotangents):
-        *outputs, kept, weights, others = residuals
+        y, changes, kept, weights, others = residuals
         cotangent, _, of_losses = cotangents
-        passage = Passage(*outputs, kept, counts)
+        passage = Passage(y, changes, [], kept, counts)
         of_x, of_weights = chain.pull_back(passage, cotangent, of_losses, weights, others)
         zeros = {key: jax.numpy.zeros_like(weight) for key, weight in weights.items()}
         return of_x, {**zeros, **of_weights}, dict.fromkeys(others)

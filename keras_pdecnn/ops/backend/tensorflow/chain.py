@@ -32,7 +32,8 @@ def propagate(chain: Chain, x, weights: dict, others: dict) -> tuple:
 
         return (passage.y, *passage.losses, *passage.changes.values()), gradient
 
-    y, *rest = run(x, *weights.values(), *others.values())
+    # A variable would have no gradient inside a custom gradient, but a tensor that was read from it has one.
+    y, *rest = run(x, *map(tf.convert_to_tensor, (*weights.values(), *others.values())))
     passage = passages[-1]
     count = len(passage.losses)
     changes = dict(zip(passage.changes, rest[count:], strict=True))
