@@ -21,8 +21,8 @@ class AffineCoupling(InvertibleLayer):
     y' = exp(b tanh(r)) y + t,   (r, t) = f(z),   and then the halves y' and z change places.
 
     y and z are the halves of the input along an axis, r and t those of the output of f. The scale is between exp(-b)
-    and exp(b). `forward(x)` returns the output and the logarithm of the determinant, which a normalising flow needs.
-    All else is as in `Reversible`: put many couplings into a `ReversibleSequence`.
+    and exp(b). `with_log_determinant(x)` returns the output and the logarithm of the determinant, which a normalising
+    flow needs. All else is as in `Reversible`: put many couplings into a `ReversibleSequence`.
 
     Args:
         f: Layer or model whose output has the shape of its input, with twice the size along the axis.
@@ -36,7 +36,7 @@ class AffineCoupling(InvertibleLayer):
 
     Example:
         >>> coupling = AffineCoupling(keras.layers.Dense(4))
-        >>> y, log_determinant = coupling.forward(keras.ops.ones((3, 4)))
+        >>> y, log_determinant = coupling.with_log_determinant(keras.ops.ones((3, 4)))
         >>> y.shape, log_determinant.shape
         (TensorShape([3, 4]), TensorShape([3]))
     """

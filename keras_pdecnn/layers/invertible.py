@@ -60,7 +60,7 @@ class InvertibleLayer(Exportable, keras.layers.Layer, abc.ABC):
         """
         return self._run(x, {"mask": mask, "training": training}, arguments)[0]
 
-    def forward(self, x, training=None, **arguments):
+    def with_log_determinant(self, x, training=None, **arguments):
         """Return the output of the chain and the logarithm of its determinant.
 
         This is log |det J| for the derivative J of the output with respect to the input: |det J| is the factor by which

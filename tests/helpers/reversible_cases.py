@@ -95,7 +95,7 @@ def affine():
             return self.flow.plain_operations()
 
         def call(self, x, training=None):
-            y, logarithms = self.flow.forward(x, training=training)
+            y, logarithms = self.flow.with_log_determinant(x, training=training)
             self.add_loss(keras.ops.sum(logarithms))
             return y
 
