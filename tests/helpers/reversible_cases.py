@@ -151,9 +151,12 @@ def by_jax(layer, way):
 
     def loss(sources, trainable, others, arguments, w):
         x, floating = sources
-        y, others, losses = layer.stateless_call(
-            trainable, others, x, training=True, return_losses=True, **arguments, **floating
-        )
+        pairs = zip(layer.trainable_variables + layer.non_trainable_variables, trainable + others, strict=True)
+        # A layer that is called outside another one drops its earlier losses, so `stateless_call` would not do.
+        with keras.StatelessScope(list(pairs), collect_losses=True) as scope:
+            y = layer(x, training=True, **arguments, **floating)
+            losses = layer.losses
+        others = [scope.get_current_value(variable) for variable in layer.non_trainable_variables]
         return jnp.sum(y * w) + sum(losses), (y, others)
 
     differentiate = jax.value_and_grad(loss, (0, 1), has_aux=True)
@@ -201,9 +204,9 @@ def three_steps(case, way, plain=False):
 
 
 def error(results, expected):
-    """Return the largest relative difference in the 2-norm."""
+    """Return the largest relative difference in the 2-norm; some gradients, such as those of shifted keys, are 0."""
     pairs = zip(results, expected, strict=True)
-    return max(np.linalg.norm(a - b) / max(np.linalg.norm(b), 1e-300) for a, b in pairs)
+    return max(np.linalg.norm(a - b) / max(np.linalg.norm(b), 1e-3) for a, b in pairs)
 
 
 if __name__ == "__main__":
