@@ -158,7 +158,7 @@ def main(kind, depth, repetitions=3):
         runtime.wait(gradient(x, w))
         times.append(time.perf_counter() - start)
     used = peak.read() - gradient_bytes if bytes_planned is None else bytes_planned
-    megabytes, seconds = round(used / 1e6, 1), round(statistics.median(times), 3)
+    megabytes, seconds = round(used / 1e6, 1), round(statistics.median(times), 3) if times else None
     print(json.dumps({"kind": kind, "backend": backend, "depth": depth, "MB": megabytes, "s": seconds}))
 
 
