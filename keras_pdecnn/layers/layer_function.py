@@ -125,7 +125,8 @@ class ScaleAndShift(LayerFunction):
 
     def _parts(self, output) -> tuple:
         r, t = ops.split(output, 2, axis=self.axis)
-        return self.bound * ops.tanh(r), t
+        tanh = primitives.activation(keras.activations.tanh)  # which keeps float64
+        return self.bound * tanh(r), t
 
 
 def log_determinant(value: tuple):
