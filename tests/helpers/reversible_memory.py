@@ -21,7 +21,7 @@ import keras_pdecnn as pde
 from keras_pdecnn.benchmarks.memory import PeakMemory
 from keras_pdecnn.ops.backend import runtime
 
-SHAPE = (8, 64, 64, 32)
+SHAPE = (4, 64, 64, 32)
 
 
 def convolution():
