@@ -51,7 +51,7 @@ def main():
     """Train, and print the accuracy and how well features give the signals back."""
     keras.utils.set_random_seed(0)
     invertible, classifier, encoder = network()
-    classifier.compile(keras.optimizers.Adam(3e-3), "sparse_categorical_crossentropy", ["accuracy"])
+    classifier.compile(keras.optimizers.Adam(3e-3), "sparse_categorical_crossentropy", metrics=["accuracy"])
     classifier.fit(*signals(EXAMPLES, seed=1), BATCH, EPOCHS, verbose=2)
     x, classes = signals(EXAMPLES // 4, seed=2)
     accuracy = classifier.evaluate(x, classes, verbose=0, return_dict=True)["accuracy"]

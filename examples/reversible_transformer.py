@@ -66,7 +66,7 @@ def main():
     x = np.random.default_rng(0).integers(0, DIGITS, (EXAMPLES, LENGTH))
     held_out = EXAMPLES // 10
     model = network()
-    model.compile(keras.optimizers.Adam(1e-3), "sparse_categorical_crossentropy", ["accuracy"])
+    model.compile(keras.optimizers.Adam(1e-3), "sparse_categorical_crossentropy", metrics=["accuracy"])
     model.fit(x[held_out:], np.sort(x[held_out:]), BATCH, EPOCHS, verbose=2)
     accuracy = model.evaluate(x[:held_out], np.sort(x[:held_out]), verbose=0, return_dict=True)["accuracy"]
     print(f"Digits in the right place: {100 * accuracy:.1f} %")

@@ -44,7 +44,7 @@ def halve(x, width):
     """Return a coupling to half the height and width of the images and more channels."""
 
     def smaller(y):
-        y = layers.AveragePooling2D()(y)
+        y = layers.AveragePooling2D(2)(y)
         extra = width // 2 - y.shape[-1]
         return ops.pad(y, ((0, 0), (0, 0), (0, 0), (extra // 2, extra - extra // 2)))
 
@@ -82,7 +82,9 @@ def main():
     keras.utils.set_random_seed(0)
     images = pde.data.load(DATA, BATCH, validation=0.1, augmentation=pde.data.Augmentation(flip=True, pad=1 / 8))
     model = network(images.info.input_shape, images.info.classes)
-    model.compile(keras.optimizers.SGD(PHASES[0][0], momentum=0.9), "sparse_categorical_crossentropy", ["accuracy"])
+    model.compile(
+        keras.optimizers.SGD(PHASES[0][0], momentum=0.9), "sparse_categorical_crossentropy", metrics=["accuracy"]
+    )
     print(f"{model.count_params():,} weights")
     model.fit(
         images.train,
