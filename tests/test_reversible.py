@@ -216,8 +216,10 @@ def test_saved_model_has_the_gradient_of_its_input(how, tmp_path, rng):
     x = tf.constant(rng.normal(size=(3, 6, 4)), "float32")
     if how == "package":
         folder = export.savedmodel(model, tmp_path / "model")
-        exported = export.load(folder)
-        call = lambda x: exported(x)["probabilities"]  # noqa: E731
+        exported = tf.saved_model.load(str(folder))
+        serve = exported.signatures["serving_default"]
+        (name,) = serve.structured_input_signature[1]
+        call = lambda x: serve(**{name: x})["probabilities"]  # noqa: E731
     else:
         model.export(tmp_path / "model", verbose=False)
         exported = tf.saved_model.load(str(tmp_path / "model"))

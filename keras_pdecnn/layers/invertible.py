@@ -92,15 +92,15 @@ class InvertibleLayer(Exportable, keras.layers.Layer, abc.ABC):
         self._prepare(x.shape, arguments)
         x = ops.cast(x, self.variable_dtype)
         given = {**settings, **arguments}
-        arguments = Arguments(given)
-        chain = Chain(self.links(arguments))
+        call = Arguments(given)
+        chain = Chain(self.links(call))
         _check_mask(given.get("mask"), chain)
         if self._plain:
             return _run_plain(chain, x, given)
-        self._latest.losses = arguments.losses
+        self._latest.losses = call.losses
         variables = {id(variable): variable for layer in self.inner_layers() for variable in layer.variables}
         trainable = {id(variable) for layer in self.inner_layers() for variable in layer.trainable_variables}
-        values = {key: ops.convert_to_tensor(variable) for key, variable in variables.items()} | arguments.tensors
+        values = {key: ops.convert_to_tensor(variable) for key, variable in variables.items()} | call.tensors
         weights = {key: value for key, value in values.items() if key in trainable or (key < 0 and _is_floating(value))}
         others = {key: value for key, value in values.items() if key not in weights}
         y, changes, losses = backend.propagate(chain, x, weights, others)

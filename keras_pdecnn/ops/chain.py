@@ -37,13 +37,12 @@ class Function(Protocol):
 
 
 class Link(Protocol):
-    """An invertible map of a state: two halves of a tensor, or a tuple of the whole tensor.
+    """An invertible map of a state: two halves of a tensor, or a tuple of the whole tensor."""
 
-    Attributes:
-        axis: Axis along which the halves are split; None for the whole tensor.
-    """
-
-    axis: int | None
+    @property
+    def axis(self) -> int | None:
+        """Axis along which the halves are split; None for the whole tensor."""
+        ...
 
     def advance(self, state: tuple, evaluate: Callable) -> tuple:
         """Return the next state; `evaluate` is a function (F, x) -> F(x)."""
