@@ -163,7 +163,7 @@ def _run_plain(chain: Chain, x, arguments: Mapping) -> tuple:
             logarithms.append(log_determinant(value))
         return value
 
-    return chain.advance_plain(x, evaluate), logarithms
+    return chain.through(x, evaluate), logarithms
 
 
 def _check_mask(mask, chain: Chain):

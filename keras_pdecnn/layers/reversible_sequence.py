@@ -33,7 +33,7 @@ class ReversibleSequence(InvertibleLayer):
             same state.
 
     Example:
-        >>> couplings = [Reversible(keras.layers.Dense(4, activation="tanh")) for _ in range(3)]
+        >>> couplings = [keras_pdecnn.layers.Reversible(keras.layers.Dense(4)) for _ in range(3)]
         >>> sequence = ReversibleSequence(couplings)
         >>> sequence(keras.ops.ones((2, 8))).shape
         TensorShape([2, 8])

@@ -211,18 +211,14 @@ class Chain:
             changes.update(changed)
             return value
 
-        return Passage(self._through(x, evaluate), changes, losses, kept, counts)
+        return Passage(self.through(x, evaluate), changes, losses, kept, counts)
 
-    def _through(self, x, evaluate: Callable):
-        """Return the output of all links for a function (F, x) -> F(x)."""
+    def through(self, x, evaluate: Callable):
+        """Return the output of all links for a function (F, x) -> F(x); the backend can differentiate it."""
         state, axis = (x,), None
         for link in self.links:
             state, axis = link.advance(_split_anew(state, axis, link.axis), evaluate), link.axis
         return _split_anew(state, axis, None)[0]
-
-    def advance_plain(self, x, evaluate: Callable):
-        """Return the output of all links for a function (F, x) -> F(x), so that the backend can differentiate it."""
-        return self._through(x, evaluate)
 
     def undo(self, y, evaluate: Callable, invert: Callable):
         """Return the tensor from which all links make y, for functions (F, x) -> F(x) and (F, y) -> x."""
