@@ -147,3 +147,27 @@ def test_own_pde(tmp_path, capsys):
     model.save(tmp_path / "own.keras")
     x = np.ones((1, 8, 8, 1))
     np.testing.assert_array_equal(model(x), keras.saving.load_model(tmp_path / "own.keras")(x))
+
+
+@pytest.mark.slow
+def test_revnet38(images, capsys):
+    example = load("revnet38", DATA=images, WIDTHS=(4, 8), UNITS=2, PHASES=((0.1, 1), (0.01, 1)), BATCH=10)
+    assert [example.schedule(epoch) for epoch in range(3)] == [0.1, 0.01, 0.01]
+    example.main()
+    assert "Test accuracy: " in capsys.readouterr().out
+
+
+def test_revnet38_has_the_size_of_its_paper():
+    assert load("revnet38").network((32, 32, 3), 10).count_params() == pytest.approx(0.46e6, rel=0.02)
+
+
+@pytest.mark.slow
+def test_reversible_transformer(capsys):
+    load("reversible_transformer", LENGTH=4, WIDTH=4, HEADS=1, DEPTH=2, EXAMPLES=100, EPOCHS=1).main()
+    assert "Digits in the right place: " in capsys.readouterr().out
+
+
+@pytest.mark.slow
+def test_invertible_1d(capsys):
+    load("invertible_1d", LENGTH=32, WIDTH=4, DEPTH=2, EXAMPLES=100, EPOCHS=1).main()
+    assert float(capsys.readouterr().out.split()[-1]) < 1e-4

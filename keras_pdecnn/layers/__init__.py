@@ -1,5 +1,6 @@
 """Keras layers: the blocks of the four networks and what connects them."""
 
+from keras_pdecnn.layers.affine_coupling import AffineCoupling
 from keras_pdecnn.layers.block import PDEBlock
 from keras_pdecnn.layers.bounded_connector import BoundedConnector
 from keras_pdecnn.layers.connector import Connector
@@ -7,12 +8,15 @@ from keras_pdecnn.layers.hamiltonian import HamiltonianBlock
 from keras_pdecnn.layers.normalized_dense import NormalizedDense
 from keras_pdecnn.layers.parabolic import ParabolicBlock
 from keras_pdecnn.layers.residual import ResidualBlock
+from keras_pdecnn.layers.reversible import Reversible
+from keras_pdecnn.layers.reversible_sequence import ReversibleSequence
 from keras_pdecnn.layers.second_order import SecondOrderBlock
 from keras_pdecnn.layers.standardization import Standardization
 from keras_pdecnn.layers.symmetric_conv import SymmetricConv
 from keras_pdecnn.layers.tv_normalization import TVNormalization
 
 __all__ = [
+    "AffineCoupling",
     "BoundedConnector",
     "Connector",
     "HamiltonianBlock",
@@ -20,6 +24,8 @@ __all__ = [
     "PDEBlock",
     "ParabolicBlock",
     "ResidualBlock",
+    "Reversible",
+    "ReversibleSequence",
     "SecondOrderBlock",
     "Standardization",
     "SymmetricConv",

@@ -31,6 +31,8 @@ class HamiltonianBlock(PDEBlock):
     """
 
     integrator = verlet
+    preserves_volume = True
+    """The determinant of the block is 1, as each update moves one part by what depends on the other."""
 
     @classmethod
     def bounded_gain(cls, steps: int) -> float:

@@ -23,17 +23,17 @@ class Exportable:
 
 
 @contextlib.contextmanager
-def plain_operations(model: keras.Model):
-    """Let the backend differentiate the calls of all layers of a model, those of inner models included."""
+def plain_operations(*layers: keras.layers.Layer):
+    """Let the backend differentiate the calls of layers and models, and of all layers of these models."""
     with contextlib.ExitStack() as stack:
-        for layer in _layers(model):
+        for layer in _with_inner(layers):
             if isinstance(layer, Exportable):
                 stack.enter_context(layer.plain_operations())
         yield
 
 
-def _layers(model: keras.Model):
-    for layer in model.layers:
+def _with_inner(layers):
+    for layer in layers:
         yield layer
         if isinstance(layer, keras.Model):
-            yield from _layers(layer)
+            yield from _with_inner(layer.layers)

@@ -11,8 +11,10 @@ from keras_pdecnn.ops.backend.names import check_backend
 _module = importlib.import_module(f"keras_pdecnn.ops.backend.{check_backend(backend.backend())}.primitives")
 activation = _module.activation
 after = _module.after
+concrete = _module.concrete
 convolve = _module.convolve
 float32_product_roundoff = _module.float32_product_roundoff
+delayed = _module.delayed
 in_float64 = _module.in_float64
 jit = _module.jit
 jvp = _module.jvp

@@ -23,7 +23,7 @@ def kernel_gradient(y, g, kernel_shape, padding: str = "same"):
 
 
 def vjp(function: Callable, x) -> tuple[jax.Array, Callable]:
-    """Return function(x), and the function that pulls a cotangent of it back to x."""
+    """Return function(x), and the function that pulls a cotangent of it back to x; both may be tuples."""
     value, pull_back = jax.vjp(function, x)
     return value, lambda v: pull_back(v)[0]
 
@@ -46,9 +46,19 @@ def in_float64():
     return importlib.import_module("jax.experimental").enable_x64()  # JAX up to 0.7
 
 
+def concrete():
+    """Return a context in which operations run at once, also while a function is traced."""
+    return jax.ensure_compile_time_eval()
+
+
 def after(function: Callable, wait_for):
-    """Return function(), which nothing uses before `wait_for` has been computed."""
+    """Return function(), which nothing uses before `wait_for`, a tensor or a tuple, has been computed."""
     return jax.lax.optimization_barrier((function(), wait_for))[0]
+
+
+def delayed(x, wait_for):
+    """Return the array x, which nothing uses before `wait_for`, an array or a tuple, has been computed."""
+    return after(lambda: x, wait_for)
 
 
 def float32_product_roundoff() -> float:

@@ -114,11 +114,19 @@ def normalize_batch(inputs, scale, offset, epsilon: float) -> tuple[tf.Tensor, t
 
 
 def vjp(function: Callable, x) -> tuple[tf.Tensor, Callable]:
-    """Return function(x), and the function that pulls a cotangent of it back to x, which can be called once."""
+    """Return function(x), and the function that pulls a cotangent of it back to x, which can be called once.
+
+    Both x and the value may be tuples of tensors.
+    """
     with tf.GradientTape() as tape:
         tape.watch(x)
         value = function(x)
-    return value, lambda v: tape.gradient(value, x, output_gradients=v, unconnected_gradients="zero")
+
+    def pull_back(v):
+        gradients = tape.gradient(value, x, output_gradients=v, unconnected_gradients="zero")
+        return tf.nest.map_structure(tf.convert_to_tensor, gradients)
+
+    return value, pull_back
 
 
 def jvp(function: Callable, x, tangent) -> tuple[tf.Tensor, tf.Tensor]:
@@ -145,10 +153,20 @@ def in_float64():
     return contextlib.nullcontext()
 
 
+def concrete():
+    """Return a context in which operations run at once, also while a graph is made."""
+    return tf.init_scope()
+
+
 def after(function: Callable, wait_for):
-    """Return function(), computed only when the tensor `wait_for` has been computed."""
-    with tf.control_dependencies([wait_for]):
+    """Return function(), computed only when the tensor `wait_for`, or all of a tuple, have been computed."""
+    with tf.control_dependencies(tf.nest.flatten(wait_for)):
         return function()
+
+
+def delayed(x, wait_for):
+    """Return the tensor x, available only when the tensor `wait_for`, or all of a tuple, have been computed."""
+    return after(lambda: tf.identity(x), wait_for)
 
 
 def float32_product_roundoff() -> float:

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import contextlib
 from collections.abc import Callable
+from typing import Any
 
+import keras
 import torch
 from keras import ops
 from torch.nn import grad as weight_gradients
@@ -30,19 +32,31 @@ def kernel_gradient(y, g, kernel_shape, padding: str = "same"):
     return transposed.permute(*range(2, len(size) + 2), 1, 0)
 
 
-def vjp(function: Callable, x) -> tuple[torch.Tensor, Callable]:
-    """Return function(x), and the function that pulls a cotangent of it back to x, to be called once."""
+def vjp(function: Callable, x) -> tuple[Any, Callable]:
+    """Return function(x), and the function that pulls a cotangent of it back to x, to be called once.
+
+    Both x and the value may be tuples of tensors.
+    """
     with torch.enable_grad():
-        x = x.detach().requires_grad_()
+        x = keras.tree.map_structure(lambda tensor: tensor.detach().requires_grad_(), x)
         value = function(x)
+    sources = keras.tree.flatten(x)
 
     def pull_back(v):
-        if not value.requires_grad:
-            return torch.zeros_like(x)
-        (gradient,) = torch.autograd.grad(value, x, v, allow_unused=True, materialize_grads=True)
-        return gradient
+        pairs = zip(keras.tree.flatten(value), keras.tree.flatten(v), strict=True)
+        connected = [(tensor, w) for tensor, w in pairs if tensor.requires_grad]
+        if not connected:
+            return keras.tree.map_structure(torch.zeros_like, x)
+        gradients = torch.autograd.grad(
+            [tensor for tensor, _ in connected],
+            sources,
+            [w for _, w in connected],
+            allow_unused=True,
+            materialize_grads=True,
+        )
+        return keras.tree.pack_sequence_as(x, gradients)
 
-    return value.detach(), pull_back
+    return keras.tree.map_structure(torch.Tensor.detach, value), pull_back
 
 
 def jvp(function: Callable, x, tangent) -> tuple[torch.Tensor, torch.Tensor]:
@@ -62,10 +76,21 @@ def in_float64():
     return contextlib.nullcontext()
 
 
+def concrete():
+    """Return a context in which operations run at once and make no record for gradients."""
+    return torch.no_grad()
+
+
 def after(function: Callable, wait_for):
     """Return function(): operations run in the order in which they are called."""
     del wait_for
     return function()
+
+
+def delayed(x, wait_for):
+    """Return the tensor x: operations run in the order in which they are called."""
+    del wait_for
+    return x
 
 
 def float32_product_roundoff() -> float:
