@@ -147,3 +147,19 @@ def test_own_pde(tmp_path, capsys):
     model.save(tmp_path / "own.keras")
     x = np.ones((1, 8, 8, 1))
     np.testing.assert_array_equal(model(x), keras.saving.load_model(tmp_path / "own.keras")(x))
+
+
+@pytest.mark.slow
+def test_figures(images, tmp_path, capsys):
+    example = load("figures/accuracy_over_data", SHARES=(0.2, 0.8))
+    example.main(images, tmp_path, "epochs=1", "widths=4", "steps=1", "batch_size=8")
+    *_, row = capsys.readouterr().out.splitlines()
+    assert len([float(cell) for cell in row.split("|")[2:-1]]) == 2
+    with np.load(tmp_path / "0.2.npz") as part:
+        assert len(part["x_train"]) == 10
+    runs = [str(tmp_path / f"{name}-0.8") for name in ("hamiltonian", "parabolic")]
+    load("figures/confusion_matrices").main(tmp_path / "confusion.png", *runs)
+    histories = {"hamiltonian": [0.5, 0.6], "parabolic": [0.4, 0.7]}
+    figure = load("figures/validation_accuracy").draw(histories)
+    assert [line.get_label() for line in figure.axes[0].lines] == ["Hamiltonian", "parabolic"]
+    assert all((tmp_path / name).exists() for name in ("accuracy_over_data.png", "confusion.png"))
