@@ -171,3 +171,18 @@ def test_reversible_transformer(capsys):
 def test_invertible_1d(capsys):
     load("invertible_1d", LENGTH=32, WIDTH=4, DEPTH=2, EXAMPLES=100, EPOCHS=1).main()
     assert float(capsys.readouterr().out.split()[-1]) < 1e-4
+
+
+def test_figures(images, tmp_path, capsys):
+    example = load("figures/accuracy_over_data", SHARES=(0.2, 0.8))
+    example.main(images, tmp_path, "epochs=1", "widths=4", "steps=1", "batch_size=8")
+    *_, row = capsys.readouterr().out.splitlines()
+    assert len([float(cell) for cell in row.split("|")[2:-1]]) == 2
+    with np.load(tmp_path / "0.2.npz") as part:
+        assert len(part["x_train"]) == 10
+    runs = [str(tmp_path / f"{name}-0.8") for name in ("hamiltonian", "parabolic")]
+    load("figures/confusion_matrices").main(tmp_path / "confusion.png", *runs)
+    histories = {"hamiltonian": [0.5, 0.6], "parabolic": [0.4, 0.7]}
+    figure = load("figures/validation_accuracy").draw(histories)
+    assert [line.get_label() for line in figure.axes[0].lines] == ["Hamiltonian", "parabolic"]
+    assert all((tmp_path / name).exists() for name in ("accuracy_over_data.png", "confusion.png"))
