@@ -186,3 +186,15 @@ def test_figures(images, tmp_path, capsys):
     figure = load("figures/validation_accuracy").draw(histories)
     assert [line.get_label() for line in figure.axes[0].lines] == ["Hamiltonian", "parabolic"]
     assert all((tmp_path / name).exists() for name in ("accuracy_over_data.png", "confusion.png"))
+
+
+@pytest.mark.slow
+def test_fine_tuning(tmp_path, capsys):
+    widths = (4, 4)
+    pde.models.HamiltonianCNN((32, 32, 3), 10, widths=widths).save(tmp_path / "network.keras")
+    example = load("fine_tuning", IMAGES=20, WIDTHS=widths, EPOCHS=1, TEST=20)
+    example.main(weights=tmp_path / "network.keras")
+    assert [line.split(":")[0] for line in capsys.readouterr().out.splitlines()[1:]] == [
+        "trained weights",
+        "from scratch",
+    ]

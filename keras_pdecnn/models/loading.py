@@ -7,25 +7,19 @@ weights that the network would have, against those that are stored.
 
 from __future__ import annotations
 
-import io
 import json
 import math
 import os
 import threading
 import warnings
 
-import h5py
 import keras
-import ml_dtypes  # noqa: F401  makes the names of bfloat16 and float8 known to NumPy
 import numpy as np
 
 import keras_pdecnn.models  # noqa: F401  registers what the files refer to
+from keras_pdecnn.models import archive
 from keras_pdecnn.networks import NETWORKS
-from keras_pdecnn.utils import archives, files
-
-_CONFIG, _METADATA, _WEIGHTS = "config.json", "metadata.json", "model.weights.h5"
-_LARGEST = {_METADATA: 2**20, _CONFIG: 2**24, _WEIGHTS: 2**33}
-_EXPANSION = 100  # weights hardly compress; Keras stores them as they are
+from keras_pdecnn.utils import files
 
 # Layers of Keras that only compute. Others hold code (Lambda) or models (TFSMLayer), or read files (StringLookup).
 _LAYERS = {
@@ -73,10 +67,9 @@ def load_model(path, compile: bool = True) -> keras.Model:
     files.check_exists("The model", path)
     path = os.path.expanduser(path)
     try:
-        with archives.open_archive(path) as archive:
-            text, weights = _read(archive)
+        text, weights = archive.read(path)
         check_config(json.loads(text))
-        count = _check_weights(weights)
+        count = archive.check_weights(weights)
         _check_size(json.loads(text), len(weights))
         with warnings.catch_warnings(record=True) as notes:
             model = keras.saving.load_model(path, compile=compile, safe_mode=True)
@@ -142,44 +135,6 @@ def _registered_blocks() -> set[str]:
     """Return the names under which the blocks of `NETWORKS`, those that users added too, are registered with Keras."""
     names = {keras.saving.get_registered_name(network.block) for network in NETWORKS.values()}
     return names & keras.saving.get_custom_objects().keys()
-
-
-def _read(archive) -> tuple[bytes, bytes]:
-    """Return the configuration and the weights; raise an exception if something is damaged, missing or too large."""
-    stored = archive.getinfo(_WEIGHTS).compress_size
-    archives.verify(archive, {**_LARGEST, _WEIGHTS: min(_LARGEST[_WEIGHTS], _EXPANSION * stored)})
-    return archive.read(_CONFIG), archive.read(_WEIGHTS)
-
-
-def _check_weights(weights: bytes) -> int:
-    """Return the number of arrays of layers in an HDF5 file.
-
-    Raises:
-        ValueError: If an array declares to be larger than the file, or lies in another file.
-    """
-    count = 0
-    declared = []
-
-    def visit(name, item):
-        nonlocal count
-        if isinstance(item, h5py.Group):
-            links = {key: item.get(key, getlink=True) for key in item}
-            if other := [key for key, link in links.items() if not isinstance(link, h5py.HardLink)]:
-                raise ValueError(f"{_WEIGHTS} holds {other[0]} as a link")
-        if isinstance(item, h5py.Dataset):
-            declared.append(item.nbytes)
-            count += name.startswith("layers/")
-            if item.external or item.is_virtual:
-                raise ValueError(f"{_WEIGHTS} takes {name} from another file")
-            if item.dtype.kind not in "fiubV":
-                raise ValueError(f"{_WEIGHTS} holds {name} of type {item.dtype}")
-
-    with h5py.File(io.BytesIO(weights), "r") as file:
-        visit("", file)
-        file.visititems(visit)
-    if sum(declared) > len(weights):
-        raise ValueError(f"{_WEIGHTS} of {len(weights):,} bytes declares arrays of {sum(declared):,} bytes")
-    return count
 
 
 def _check_size(config: dict, stored: int):

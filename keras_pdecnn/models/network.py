@@ -14,6 +14,7 @@ from keras_pdecnn.models.certified import CertifiedParts, check_input_size
 from keras_pdecnn.models.model import PDEModel
 from keras_pdecnn.models.opening import Opening
 from keras_pdecnn.models.ordinary import OrdinaryParts
+from keras_pdecnn.models.pretrained import load_pretrained
 from keras_pdecnn.models.spectrogram import Spectrogram
 from keras_pdecnn.ops import layout
 from keras_pdecnn.regularizers import TimeSmoothness
@@ -42,6 +43,7 @@ def build_network(
     synchronized,
     provable,
     lipschitz,
+    weights,
     name,
     max_step_size,
     data_format,
@@ -119,7 +121,7 @@ def build_network(
         y = _pool(y, pooling, state_dtype)
     else:
         y = _from_channels_last(y, data_format)
-    return PDEModel(inputs, y, name=name)
+    return load_pretrained(PDEModel(inputs, y, name=name), weights, builder, include_top)
 
 
 def _check_names(block: type[layers.PDEBlock], builder: str, block_kwargs: dict):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable, Sequence
 
 from keras_pdecnn import layers
@@ -26,6 +27,7 @@ def ParabolicCNN(
     synchronized: bool = False,
     provable: bool = False,
     lipschitz: float = 2.0,
+    weights: str | os.PathLike | None = None,
     name: str | None = None,
     max_step_size: float | Sequence[float] = 1.0,
     data_format: str | None = None,
@@ -74,6 +76,9 @@ def ParabolicCNN(
         provable: Whether the network is built so that `stability.lipschitz_bound` is small; default False.
         lipschitz: Lipschitz constant of the classifier of a provable network; default 2. A smaller one asks for larger
             margins, which certifies more predictions and costs accuracy.
+        weights: Weights that the network starts from: the name "cifar10" for those that come with the package and were
+            trained on CIFAR-10, or the path of a .keras file, of a .weights.h5 file or of the folder of a run; default
+            None, random weights. Without top, the classifier of the file is left out.
         name: Name of the model; default "parabolic_cnn".
         max_step_size: Upper bound of the step size "auto", one number or one per block; default 1. With "auto" the
             regulariser takes it for h.
@@ -95,7 +100,8 @@ def ParabolicCNN(
         A `PDEModel`, (batch, *space, channels) -> (batch, classes).
 
     Raises:
-        ValueError: If an argument is unknown or outside its range, or the input is too small for so many blocks.
+        ValueError: If an argument is unknown or outside its range, the input is too small for so many blocks, or
+            `weights` do not exist or do not fit the network.
 
     Example:
         >>> ParabolicCNN((32, 32, 3), classes=10).output_shape
@@ -120,6 +126,7 @@ def ParabolicCNN(
         synchronized=synchronized,
         provable=provable,
         lipschitz=lipschitz,
+        weights=weights,
         name=name or "parabolic_cnn",
         max_step_size=max_step_size,
         data_format=data_format,

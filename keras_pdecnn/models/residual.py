@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable, Sequence
 
 from keras_pdecnn import layers
@@ -26,6 +27,7 @@ def ResidualCNN(
     synchronized: bool = False,
     provable: bool = False,
     lipschitz: float = 2.0,
+    weights: str | os.PathLike | None = None,
     name: str | None = None,
     max_step_size: float | Sequence[float] = 1.0,
     data_format: str | None = None,
@@ -69,6 +71,9 @@ def ResidualCNN(
         provable: Argument of the other networks that must be False here, as no residual network is certified; default
             False.
         lipschitz: Argument of the other networks, which belongs to `provable`; default 2.
+        weights: Weights that the network starts from: the name "cifar10" for those that come with the package and were
+            trained on CIFAR-10, or the path of a .keras file, of a .weights.h5 file or of the folder of a run; default
+            None, random weights. Without top, the classifier of the file is left out.
         name: Name of the model; default "residual_cnn".
         max_step_size: Argument of the other networks, which belongs to the step size "auto"; default 1.
         data_format: Place of the channels in `input_shape` and in feature maps, "channels_last" or "channels_first";
@@ -89,7 +94,8 @@ def ResidualCNN(
         A `PDEModel`, (batch, *space, channels) -> (batch, classes).
 
     Raises:
-        ValueError: If an argument is unknown or outside its range, or the input is too small for so many blocks.
+        ValueError: If an argument is unknown or outside its range, the input is too small for so many blocks, or
+            `weights` do not exist or do not fit the network.
 
     Example:
         >>> ResidualCNN((32, 32, 3), classes=10).output_shape
@@ -114,6 +120,7 @@ def ResidualCNN(
         synchronized=synchronized,
         provable=provable,
         lipschitz=lipschitz,
+        weights=weights,
         name=name or "residual_cnn",
         max_step_size=max_step_size,
         data_format=data_format,

@@ -1,0 +1,187 @@
+"""Weights that a network starts from: trained ones that come with the package, or those of a file."""
+
+from __future__ import annotations
+
+import hashlib
+import io
+import json
+import os
+import pathlib
+import tempfile
+
+import h5py
+import keras
+
+from keras_pdecnn.models import archive
+from keras_pdecnn.utils import archives, arguments, files
+
+FOLDER = pathlib.Path(__file__).parent / "weights"
+"""Folder with DATA/BUILDER.keras, the trained weights, and DATA/BUILDER.json, what is known of them."""
+
+# Settings of a block that change what it computes, but not the shapes of its weights.
+_SETTINGS = ("activation", "normalization", "epsilon", "padding", "time_basis")
+
+
+def load_pretrained(model: keras.Model, weights, builder: str, include_top: bool) -> keras.Model:
+    """Give a network the weights that its builder was asked for, and return it.
+
+    Args:
+        model: The network.
+        weights: Name of a data set, such as "cifar10", for the trained weights that come with the package; or the path
+            of a .keras file, of a .weights.h5 file or of the folder of a run; or None, which changes nothing.
+        builder: Name of the function that built the network, such as "HamiltonianCNN".
+        include_top: Whether the network has a classifier; if not, that of the file is left out.
+
+    Raises:
+        ValueError: If there are no such weights, their file is damaged, or they do not fit the network.
+    """
+    if weights is None:
+        return model
+    path = _path(weights, builder)
+    try:
+        config, content = _read(path)
+        archive.check_weights(content)
+    except Exception as error:  # a damaged archive raises exceptions of a dozen types
+        reason = str(error).strip().partition("\n")[0] or type(error).__name__
+        raise ValueError(f"Not readable weights ({reason}). Received: weights={arguments.describe(weights)}") from error
+    mismatch = _mismatch(model, config, content, include_top)
+    if mismatch:
+        raise ValueError(
+            f"The weights do not fit this {builder}: {mismatch}. Received: weights={arguments.describe(weights)}"
+        )
+    with tempfile.TemporaryDirectory() as folder:
+        path = pathlib.Path(folder, "model.weights.h5")
+        with h5py.File(io.BytesIO(content), "r") as source, h5py.File(path, "w") as target:
+            source.copy("layers", target)
+        model.load_weights(path)
+    return model
+
+
+def record(data: str, builder: str) -> dict:
+    """Return what is known of trained weights: the command that trained them, their accuracy and their checksum.
+
+    Args:
+        data: Name of the data set, such as "cifar10".
+        builder: Name of the function that builds the network, such as "HamiltonianCNN".
+
+    Raises:
+        ValueError: If there are no such weights.
+
+    Example:
+        >>> record("cifar10", "HamiltonianCNN")["classes"][3]
+        'cat'
+    """
+    return json.loads(_own_path(data, builder).with_suffix(".json").read_text(encoding="utf-8"))
+
+
+def _own_path(data: str, builder: str) -> pathlib.Path:
+    """Return the path of weights that come with the package."""
+    path = FOLDER / data / f"{builder}.keras"
+    if not path.exists():
+        names = sorted(folder.name for folder in FOLDER.iterdir() if (folder / f"{builder}.keras").exists())
+        offer = ", ".join(map(repr, names)) or "none"
+        raise ValueError(
+            f"weights must be None, the path of a file or of a run, or the name of trained weights of a {builder}, of "
+            f"which there are: {offer}. Received: weights={data!r}"
+        )
+    return path
+
+
+def _path(weights, builder: str) -> pathlib.Path:
+    """Return the path of the file with the weights, whose checksum is right if it comes with the package."""
+    if not isinstance(weights, str | os.PathLike):
+        raise ValueError(
+            "weights must be None, the name of trained weights or a path. "
+            f"Received: weights={arguments.describe(weights)}"
+        )
+    path = pathlib.Path(weights).expanduser()
+    if path.is_dir():
+        path = path / "model.keras"
+        files.check_exists("The model of the run", path, "Received: weights=")
+        return path
+    if path.exists() or path.name != os.fspath(weights) or path.suffix in (".keras", ".h5"):
+        files.check_exists("The file of the weights", path, "Received: weights=")
+        return path
+    own = _own_path(os.fspath(weights), builder)
+    if hashlib.sha256(own.read_bytes()).hexdigest() != record(path.name, builder)["sha256"]:
+        raise ValueError(
+            f"The file of the trained weights is damaged: its checksum is not the recorded one. Install the package "
+            f"again. Received: weights={weights!r}"
+        )
+    return own
+
+
+def _read(path: pathlib.Path) -> tuple[dict, bytes]:
+    """Return the configuration of the network that the weights belong to, as far as it is known, and the weights."""
+    if path.suffix != ".h5":
+        config, content = archive.read(path)
+        return json.loads(config), content
+    archives.check_file(path)
+    return {}, path.read_bytes()
+
+
+def _mismatch(model: keras.Model, config: dict, content: bytes, include_top: bool) -> str:
+    """Return how weights and network differ, or "" if they fit."""
+    with tempfile.TemporaryDirectory() as folder:
+        path = pathlib.Path(folder, "model.weights.h5")
+        model.save_weights(path)
+        expected = _shapes(path)
+    stored = _shapes(io.BytesIO(content))
+    if not include_top:  # the classifier is the only part that a network without top leaves out
+        stored = {name: shape for name, shape in stored.items() if not _is_classifier(name)}
+    kernels_first = sorted({**expected, **stored}.items(), key=lambda item: (-len(item[1]), item[0]))
+    for name, _ in kernels_first:
+        if expected.get(name) != stored.get(name):
+            return _difference(name, stored.get(name), expected.get(name))
+    layers = {layer["config"].get("name"): layer["config"] for layer in config.get("config", {}).get("layers", [])}
+    for block in model.blocks:
+        differing = _different_setting(block.get_config(), layers.get(block.name, {}))
+        if differing:
+            return differing
+    return ""
+
+
+def _shapes(file) -> dict[str, tuple]:
+    """Return the shape of every array of weights in an HDF5 file, by name."""
+    shapes = {}
+    with h5py.File(file, "r") as opened:
+        opened["layers"].visititems(
+            lambda name, item: shapes.update({name: item.shape}) if isinstance(item, h5py.Dataset) else None
+        )
+    return shapes
+
+
+def _is_classifier(name: str) -> bool:
+    return name.partition("/")[0] in ("dense", "normalized_dense")
+
+
+def _difference(name: str, stored: tuple | None, expected: tuple | None) -> str:
+    """Describe one array that is missing, or has another shape."""
+    layer = name.partition("/")[0]
+    if stored is None or expected is None:
+        has, lacks = ("network", "file") if stored is None else ("file", "network")
+        return f"the {has} has a layer {layer} with weights that the {lacks} has not"
+    if _is_classifier(name) and stored[:-1] == expected[:-1]:
+        return (
+            f"they were trained for {stored[-1]} classes, the network has {expected[-1]}. With include_top=False the "
+            "network has no classifier, and you can add your own"
+        )
+    if layer == "connector" and stored[:-2] == expected[:-2] and stored[-2] != expected[-2]:
+        return f"they were trained for inputs of {stored[-2]} channels, the network takes {expected[-2]}"
+    return f"an array of the layer {layer} has the shape {stored} in the file and {expected} in the network"
+
+
+def _different_setting(own: dict, other: dict) -> str:
+    """Describe the first setting of two blocks that makes them compute different functions of the same weights."""
+    for key in _SETTINGS:
+        if key in other and json.dumps(other[key]) != json.dumps(own[key]):
+            return f"they were trained with {key}={other[key]!r}, the network has {key}={own[key]!r}"
+    times = [_final_time(settings) for settings in (other, own)]
+    if "steps" in other and times[0] != times[1]:
+        return f"they were trained with a final time (steps times step_size) of {times[0]}, the network has {times[1]}"
+    return ""
+
+
+def _final_time(settings: dict):
+    h = settings.get("step_size")
+    return h if h == "auto" else settings.get("steps", 0) * (h or 0)
