@@ -489,3 +489,11 @@ def test_the_digits(architecture, tmp_path):
     result = training.run(Recipe(architecture=architecture), tmp_path / "run", verbose=0)
     assert result.metrics["accuracy"] >= 0.985
     assert not any(map(math.isnan, result.folder.read_history()["val_loss"]))
+
+
+def test_networks_of_recipes_have_the_channels_last_whatever_the_configuration():
+    keras.config.set_image_data_format("channels_first")
+    info = training.load_data(Recipe()).info
+    model = training.build(Recipe(widths=(4, 6), steps=1), info)
+    assert model.get_layer("connector_1").output.shape == (None, 4, 4, 6)
+    assert keras.config.image_data_format() == "channels_first"

@@ -30,16 +30,19 @@ def build(recipe: Recipe, info: data.Info) -> models.PDEModel:
         (None, 10)
     """
     keras.utils.set_random_seed(recipe.seed)
-    with _dtype_policy(recipe.dtype):
+    with _configuration(recipe.dtype):
         builder = models.NETWORKS[recipe.architecture].builder
         return builder(info.input_shape, classes=info.classes, **recipe.network_settings())
 
 
 @contextlib.contextmanager
-def _dtype_policy(name: str):
-    before = keras.config.dtype_policy()
-    keras.config.set_dtype_policy(name)
+def _configuration(dtype: str):
+    """Configure Keras for the networks of recipes: a policy for the numbers, and the channels last, as in the data."""
+    policy, data_format = keras.config.dtype_policy(), keras.config.image_data_format()
+    keras.config.set_dtype_policy(dtype)
+    keras.config.set_image_data_format("channels_last")
     try:
         yield
     finally:
-        keras.config.set_dtype_policy(before)
+        keras.config.set_dtype_policy(policy)
+        keras.config.set_image_data_format(data_format)
