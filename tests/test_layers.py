@@ -186,6 +186,29 @@ def test_bounded_connector_by_hand(float64, rng, randomize, space):
     assert layer(y).shape == layer.compute_output_shape(y.shape) == u.shape
 
 
+@pytest.mark.parametrize("layer", [layers.Connector, layers.BoundedConnector])
+@every_space
+def test_strides_keep_pixels_of_the_convolution(float64, rng, randomize, layer, space):
+    y = rng.normal(size=(2, *space, 3))
+    dense, strided = (layer(4, kernel_size=5, pool_size=1, strides=s) for s in (1, 2))
+    dense.build(y.shape)
+    strided.build(y.shape)
+    strided.set_weights(randomize(dense).get_weights())
+    # The zeros are divided evenly between both ends: a stride of 2 keeps the odd pixels of an even number.
+    kept = keras.ops.convert_to_numpy(dense(y))[(slice(None), *(slice((n + 1) % 2, None, 2) for n in space))]
+    assert gap(strided(y), kept) < 1e-13
+    assert strided(y).shape == strided.compute_output_shape(y.shape) == kept.shape
+    assert strided.lipschitz_bound(y.shape) == dense.lipschitz_bound(y.shape)
+
+
+def test_strides_come_before_the_pooling_of_averages_and_after_that_of_windows():
+    assert layers.Connector(3, strides=2).compute_output_shape((None, 7, 9, 3)) == (None, 2, 2, 3)
+    assert layers.BoundedConnector(3, strides=2).compute_output_shape((None, 7, 9, 3)) == (None, 2, 2, 3)
+    assert layers.Connector(3, strides=4).compute_output_shape((None, 9, None, 3)) == (None, 1, None, 3)
+    with pytest.raises(ValueError, match=r"nothing of an axis.*Received: input_shape=\(None, 4, 3\)"):
+        layers.Connector(3, strides=4)(keras.Input((4, 3)))
+
+
 @pytest.mark.parametrize("size", [1, 2, 3])
 def test_bounded_connector_on_an_axis_of_unknown_size(rng, size):
     y = rng.normal(size=(2, size, 8, 4)).astype("float32")
@@ -529,6 +552,8 @@ def test_weights_start_constant_in_time_with_unit_scale_and_no_bias():
 
 WITH_FORMATS = [
     (layers.Connector, {"filters": 5}),
+    (layers.Connector, {"filters": 5, "kernel_size": 3, "strides": 2, "pool_size": 1}),
+    (layers.BoundedConnector, {"filters": 5, "kernel_size": 3, "strides": 2}),
     (layers.Connector, {"filters": 5, "kernel_size": 3, "pool_size": 1}),
     (layers.BoundedConnector, {"filters": 5}),
     (layers.TVNormalization, {}),
@@ -851,6 +876,9 @@ def test_features_and_velocity_must_have_one_shape():
         {"kernel_size": 2},
         {"pool_size": 0},
         {"pool_size": (2, 2)},
+        {"strides": 0},
+        {"strides": (2, 0)},
+        {"strides": ()},
         {"momentum": 1.0},
         {"momentum": -0.1},
         {"synchronized": "yes"},

@@ -4,6 +4,7 @@ import dataclasses
 import json
 import pathlib
 
+import numpy as np
 import pytest
 
 from keras_pdecnn import models
@@ -41,6 +42,33 @@ def test_the_recipe_of_a_source():
     assert for_source("photos.npz", "cifar10") == dataclasses.replace(RECIPES["cifar10"], data="photos.npz")
     with pytest.raises(ValueError, match="recipe='mnist'"):
         for_source("photos.npz", "mnist")
+
+
+@pytest.mark.parametrize(
+    ("shape", "name"),
+    [
+        ((2, 1000, 1), "speech"),
+        ((2, 1000), "speech"),
+        ((2, 999, 1), "cifar10"),  # too short to be halved so often
+        ((2, 1000, 1000), "cifar10"),
+        ((2, 1000, 8, 1), "cifar10"),
+    ],
+    ids=str,
+)
+def test_the_recipe_of_a_file_depends_on_what_it_holds(tmp_path, shape, name):
+    path = str(tmp_path / "arrays.npz")
+    np.savez(path, x_train=np.zeros(shape, np.int8))
+    expected = dataclasses.replace(RECIPES[name], data=path)
+    assert (for_source(path).widths, for_source(path).time_shift) == (expected.widths, expected.time_shift)
+    assert for_source(path, "speech") == dataclasses.replace(RECIPES["speech"], data=path)
+    if name == "speech":
+        assert for_source(path, "own") == for_source(path)
+
+
+def test_files_that_cannot_be_read_have_a_recipe_too(tmp_path):
+    (tmp_path / "damaged.npz").write_bytes(b"PK")
+    assert for_source(str(tmp_path / "damaged.npz")).widths == RECIPES["cifar10"].widths
+    assert for_source("spoken_digit:1.0.9") == dataclasses.replace(RECIPES["speech"], data="spoken_digit:1.0.9")
 
 
 def test_published_and_own_recipes():
@@ -172,6 +200,12 @@ WRONG = {
     "architecture": ["transformer", None, 3],
     "widths": [(), 0, (16, 0), (16, 1.5), "16", None],
     "head_width": [0, 2.5],
+    "spectrogram": [0, 2.5, "mel"],
+    "spectrogram_step": [0, 64],  # the default has no spectrogram
+    "opening_kernel_size": [0, 4, (3, 2), "3", None],
+    "opening_stride": [0, -1, 1.5, (2, 0), (), None],
+    "opening_width": [0, 2.5],
+    "dropout": [-0.1, 1, None],
     "steps": [0, -1, 1.5, (3,), (3, 3, 3), ()],
     "step_size": [0, -1.0, float("nan"), (1.0,), "1", "automatic", ("auto", "Auto")],
     "max_step_size": [0, float("inf"), (1.0,), "auto"],

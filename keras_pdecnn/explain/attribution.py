@@ -114,9 +114,19 @@ def class_activation(model: PDEModel, x: ArrayLike, classes: ArrayLike) -> np.nd
     return np.einsum("n...c,nc->n...", f, weights) / math.prod(f.shape[1:-1])
 
 
-def pooled_by(model: PDEModel) -> int:
-    """Return the number of pixels along an axis that one place of the last features stands for."""
-    return math.prod(layer.pool_size for layer in model.layers if isinstance(layer, layers.Connector))
+def pooled_by(model: PDEModel) -> tuple[int, ...]:
+    """Return how many pixels one place of the last features stands for along each space axis of the input."""
+    pixels = [1] * (len(model.input_shape) - 2)
+    for layer in model.layers:
+        if isinstance(layer, keras.layers.STFTSpectrogram):
+            shrunk: tuple[int, ...] = (layer.frame_step,)
+        elif isinstance(layer, layers.Connector):
+            shrunk = layer.shrinks_by()
+        else:
+            continue
+        # The features of a spectrogram have an axis of frequencies behind those of the input.
+        pixels = [n * factor for n, factor in zip(pixels, shrunk, strict=False)]
+    return tuple(pixels)
 
 
 def pooled_head(model: keras.Model) -> tuple[keras.layers.Layer, keras.layers.Dense]:
@@ -125,7 +135,7 @@ def pooled_head(model: keras.Model) -> tuple[keras.layers.Layer, keras.layers.De
     Raises:
         ValueError: If the network ends with other layers.
     """
-    last = model.layers[-2:]
+    last = [layer for layer in model.layers if not isinstance(layer, keras.layers.Dropout)][-2:]
     if not (isinstance(last[-1], keras.layers.Dense) and "GlobalAveragePooling" in type(last[0]).__name__):
         raise ValueError(
             "A class-activation map needs a network with include_top=True, which ends with an average and a dense "

@@ -90,7 +90,9 @@ def page(
 
 def _attribution(model: PDEModel, x: np.ndarray, classes: np.ndarray, captions: list[str]) -> Section:
     gradients = {"saliency": saliency(model, x, classes), "SmoothGrad": smooth_grad(model, x, classes)}
-    maps, size = class_activation(model, x, classes), pooled_by(model)
+    maps, sizes = class_activation(model, x, classes), pooled_by(model)
+    # The frequencies of a spectrogram are no axis of the example: their contributions are added.
+    maps = maps.sum(axis=tuple(range(x.ndim - 1, maps.ndim)))
     unit = "sample" if x.ndim == 3 else "pixel"
     content: list[Item] = [
         "These pictures show what speaks for the predicted class. All three explain its logit, the number before the "
@@ -102,17 +104,24 @@ def _attribution(model: PDEModel, x: np.ndarray, classes: np.ndarray, captions: 
             "range), in which differences between the copies cancel.",
             "Class-activation map: the contribution of each place to the logit, red for the class, blue against it. "
             "The network ends with an average over space and a linear map, so the contributions and the bias add up to "
-            f"the logit exactly. A place stands for {size} {unit if size == 1 else unit + 's'} along each axis, and "
+            f"the logit exactly. A place stands for {_extent(sizes, unit)}, and "
             "through the convolutions it also depends on its neighbourhood.",
             *_slices(x.ndim - 2),
         ],
     ]
     for i, caption in enumerate(captions):
         own = {name: gradient[i] for name, gradient in gradients.items()}
-        figure = plotting.attribution(x[i], own, maps[i], size)
+        figure = plotting.attribution(x[i], own, maps[i], sizes)
         said = "The example, its saliency, SmoothGrad and class-activation map. " + _most(maps[i])
         content.append(Picture(figure, caption, said))
     return Section("What speaks for the class", content)
+
+
+def _extent(sizes: Sequence[int], unit: str) -> str:
+    """Return in words how many pixels a place stands for along each axis."""
+    if len(set(sizes)) > 1:
+        return f"{' x '.join(map(str, sizes))} {unit}s"
+    return f"{sizes[0]} {unit if sizes[0] == 1 else unit + 's'} along each axis"
 
 
 def _most(activation: np.ndarray) -> str:

@@ -24,6 +24,7 @@ class BaseConnector(Exportable, keras.layers.Layer):
         filters: Number of output channels.
         kernel_size: Size of the convolution, an odd integer or one per space axis.
         pool_size: Factor by which every space axis shrinks; 1 for no pooling.
+        strides: Strides of the convolution, an integer or one per space axis.
         kernel_initializer: Initializer of the kernel.
         kernel_regularizer: Regulariser of the kernel, or None.
         data_format: "channels_last" or "channels_first"; None for the one of Keras's configuration.
@@ -38,6 +39,7 @@ class BaseConnector(Exportable, keras.layers.Layer):
         filters: int,
         kernel_size: int | tuple[int, ...],
         pool_size: int,
+        strides: int | tuple[int, ...],
         kernel_initializer: str | Callable,
         kernel_regularizer: str | Callable | None,
         data_format: str | None,
@@ -47,6 +49,7 @@ class BaseConnector(Exportable, keras.layers.Layer):
         self.filters = arguments.check_positive_integer("filters", filters)
         self.kernel_size = arguments.check_odd_sizes("kernel_size", kernel_size)
         self.pool_size = arguments.check_positive_integer("pool_size", pool_size)
+        self.strides = arguments.check_sizes("strides", strides)
         self.kernel_initializer = arguments.look_up(
             "kernel_initializer", keras.initializers.get, kernel_initializer, required=True
         )
@@ -62,6 +65,7 @@ class BaseConnector(Exportable, keras.layers.Layer):
                 f"axes and a known number of channels. Received: input_shape={tuple(input_shape)}"
             )
         size = arguments.per_entry("kernel_size", self.kernel_size, rank, "space axis")
+        self._strides(rank)
         self.compute_output_shape(input_shape)
         self._add_weights(shape, size)
         channels = {layout.channel_axis(self.data_format): shape[-1]}
@@ -79,8 +83,19 @@ class BaseConnector(Exportable, keras.layers.Layer):
         """Return the output for features y, both with the channels last."""
         raise NotImplementedError
 
+    def _strides(self, rank: int) -> tuple[int, ...]:
+        """Return the strides of the convolution on so many space axes."""
+        return arguments.per_entry("strides", self.strides, rank, "space axis")
+
+    def shrinks_by(self) -> tuple[int, ...]:
+        """Return the factor by which each space axis shrinks, of a layer that is built."""
+        return tuple(stride * self.pool_size for stride in self._strides(self.input_spec.ndim - 2))
+
     def _convolve(self, y, kernel):
-        """Return K y; an export leaves its gradient to the backend."""
+        """Return K y, or its pixels at the strides; an export leaves its gradient to the backend."""
+        strides = self._strides(len(y.shape) - 2)
+        if max(strides) > 1:
+            return convolution.strided_convolve(y, kernel, strides)
         return convolution.convolve(y, kernel) if self._plain else primitives.convolve(y, kernel)
 
     def inference_kernel(self):
@@ -88,30 +103,41 @@ class BaseConnector(Exportable, keras.layers.Layer):
         raise NotImplementedError
 
     def _kernel_norm(self, space: Sequence[int | None]) -> float:
-        """Return an upper bound of the norm of the convolution with `inference_kernel`, on images of this size."""
+        """Return an upper bound of the norm of the convolution with `inference_kernel`, on images of this size.
+
+        Strides only leave pixels of the result out, so they do not enlarge the norm.
+        """
         if not self.built:
             raise ValueError(f"a layer has a Lipschitz bound once it is built. Received: layer={self.name}")
         known = [n for n in space if n is not None]
         shape = tuple(known) if len(known) == len(space) else None
         return float(operator_norm(ops.convert_to_numpy(self.inference_kernel()), shape=shape, axes=len(space)))
 
-    def _space_and_window(self, input_shape) -> tuple[list[int | None], list[int]]:
-        """Return the sizes of the space axes, and of the windows of the pooling on them, as far as they are certain.
+    def _space(self, input_shape) -> list[int | None]:
+        """Return the sizes of the space axes, None where they are not known."""
+        return list(layout.shape_to_channels_last(input_shape, self.data_format)[1:-1])
 
-        An axis of unknown size may have a single pixel.
-        """
-        space = list(layout.shape_to_channels_last(input_shape, self.data_format)[1:-1])
-        return space, [1 if n is None else min(n, self.pool_size) for n in space]
+    def _pooled(self, space: Sequence[int | None]) -> list[int | None]:
+        """Return the sizes of space axes after the pooling."""
+        return [n and n // self.pool_size for n in space]
+
+    def _strided(self, space: Sequence[int | None]) -> list[int | None]:
+        """Return the sizes of space axes after the convolution."""
+        return [n and -(-n // s) for n, s in zip(space, self._strides(len(space)), strict=True)]
+
+    def _shrunk(self, space: Sequence[int | None]) -> list[int | None]:
+        """Return the sizes of the space axes of the output, 0 where nothing is left."""
+        raise NotImplementedError
 
     def compute_output_shape(self, input_shape):
-        batch, *space, _ = layout.shape_to_channels_last(input_shape, self.data_format)
-        if any(size is not None and size < self.pool_size for size in space):
+        batch = layout.shape_to_channels_last(input_shape, self.data_format)[0]
+        space = self._shrunk(self._space(input_shape))
+        if 0 in space:
             raise ValueError(
                 f"Pooling by {self.pool_size} would leave nothing of an axis: give a larger input or fewer blocks. "
                 f"Received: input_shape={tuple(input_shape)}"
             )
-        pooled = (None if size is None else size // self.pool_size for size in space)
-        return layout.shape_from_channels_last((batch, *pooled, self.filters), self.data_format)
+        return layout.shape_from_channels_last((batch, *space, self.filters), self.data_format)
 
     @classmethod
     def from_config(cls, config):
@@ -124,6 +150,7 @@ class BaseConnector(Exportable, keras.layers.Layer):
             "filters": self.filters,
             "kernel_size": self.kernel_size,
             "pool_size": self.pool_size,
+            "strides": self.strides,
             "kernel_initializer": keras.initializers.serialize(self.kernel_initializer),
             "kernel_regularizer": keras.regularizers.serialize(self.kernel_regularizer),
             "data_format": self.data_format,

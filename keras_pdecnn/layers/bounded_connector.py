@@ -20,7 +20,7 @@ TOLERANCE, SQUARINGS = 0.02, 4  # kernels are few and small here, so that a tigh
 class BoundedConnector(BaseConnector):
     """Pixels of a window as channels, a convolution whose norm is at most 1, a bias and ReLU.
 
-    y -> relu(K D y / b(K) + bias),   (batch, *space, c) -> (batch, *(space // pool_size), filters)
+    y -> relu(K D y / b(K) + bias),   (batch, *space, c) -> (batch, *ceil((space // pool_size) / strides), filters)
 
     (D y)(window) is the vector of all pixels of the window, one after the other, which keeps the length of y where an
     average would lose part of it. b(K) >= ||K|| is the bound of `ops.norm_bound`. A bias takes the place of the batch
@@ -37,6 +37,8 @@ class BoundedConnector(BaseConnector):
         kernel_regularizer: Regulariser of the kernel; default None.
         data_format: Place of the channels in input and output, "channels_last" or "channels_first"; default None, the
             one of Keras's configuration.
+        strides: Strides of the convolution, an integer or one per space axis; default 1. Of the pixels of its result,
+            those at this distance are kept.
         **layer_kwargs: name, dtype, trainable of `keras.layers.Layer`.
 
     Raises:
@@ -55,10 +57,18 @@ class BoundedConnector(BaseConnector):
         kernel_initializer="he_normal",
         kernel_regularizer=None,
         data_format=None,
+        strides=1,
         **layer_kwargs,
     ):
         super().__init__(
-            filters, kernel_size, pool_size, kernel_initializer, kernel_regularizer, data_format, **layer_kwargs
+            filters,
+            kernel_size,
+            pool_size,
+            strides,
+            kernel_initializer,
+            kernel_regularizer,
+            data_format,
+            **layer_kwargs,
         )
 
     def _add_weights(self, shape, kernel_size):
@@ -94,8 +104,11 @@ class BoundedConnector(BaseConnector):
         Raises:
             ValueError: If the layer is not built, or its weights are not finite.
         """
-        space, window = self._space_and_window(input_shape)
-        return self._kernel_norm([n and n // p for n, p in zip(space, window, strict=True)])
+        # A short axis that is known only at run time is one window.
+        return self._kernel_norm([n and max(1, n // self.pool_size) for n in self._space(input_shape)])
+
+    def _shrunk(self, space):
+        return self._strided(self._pooled(space))
 
 
 # Keras files the weights of a layer under the name of its class, and both connectors are "connector" in files.

@@ -21,7 +21,7 @@ from keras_pdecnn.utils import arguments
 class Connector(BaseConnector):
     """Convolution without bias, batch normalisation, ReLU and average pooling.
 
-    y -> pool(relu(BN(K y))),   (batch, *space, c) -> (batch, *(space // pool_size), filters)
+    y -> pool(relu(BN(K y))),   (batch, *space, c) -> (batch, *(ceil(space / strides) // pool_size), filters)
 
     With the default kernel size 1 the layer leads from one block to the next; with kernel size 3 and pool size 1 it is
     the opening layer of a network. If the length of an axis is known only at run time, at least one pixel of it is
@@ -40,6 +40,8 @@ class Connector(BaseConnector):
         kernel_regularizer: Regulariser of the kernel; default None.
         data_format: Place of the channels in input and output, "channels_last" or "channels_first"; default None, the
             one of Keras's configuration.
+        strides: Strides of the convolution, an integer or one per space axis; default 1. Of the pixels of its result,
+            those at this distance are kept.
         **layer_kwargs: name, dtype, trainable of `keras.layers.Layer`.
 
     Raises:
@@ -60,6 +62,7 @@ class Connector(BaseConnector):
         kernel_initializer="he_normal",
         kernel_regularizer=None,
         data_format=None,
+        strides=1,
         **layer_kwargs,
     ):
         if "provable" in layer_kwargs:
@@ -68,7 +71,14 @@ class Connector(BaseConnector):
                 f"BoundedConnector. Received: provable={layer_kwargs['provable']!r}"
             )
         super().__init__(
-            filters, kernel_size, pool_size, kernel_initializer, kernel_regularizer, data_format, **layer_kwargs
+            filters,
+            kernel_size,
+            pool_size,
+            strides,
+            kernel_initializer,
+            kernel_regularizer,
+            data_format,
+            **layer_kwargs,
         )
         self.momentum = arguments.check_fraction("momentum", momentum)
         self.synchronized = arguments.check_flag("synchronized", synchronized)
@@ -116,8 +126,13 @@ class Connector(BaseConnector):
         Raises:
             ValueError: If the layer is not built, or its weights are not finite.
         """
-        space, window = self._space_and_window(input_shape)
+        space = self._space(input_shape)
+        # An axis of unknown size may have a single pixel.
+        window = [1 if n is None else min(n, self.pool_size) for n in self._strided(space)]
         return self._kernel_norm(space) * (1 / math.sqrt(math.prod(window)))
+
+    def _shrunk(self, space):
+        return self._pooled(self._strided(space))
 
     @classmethod
     def from_config(cls, config):

@@ -32,7 +32,7 @@ _LAYERS = {
     *("InputLayer", "Identity", "Activation", "Dense", "BatchNormalization", "LayerNormalization"),
     *("GroupNormalization", "UnitNormalization", "Normalization", "Rescaling", "Dropout", "GaussianNoise"),
     *("Flatten", "Reshape", "Permute", "Add", "Subtract", "Multiply", "Average", "Maximum", "Minimum", "Concatenate"),
-    *("ReLU", "LeakyReLU", "PReLU", "ELU", "Softmax"),
+    *("ReLU", "LeakyReLU", "PReLU", "ELU", "Softmax", "STFTSpectrogram"),
     *(f"{name}{rank}D" for rank in (1, 2, 3) for name in ("Conv", "DepthwiseConv", "AveragePooling", "MaxPooling")),
     *(f"{name}{rank}D" for rank in (1, 2, 3) for name in ("GlobalAveragePooling", "GlobalMaxPooling")),
     *(f"{name}{rank}D" for rank in (1, 2, 3) for name in ("SpatialDropout", "ZeroPadding", "Cropping")),

@@ -12,7 +12,9 @@ from keras_pdecnn import layers
 from keras_pdecnn.constraints import Box
 from keras_pdecnn.models.certified import CertifiedParts, check_input_size
 from keras_pdecnn.models.model import PDEModel
+from keras_pdecnn.models.opening import Opening
 from keras_pdecnn.models.ordinary import OrdinaryParts
+from keras_pdecnn.models.spectrogram import Spectrogram
 from keras_pdecnn.ops import layout
 from keras_pdecnn.regularizers import TimeSmoothness
 from keras_pdecnn.utils import arguments
@@ -43,6 +45,12 @@ def build_network(
     name,
     max_step_size,
     data_format,
+    opening_kernel_size,
+    opening_stride,
+    opening_width,
+    dropout,
+    spectrogram,
+    spectrogram_step,
     block_kwargs: dict,
 ) -> PDEModel:
     """Build the network of one kind of block, for a builder such as `ParabolicCNN`, whose arguments the others are.
@@ -69,27 +77,28 @@ def build_network(
     synchronized = arguments.check_flag("synchronized", synchronized)
     data_format = layout.standardize_data_format(data_format)
     input_shape = _check_input_shape(input_shape, data_format)
-    _check_number_of_blocks(input_shape, widths, data_format)
+    provable = arguments.check_flag("provable", provable)
+    front_end = _front_end(spectrogram, spectrogram_step, provable)
+    shape = layout.shape_to_channels_last((None, *input_shape), data_format)[1:]
+    shape = shape if front_end is None else front_end.output_shape(shape)
+    opening = Opening(opening_kernel_size, opening_stride, opening_width, rank=len(shape) - 1)
+    _check_number_of_blocks(shape[:-1], input_shape, widths, opening)
+    dropout = arguments.check_fraction("dropout", dropout)
     lipschitz = arguments.check_positive("lipschitz", lipschitz)
     if include_top:
         arguments.check_positive_integer("classes", classes)
         classifier_activation = arguments.look_up("classifier_activation", keras.activations.get, classifier_activation)
 
     decay = keras.regularizers.L2(alpha2 / 2) if alpha2 else None
-    parts: OrdinaryParts | CertifiedParts
-    if arguments.check_flag("provable", provable):
-        parts = CertifiedParts(block, lipschitz, decay)
-        if include_top:
-            check_input_size(input_shape)
-    else:
-        parts = OrdinaryParts(synchronized, decay)
+    if provable and include_top:
+        check_input_size(input_shape)
+    parts = CertifiedParts(block, lipschitz, decay) if provable else OrdinaryParts(synchronized, decay)
     step_size, max_step_size = parts.steps(step_size, max_step_size)
 
     state_dtype = keras.config.dtype_policy().variable_dtype
     inputs = keras.Input(input_shape, dtype=state_dtype, name="input")
-    y = layers.Standardization(name="standardization")(inputs) if include_preprocessing else inputs
-    y = _channels_last(y, data_format, state_dtype)
-    y = parts.connector(widths[0], kernel_size=3, pool_size=1, name="opening")(y)
+    y = _prepare(inputs, front_end, include_preprocessing, data_format, state_dtype)
+    y = opening(y, parts, widths[0])
     following = (*widths[1:], head_width)
     for i, (count, h, largest, filters) in enumerate(
         zip(steps, step_size, max_step_size, following, strict=True), start=1
@@ -104,7 +113,7 @@ def build_network(
         y = parts.connector(filters, pool_size=2 if i < len(widths) else 1, name=f"connector_{i}")(y)
 
     if include_top:
-        y = _pool(y, parts.pooling, state_dtype)
+        y = _drop(_pool(y, parts.pooling, state_dtype), dropout, state_dtype)
         y = parts.classifier(classes, activation=classifier_activation, dtype=state_dtype, name="classifier")(y)
     elif pooling is not None:
         y = _pool(y, pooling, state_dtype)
@@ -157,17 +166,35 @@ def _check_input_shape(shape, data_format: str) -> tuple:
     return sizes
 
 
-def _check_number_of_blocks(input_shape: tuple, widths: tuple[int, ...], data_format: str):
-    """Raise ValueError if the pooling between the blocks would leave nothing of a space axis."""
-    space = input_shape[1:] if data_format == "channels_first" else input_shape[:-1]
-    known = [size for size in space if size is not None]
+def _front_end(frame_length, frame_step, provable: bool) -> Spectrogram | None:
+    """Return the spectrogram that comes before the network, or None."""
+    if frame_length is None:
+        if frame_step is not None:
+            raise ValueError(
+                f"spectrogram_step needs a spectrogram. Received: spectrogram=None, spectrogram_step={frame_step!r}"
+            )
+        return None
+    if provable:
+        raise ValueError(
+            "No Lipschitz bound of a spectrogram is known, so that a provable network has none. "
+            f"Received: provable=True, spectrogram={frame_length!r}"
+        )
+    return Spectrogram(frame_length, frame_step)
+
+
+def _check_number_of_blocks(space: tuple, input_shape: tuple, widths: tuple[int, ...], opening: Opening):
+    """Raise ValueError if the pooling between the blocks would leave nothing of one of the space axes of the opening.
+
+    `input_shape` is the shape that the user gave, for the message.
+    """
+    known = [size for size in opening.output_space(space) if size is not None]
     fitting = min(known).bit_length() if known else len(widths)
     if fitting < len(widths):
-        blocks = "one block fits" if fitting == 1 else f"at most {fitting} blocks fit"
+        blocks = {0: "no block fits", 1: "one block fits"}.get(fitting, f"at most {fitting} blocks fit")
         raise ValueError(
             f"{len(widths)} blocks halve every space axis {len(widths) - 1} times. That leaves nothing of an axis with "
-            f"{min(known)} pixels: {blocks} an input of this size. "
-            f"Received: input_shape={input_shape}, widths={widths}"
+            f"{min(known)} pixels{opening.described()}: {blocks} an input of this size. "
+            f"Received: input_shape={input_shape}, widths={widths}{opening.received()}"
         )
 
 
@@ -181,6 +208,19 @@ def _regularization(alpha1: float, alpha2: float, h: float, box: float | None) -
     if box is not None:
         settings["kernel_constraint"] = Box(-box, box)
     return settings
+
+
+def _prepare(y, front_end: Spectrogram | None, standardize: bool, data_format: str, dtype: str):
+    """Return the input of the opening, with the channels last, for the examples of a user."""
+    if front_end is not None:
+        y, data_format = front_end.layer(dtype=dtype)(_channels_last(y, data_format, dtype)), "channels_last"
+    y = layers.Standardization(name="standardization")(y) if standardize else y
+    return _channels_last(y, data_format, dtype)
+
+
+def _drop(y, rate: float, dtype: str):
+    """Return features with dropout; without it, as they are."""
+    return keras.layers.Dropout(rate, dtype=dtype, name="dropout")(y) if rate else y
 
 
 def _pool(y, pooling: str, dtype: str):

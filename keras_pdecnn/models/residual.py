@@ -29,6 +29,12 @@ def ResidualCNN(
     name: str | None = None,
     max_step_size: float | Sequence[float] = 1.0,
     data_format: str | None = None,
+    opening_kernel_size: int | Sequence[int] = 3,
+    opening_stride: int | Sequence[int] = 1,
+    opening_width: int | None = None,
+    dropout: float = 0.0,
+    spectrogram: int | None = None,
+    spectrogram_step: int | None = None,
     **block_kwargs,
 ) -> PDEModel:
     """Build a residual network (eq. 3) of the same shape as the others, for comparison.
@@ -67,6 +73,16 @@ def ResidualCNN(
         max_step_size: Argument of the other networks, which belongs to the step size "auto"; default 1.
         data_format: Place of the channels in `input_shape` and in feature maps, "channels_last" or "channels_first";
             default None, the one of Keras's configuration.
+        opening_kernel_size: Size of the opening convolution, an odd integer or one per space axis; default 3.
+        opening_stride: Stride of the opening convolution, an integer or one per space axis; default 1. Signals have
+            many samples: a stride of 8 keeps every eighth of them.
+        opening_width: Width of the opening convolution; a connector from there to the first block, which halves every
+            space axis, is then added. Default None, widths[0] without such a connector.
+        dropout: Rate of the dropout before the classifier, at least 0 and below 1; default 0.
+        spectrogram: Number of samples of a frame; the network then takes signals, (length, channels), and works on
+            their logarithmic spectrogram, (frames, frequencies, channels), by `keras.layers.STFTSpectrogram`. Default
+            None, no spectrogram.
+        spectrogram_step: Number of samples from one frame to the next; default None, half a frame.
         **block_kwargs: Further arguments of every block, see `layers.ResidualBlock`.
 
     Returns:
@@ -101,5 +117,11 @@ def ResidualCNN(
         name=name or "residual_cnn",
         max_step_size=max_step_size,
         data_format=data_format,
+        opening_kernel_size=opening_kernel_size,
+        opening_stride=opening_stride,
+        opening_width=opening_width,
+        dropout=dropout,
+        spectrogram=spectrogram,
+        spectrogram_step=spectrogram_step,
         block_kwargs=block_kwargs,
     )

@@ -1,4 +1,4 @@
-"""Convolution K without bias, stride 1, and its exact adjoint K^T, on one, two or three space axes."""
+"""Convolution K without bias and its exact adjoint K^T, on one, two or three space axes."""
 
 from __future__ import annotations
 
@@ -35,6 +35,29 @@ def convolve(y, kernel, padding: str = "same"):
         return ops.conv(y, kernel, padding="same", data_format="channels_last")
     y = wrap(y, kernel.shape[:-2])
     return ops.conv(y, kernel, padding="valid", data_format="channels_last")
+
+
+def strided_convolve(y, kernel, strides):
+    """Apply the convolution K with zero padding, and keep every s-th pixel of each space axis.
+
+    As pixels are only left out, the norm is at most that of K.
+
+    Args:
+        y: Tensor of shape (batch, *space, c).
+        kernel: Tensor of shape (*kernel_size, c, filters), every kernel size odd.
+        strides: Distance s of the pixels that are kept, one integer per space axis.
+
+    Returns:
+        Tensor of shape (batch, *ceil(space / strides), filters).
+
+    Example:
+        >>> strided_convolve(keras.ops.ones((1, 9, 3)), keras.ops.ones((3, 3, 4)), strides=(2,)).shape
+        TensorShape([1, 5, 4])
+    """
+    if 0 in tuple(y.shape):
+        space = (-(-n // s) for n, s in zip(y.shape[1:-1], strides, strict=True))
+        return ops.zeros((y.shape[0], *space, kernel.shape[-1]), y.dtype)
+    return ops.conv(y, kernel, strides=tuple(strides), padding="same", data_format="channels_last")
 
 
 def adjoint_kernel(kernel):

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 
 import numpy as np
 from matplotlib.axes import Axes
@@ -13,10 +13,14 @@ from matplotlib.ticker import MaxNLocator
 from numpy.typing import ArrayLike
 
 from keras_pdecnn.plotting.style import DPI, WIDTH, draw_example, shown_slice, to_unit
+from keras_pdecnn.utils import arguments
 
 
 def attribution(
-    example: ArrayLike, gradients: Mapping[str, ArrayLike], activation: ArrayLike, pooled_by: int = 1
+    example: ArrayLike,
+    gradients: Mapping[str, ArrayLike],
+    activation: ArrayLike,
+    pooled_by: int | Sequence[int] = 1,
 ) -> Figure:
     """Draw an example, the absolute gradients of a logit, and a class-activation map.
 
@@ -27,7 +31,8 @@ def attribution(
         example: Raw example of shape (*space, channels) with one to three space axes.
         gradients: Arrays of the shape of the example by name, such as saliency and SmoothGrad.
         activation: Class-activation map of shape (*coarser space).
-        pooled_by: Number of pixels along an axis that one entry of the map stands for; default 1.
+        pooled_by: Number of pixels that one entry of the map stands for, one for all space axes or one per space axis;
+            default 1.
 
     Returns:
         The figure.
@@ -53,24 +58,25 @@ def attribution(
             image = axes.imshow(shown_slice(size), cmap="inferno", vmin=0)
             axes.set_axis_off()
             _add_bar(figure, axes, image)
-    _draw_activation(figure, panels[count - 1], example, np.asarray(activation, float), pooled_by)
+    pooled = arguments.per_entry("pooled_by", pooled_by, example.ndim - 1, "space axis")
+    _draw_activation(figure, panels[count - 1], example, np.asarray(activation, float), pooled)
     for axes in panels[count:]:
         axes.set_axis_off()
     return figure
 
 
-def _draw_activation(figure: Figure, axes: Axes, example: np.ndarray, activation: np.ndarray, pooled_by: int):
+def _draw_activation(figure: Figure, axes: Axes, example: np.ndarray, activation: np.ndarray, pooled: tuple):
     axes.set_title("class-activation map", fontsize=9)
     bound = np.abs(activation).max() or 1.0
     if example.ndim == 2:
-        place = np.minimum(np.arange(len(example)) // pooled_by, len(activation) - 1)
+        place = np.minimum(np.arange(len(example)) // pooled[0], len(activation) - 1)
         _draw_coloured(axes, example, activation[place], "coolwarm", -bound, bound, figure)
         return
     # The example is pale and grey, so that all colours belong to the map.
     axes.imshow(0.5 + 0.5 * to_unit(shown_slice(example.mean(axis=-1))), cmap="gray", vmin=0, vmax=1)
     axes.set_axis_off()
     activation = shown_slice(activation)
-    height, width = (pooled_by * size for size in activation.shape)
+    height, width = (pixels * size for pixels, size in zip(pooled[-2:], activation.shape, strict=True))
     image = axes.imshow(
         activation,
         cmap="coolwarm",

@@ -12,6 +12,16 @@ def check_network(recipe):
         arguments.per_entry(name, getattr(recipe, name), len(recipe.widths), "block")
     if recipe.basis_size is not None and recipe.time_basis is None:
         raise ValueError(f"basis_size needs a time_basis. Received: basis_size={recipe.basis_size}, time_basis=None")
+    if recipe.spectrogram_step is not None and recipe.spectrogram is None:
+        raise ValueError(
+            "spectrogram_step needs a spectrogram. "
+            f"Received: spectrogram_step={recipe.spectrogram_step}, spectrogram=None"
+        )
+    if recipe.provable and recipe.spectrogram is not None:
+        raise ValueError(
+            "No Lipschitz bound of a spectrogram is known, so that a provable network has none. "
+            f"Received: provable=True, spectrogram={recipe.spectrogram}"
+        )
     if recipe.provable and not NETWORKS[recipe.architecture].has_step_limit:
         raise ValueError(
             "A provable network needs a known limit of its step size, and this one has none. "

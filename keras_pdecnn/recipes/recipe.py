@@ -9,6 +9,7 @@ import re
 
 from keras_pdecnn.networks import DEFAULT, NETWORKS
 from keras_pdecnn.recipes import consistency, phases
+from keras_pdecnn.recipes.signals import holds_long_signals
 from keras_pdecnn.utils import arguments
 
 LOSSES = ("classification", "least_squares")
@@ -20,6 +21,7 @@ _NETWORK = (
     *("widths", "head_width", "steps", "step_size", "max_step_size", "time_smoothness", "weight_decay", "box"),
     *("synchronized", "provable", "lipschitz", "time_basis", "basis_size", "kernel_size", "activation"),
     *("normalization", "padding", "backprop"),
+    *("opening_kernel_size", "opening_stride", "opening_width", "dropout", "spectrogram", "spectrogram_step"),
 )
 
 
@@ -129,8 +131,9 @@ class Recipe:
         seed: Seed of the initial weights, of the order of the examples and of their augmentation; default 0.
         architecture: Name of the network, one of `models.NETWORKS`: "hamiltonian" (default), "parabolic",
             "second_order", "residual", or one that you have added.
-        widths, head_width, steps, step_size, max_step_size, time_smoothness, weight_decay, box, synchronized: Arguments
-            of the network, see `models.HamiltonianCNN`.
+        widths, head_width, steps, step_size, max_step_size, time_smoothness, weight_decay, box, synchronized,
+            opening_kernel_size, opening_stride, opening_width, dropout, spectrogram, spectrogram_step: Arguments of the
+            network, see `models.HamiltonianCNN`.
         provable: Whether the network has a small Lipschitz bound, see `models.HamiltonianCNN`; it needs the
             normalisation None, "scale" or "shrinkage". Default False.
         lipschitz: Lipschitz constant of a provable network, see `models.HamiltonianCNN`; default 2.
@@ -221,6 +224,26 @@ class Recipe:
     architecture: str = _setting(DEFAULT, _check_architecture, f"Network: {', '.join(NETWORKS)}.")
     widths: tuple[int, ...] = _setting((16, 32), _each(_whole), "Width of each block.")
     head_width: int | None = _setting(None, _optional(_whole), "Width after the last block; none: the last width.")
+    spectrogram: int | None = _setting(
+        None,
+        _optional(_whole),
+        "Turn signals into spectrograms, which are images, with frames of so many samples; none: no spectrogram.",
+    )
+    spectrogram_step: int | None = _setting(
+        None, _optional(_whole), "Samples from one frame of the spectrogram to the next; none: half a frame."
+    )
+    opening_kernel_size: int | tuple[int, ...] = _setting(
+        3, arguments.check_odd_sizes, "Size of the opening convolution, one or one per space axis."
+    )
+    opening_stride: int | tuple[int, ...] = _setting(
+        1, arguments.check_sizes, "Stride of the opening convolution, one or one per space axis."
+    )
+    opening_width: int | None = _setting(
+        None,
+        _optional(_whole),
+        "Width of the opening, with a connector that halves every axis behind it; none: the first width, no connector.",
+    )
+    dropout: float = _setting(0.0, _fraction, "Rate of the dropout before the classifier.")
     steps: int | tuple[int, ...] = _setting(3, _one_or_more(_whole), "Number of time steps, one or one per block.")
     step_size: float | str | tuple[float | str, ...] = _setting(
         1.0,
@@ -438,15 +461,38 @@ RECIPES = {
         time_smoothness=4e-4,
         weight_decay=1e-4,
     ),
+    "speech": Recipe(
+        data="spoken_digit",
+        validation=0.1,
+        pad=0.0,
+        rotate=0.0,
+        zoom=0.0,
+        time_shift=0.1,
+        noise=0.02,
+        widths=(32, 32, 48, 64),
+        steps=2,
+        kernel_size=9,
+        opening_kernel_size=31,
+        opening_stride=8,
+        opening_width=16,
+        dropout=0.2,
+        label_smoothing=0.1,
+        nesterov=True,
+        schedule="cosine",
+        warmup=0.15,
+        learning_rates=(0.1,),
+        epochs=(24,),
+    ),
 }
-"""The recipes by name: as published for `cifar10`, `cifar100` and `stl10`, our own for `digits` and `cifar10-own`.
+"""The recipes by name: as published for `cifar10`, `cifar100` and `stl10`, our own for `digits`, `cifar10-own` and
+`speech`, sound of some thousand samples.
 
 A name of a data set followed by "-own" is our recipe where the name alone is the published one.
 """
 
 # The names of the recipes by data set.
 _PUBLISHED = {"cifar10": "cifar10", "cifar100": "cifar100", "stl10": "stl10"}
-_OWN = {"digits": "digits", "cifar10": "cifar10-own"}
+_OWN = {"digits": "digits", "cifar10": "cifar10-own", "spoken_digit": "speech", "speech_commands": "speech"}
 
 # No mirroring: the mirror image of an unknown kind of example may belong to another class, as that of a letter does.
 _OTHER = dataclasses.replace(_CIFAR10, validation=0.1, flip=False, head_width=None)
@@ -458,8 +504,8 @@ def for_source(source: str, recipe: str | None = None) -> Recipe:
     Args:
         source: Any source of `data.load`.
         recipe: Name in `RECIPES`; or "published" or "own", the one or the other recipe of `source`. Default None, our
-            own recipe of `source` if there is one, or else the published one, or else that of CIFAR-10 without
-            mirroring.
+            own recipe of `source` if there is one, or else the published one, or else "speech" for an .npz file of
+            signals with at least 1,000 samples, and that of CIFAR-10 without mirroring for everything else.
 
     Returns:
         A `Recipe` with `data=source`.
@@ -475,16 +521,14 @@ def for_source(source: str, recipe: str | None = None) -> Recipe:
     """
     source = _check_text("data", source)
     data_set = re.split("[/:]", source)[0]  # TensorFlow Datasets writes "name/config:version"
-    if recipe is None:
-        name = _OWN.get(data_set) or _PUBLISHED.get(data_set)
+    own = _OWN.get(data_set) or ("speech" if holds_long_signals(source) else None)
+    names = {"own": own, "published": _PUBLISHED.get(data_set), None: own or _PUBLISHED.get(data_set)}
+    if recipe in ("published", "own") and names[recipe] is None:
+        known = ", ".join(_OWN if recipe == "own" else _PUBLISHED)
+        raise ValueError(f"Only {known} have a recipe of this kind. Received: recipe={recipe!r}, data={source!r}")
+    if recipe in names:
+        name = names[recipe]
         settings = RECIPES[name] if name else _OTHER
-    elif recipe in ("published", "own"):
-        names = _OWN if recipe == "own" else _PUBLISHED
-        if data_set not in names:
-            raise ValueError(
-                f"Only {', '.join(names)} have a recipe of this kind. Received: recipe={recipe!r}, data={source!r}"
-            )
-        settings = RECIPES[names[data_set]]
     else:
         settings = RECIPES[arguments.check_choice("recipe", recipe, (*RECIPES, "published", "own"))]
     return dataclasses.replace(settings, data=source)

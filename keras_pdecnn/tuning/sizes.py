@@ -9,6 +9,8 @@ from keras import ops
 
 from keras_pdecnn.layers import PDEBlock
 from keras_pdecnn.layers.block import STORED_STEPS
+from keras_pdecnn.models.opening import Opening
+from keras_pdecnn.models.spectrogram import Spectrogram
 from keras_pdecnn.networks import NETWORKS
 from keras_pdecnn.ops.normalization import normalization
 from keras_pdecnn.recipes import Recipe
@@ -22,7 +24,8 @@ _WORKING = 16  # features of the widest block that one step, its gradient and th
 def count_weights(recipe: Recipe, input_shape, classes: int) -> int:
     """Return the number of trainable weights of the network of a recipe.
 
-    * Opening convolution: 3^d c0 c + 2 c, on d space axes with c0 channels.
+    * Opening convolution: q c0 c + 2 c, with q entries of its kernel (3^d on d space axes) and c0 channels. With
+      `opening_width` it leads to that width, and a connector from there to c.
     * Each step of a block: f (s k p^2 + 2 p) with f fields, p = c / parts channels in each, k entries of a kernel, and
       s = 1 kernel of a symmetric layer, or s = 2. That is k c^2 + 2 c for the parabolic network, and
       2 (k (c/2)^2 + c) for the Hamiltonian one. With a time basis, `basis_size` stands for the number of steps.
@@ -45,9 +48,9 @@ def count_weights(recipe: Recipe, input_shape, classes: int) -> int:
         >>> count_weights(RECIPES["cifar10"], (32, 32, 3), 10)
         264106
     """
-    rank, channels = len(input_shape) - 1, input_shape[-1]
-    size = recipe.kernel_size
-    kernel = math.prod(size) if isinstance(size, tuple) else size**rank
+    seen = _seen_shape(recipe, input_shape)
+    rank, channels = len(seen) - 1, seen[-1]
+    kernel = _entries(recipe.kernel_size, rank)
     vectors = 1 + normalization(recipe.normalization).has_scale  # a bias and, with some normalisations, a scale
     block = NETWORKS[recipe.architecture].block
     kernels = 1 if block.symmetric else 2
@@ -58,11 +61,14 @@ def count_weights(recipe: Recipe, input_shape, classes: int) -> int:
 
     steps, following = _steps(recipe), _following(recipe)
     pooled, normalized = (2**rank, 1) if recipe.provable else (1, 2)  # channels per channel; vectors of a connector
-    total = (3**rank * channels + normalized) * recipe.widths[0]
+    width = recipe.opening_width or recipe.widths[0]
+    total = (_entries(recipe.opening_kernel_size, rank) * channels + normalized) * width
+    if recipe.opening_width:
+        total += (pooled * width + normalized) * recipe.widths[0]
     for i, (count, c, after) in enumerate(zip(steps, recipe.widths, following, strict=True), start=1):
         window = pooled if i < len(steps) else 1
         total += (recipe.basis_size or count) * step(c) + window * c * after + normalized * after
-    pixels = math.prod(n >> (len(steps) - 1) for n in input_shape[:-1]) if recipe.provable else 1
+    pixels = math.prod(n >> (len(steps) - 1) for n in first_space(recipe, input_shape)) if recipe.provable else 1
     return total + classes * (pixels * following[-1] + 1)
 
 
@@ -93,15 +99,42 @@ def training_memory(recipe: Recipe, input_shape, classes: int) -> int:
         >>> training_memory(Recipe(), (8, 8, 1), 10) < 100e6
         True
     """
-    space, rank = list(input_shape[:-1]), len(input_shape) - 1
+    seen = _seen_shape(recipe, input_shape)
+    rank = len(seen) - 1
+    space = _opening(recipe, rank).strided(seen[:-1])
     features = lambda c: _FLOAT * recipe.batch_size * math.prod(space) * c  # noqa: E731
     block = NETWORKS[recipe.architecture].block
-    total, largest = _KEPT * features(recipe.widths[0]), 0
+    total, largest = _KEPT * features(recipe.opening_width or recipe.widths[0]), 0
+    if recipe.opening_width:
+        total += _KEPT * features(recipe.widths[0])
+        space = first_space(recipe, input_shape)
     for count, c, after in zip(_steps(recipe), recipe.widths, _following(recipe), strict=True):
         largest = max(largest, features(c))
         total += math.ceil(_kept(block, recipe.backprop, count) * features(c)) + _KEPT * features(after)
         space = [max(1, space[axis] // 2) for axis in range(rank)]
     return 3 * _FLOAT * count_weights(recipe, input_shape, classes) + total + _WORKING * largest
+
+
+def first_space(recipe: Recipe, input_shape) -> list:
+    """Return the sizes of the space axes in the first block of the network of a recipe, None where they are not known.
+
+    Args:
+        recipe: Settings of the network.
+        input_shape: (*space, channels) of an example.
+
+    Example:
+        >>> first_space(Recipe(opening_stride=4), (8000, 1))
+        [2000]
+    """
+    shape = _seen_shape(recipe, input_shape)
+    return _opening(recipe, len(shape) - 1).output_space(shape[:-1])
+
+
+def _seen_shape(recipe: Recipe, input_shape) -> tuple:
+    """Return the shape of what the opening takes: that of the spectrogram, or of the example itself."""
+    if recipe.spectrogram is None:
+        return tuple(input_shape)
+    return Spectrogram(recipe.spectrogram, recipe.spectrogram_step).output_shape(tuple(input_shape))
 
 
 def _kept(block: type[PDEBlock], backprop: str | None, steps: int) -> fractions.Fraction:
@@ -124,6 +157,15 @@ def _state_size(block: type[PDEBlock]) -> fractions.Fraction:
     parts = block.integrator.parts
     state = block.integrator.start(ops.zeros((1, 1, parts)))
     return fractions.Fraction(sum(math.prod(part.shape) for part in state), parts)
+
+
+def _entries(kernel_size: int | tuple[int, ...], rank: int) -> int:
+    """Return the number of entries of a kernel on so many space axes."""
+    return math.prod(arguments.per_entry("kernel_size", kernel_size, rank, "space axis"))
+
+
+def _opening(recipe: Recipe, rank: int) -> Opening:
+    return Opening(recipe.opening_kernel_size, recipe.opening_stride, recipe.opening_width, rank)
 
 
 def _steps(recipe: Recipe) -> tuple:

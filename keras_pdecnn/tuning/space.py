@@ -10,6 +10,7 @@ import keras_tuner as kt
 
 from keras_pdecnn.networks import NETWORKS
 from keras_pdecnn.recipes import Recipe
+from keras_pdecnn.tuning.sizes import first_space
 from keras_pdecnn.utils import arguments
 
 _WHOLE = ("blocks", "width", "steps", "batch_size")
@@ -156,7 +157,7 @@ def _own_values(recipe: Recipe) -> dict:
 def _default_range(name: str, recipe: Recipe, input_shape) -> tuple | list:
     own = _own_values(recipe)
     # Every connector but the last halves each axis.
-    sides = [side for side in input_shape[:-1] if side]
+    sides = [side for side in first_space(recipe, input_shape) if side]
     ranges: dict = {
         "architecture": [name for name in NETWORKS if not recipe.provable or NETWORKS[name].has_step_limit],
         "blocks": (1, min(4, int(math.log2(min(sides, default=8))) + 1)),

@@ -125,6 +125,15 @@ def check_odd_sizes(name: str, value) -> int | tuple[int, ...]:
     return tuple(int(size) for size in sizes) if isinstance(value, tuple | list) else int(value)
 
 
+def check_sizes(name: str, value) -> int | tuple[int, ...]:
+    """Return a size, a whole number of at least 1 or one per space axis."""
+    if isinstance(value, tuple | list):
+        if not 1 <= len(value) <= 3:
+            raise ValueError(f"{name} must have one to three entries. Received: {name}={describe(value)}")
+        return tuple(check_positive_integer(name, size) for size in value)
+    return check_positive_integer(name, value)
+
+
 def check_entries(name: str, value, check) -> tuple:
     """Return value as a tuple if it is a list or tuple, not empty, whose entries pass `check`."""
     if not isinstance(value, tuple | list) or not value:
