@@ -174,4 +174,4 @@ def test_explanations_know_the_opening(rng):
 def test_a_map_may_be_coarser_along_one_axis():
     example, gradient = np.zeros((8, 12, 1)), np.ones((8, 12, 1))
     figure = plotting.attribution(example, {"saliency": gradient}, np.ones((2, 6)), pooled_by=(4, 2))
-    assert figure.axes[2].images[-1].get_extent() == (-0.5, 11.5, 7.5, -0.5)
+    assert tuple(figure.axes[2].images[-1].get_extent()) == (-0.5, 11.5, 7.5, -0.5)
