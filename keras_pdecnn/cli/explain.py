@@ -7,6 +7,7 @@ import pathlib
 
 import click
 
+from keras_pdecnn.cli.command import Command
 from keras_pdecnn.cli.paths import ExistingPath
 from keras_pdecnn.cli.settings import WrongInput, import_tensorflow, one_line
 from keras_pdecnn.networks import label
@@ -14,7 +15,7 @@ from keras_pdecnn.networks import label
 _SHOWN = 6  # number of test examples on the page if no image is given
 
 
-@click.command()
+@click.command(cls=Command)
 @click.argument("run", type=ExistingPath("The run folder"))
 @click.argument("images", nargs=-1, type=ExistingPath("The image"), metavar="[IMAGE]...")
 @click.option("--output", type=click.Path(path_type=pathlib.Path), help="File to write.  [default: RUN/explain.html]")

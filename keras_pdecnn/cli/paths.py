@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import pathlib
 
 import click
@@ -26,20 +27,38 @@ class ExistingPath(click.Path):
 
 
 class DataSource(click.ParamType):
-    """A data set: a name, or the path of something that must exist."""
+    """A data set: the path of something that must exist, or a name that must be known."""
 
     name = "text"
 
-    def check(self, source: str):
-        """Raise ValueError if the data set is written as a path that does not exist."""
-        if files.is_path(source):
-            files.check_exists("The data set", source)
+    def check(self, source: str, data_dir: str | None = None):
+        """Raise ValueError if there is no such data set."""
+        from keras_pdecnn.data.sources import check_source
+
+        check_source(source, data_dir)
+
+
+class SomeFiles(click.ParamType):
+    """Files of which those that do not exist are reported, and the others are used."""
+
+    name = "text"
+
+    def check_all(self, paths: tuple[str, ...]):
+        """Report files that do not exist, if all of them do not, and exit with code 2."""
+        if not any(os.path.lexists(path) for path in paths):
+            for path in paths:
+                click.echo(f"{click.format_filename(path)}: The file does not exist. Received: {path!r}", err=True)
+            raise click.exceptions.Exit(2)
 
 
 def check_paths(ctx: click.Context):
     """Raise ValueError if an argument of a command is a path that does not exist."""
     for parameter in ctx.command.params:
         value = ctx.params.get(parameter.name)
-        if isinstance(parameter.type, ExistingPath | DataSource) and value is not None:
+        if isinstance(parameter.type, DataSource) and value is not None:
+            parameter.type.check(value, ctx.params.get("data_dir"))
+        elif isinstance(parameter.type, SomeFiles) and ctx.params.get("kind") != "json":  # JSON lists them
+            parameter.type.check_all(value)
+        elif isinstance(parameter.type, ExistingPath) and value is not None:
             for path in value if parameter.nargs == -1 else (value,):
                 parameter.type.check(path)

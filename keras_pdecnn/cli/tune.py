@@ -6,6 +6,7 @@ import pathlib
 
 import click
 
+from keras_pdecnn.cli.command import Command
 from keras_pdecnn.cli.paths import DataSource
 from keras_pdecnn.cli.settings import (
     WrongInput,
@@ -44,7 +45,7 @@ def parse_range(text: str) -> tuple[str, bool | tuple | list]:
         ) from None
 
 
-@click.command()
+@click.command(cls=Command)
 @click.argument("dataset", required=False, type=DataSource())
 @click.option("--recipe", metavar="NAME", help=f"Start from another recipe: {', '.join(RECIPES)}.")
 @click.option(

@@ -164,7 +164,8 @@ def _to_info(entries: dict):
     values: dict = {name: tuple(value) if isinstance(value, list) else value for name, value in entries.items()}
     info = Info(**values)
     counts = (info.classes, *info.input_shape, *info.sizes.values())
-    texts = (info.name, info.dtype, *info.class_names)
+    counts += () if info.sampling_rate is None else (info.sampling_rate,)
+    texts = (info.name, info.dtype, *info.class_names, *info.skipped)
     if not all(type(count) is int for count in counts) or not all(isinstance(text, str) for text in texts):
         raise ValueError("sizes must be integers and names texts")
     if len(info.class_names) != info.classes or set(info.sizes) != {"train", "validation", "test"}:
