@@ -33,7 +33,6 @@ from keras_pdecnn.recipes import RECIPES, Recipe
 from keras_pdecnn.utils.optional import MissingPackageError
 from keras_pdecnn.version import __version__
 
-
 _INTERRUPTED = 130  # the exit code of a program that Ctrl-C has ended
 
 

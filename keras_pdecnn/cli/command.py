@@ -18,9 +18,9 @@ class Command(click.Command):
     def parse_args(self, ctx, args):
         if not ctx.resilient_parsing:
             _, _, given = self.make_parser(ctx).parse_args(args=list(args))
-            for option in dict.fromkeys(given):
-                is_single = isinstance(option, click.Option) and not (option.multiple or option.count)
-                if is_single and given.count(option) > 1:
+            options = [option for option in given if isinstance(option, click.Option)]
+            for option in dict.fromkeys(options):
+                if options.count(option) > 1 and not (option.multiple or option.count):
                     raise WrongInput(
                         f"{option.opts[0]} must be given once. Received: {' '.join(_occurrences(option, args))}"
                     )

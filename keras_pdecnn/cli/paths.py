@@ -57,7 +57,7 @@ def check_paths(ctx: click.Context):
         value = ctx.params.get(parameter.name)
         if isinstance(parameter.type, DataSource) and value is not None:
             parameter.type.check(value, ctx.params.get("data_dir"))
-        elif isinstance(parameter.type, SomeFiles) and ctx.params.get("kind") != "json":  # JSON lists them
+        elif isinstance(parameter.type, SomeFiles) and value and ctx.params.get("kind") != "json":  # JSON lists them
             parameter.type.check_all(value)
         elif isinstance(parameter.type, ExistingPath) and value is not None:
             for path in value if parameter.nargs == -1 else (value,):

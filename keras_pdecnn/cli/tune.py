@@ -179,6 +179,8 @@ def tune(
         click.echo(report.write(outcomes, tuner, folder))
         if tuner.oracle.gave_up:
             click.echo(f"The search has given up: the last {max_failures} trials failed.", err=True)
+        elif exhaustion := tuner.oracle.exhaustion():
+            click.echo(exhaustion, err=True)
         best = report.best(outcomes)
         click.echo(f"Training the network of trial {best.trial} by its whole recipe.")
         run, metrics = report.train(best, folder, verbose, scope)

@@ -142,7 +142,7 @@ def load(
             y_train, round(validation * len(y_train)), f"{raw.where}, validation={validation}"
         )
     x, y, x_last, y_last = in_host_memory(x_train, y_train, x_test, y_test)
-    held = (x, y) if x_held is None else in_host_memory(x_held, y_held)
+    x_held, y_held = (x, y) if x_held is None else in_host_memory(x_held, y_held)
     parts = train_rows, validation_rows, np.arange(len(x_test))
     rows = in_host_memory(*(np.asarray(part, np.int64) for part in parts))
     examples = Examples(x, y, rows[0], batch_size, drop_remainder)
@@ -154,7 +154,7 @@ def load(
     training = Training(examples, seed, augmentation, classes)
     return Data(
         train=training.one_by_one(),
-        validation=Examples(*held, rows[1], batch_size).in_order() if validation else None,
+        validation=Examples(x_held, y_held, rows[1], batch_size).in_order() if validation else None,
         test=Examples(x_last, y_last, rows[2], batch_size).in_order(),
         info=Info(
             name=raw.name,

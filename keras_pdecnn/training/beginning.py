@@ -89,10 +89,9 @@ def begin_run(
 def _check_data(folder: RunFolder, info: data.Info):
     """Raise ValueError if the data are not those that a run has begun with, as far as their properties tell."""
     begun, now = (dataclasses.asdict(entry) for entry in (folder.read_config()[1], info))
-    differences = [
-        f"{name}={describe(now[name])} (was {describe(value)})" for name, value in begun.items() if now[name] != value
-    ]
-    if differences:
+    changed = {name: value for name, value in begun.items() if now[name] != value}
+    if changed:
+        differences = [f"{name}={describe(now[name])} (was {describe(value)})" for name, value in changed.items()]
         raise ValueError(
             "A run must be resumed with the data that it began with, which have changed. "
             f"Received: {', '.join(differences)}"

@@ -66,10 +66,13 @@ def load_like(recipe: Recipe, info: data.Info, source: str | None = None) -> dat
     if source is not None and source != recipe.data:
         path = os.path.expanduser(source)
         of_files = os.path.isdir(path) or path.lower().endswith(".csv")
-        changes = {"size": info.input_shape[:-1], "sampling_rate": info.sampling_rate} if of_files else {}
-        # Only the test part is needed, and there may be too few examples for a validation part.
-        changes = {"size": None, "sampling_rate": None, "validation": 0.0, **changes}
-        recipe = dataclasses.replace(recipe, data=source, **changes)
+        recipe = dataclasses.replace(
+            recipe,
+            data=source,
+            size=info.input_shape[:-1] if of_files else None,
+            sampling_rate=info.sampling_rate if of_files else None,
+            validation=0.0,  # only the test part is needed, and there may be too few examples for a validation part
+        )
     loaded = load_data(recipe)
     expected, received = ((i.input_shape, i.classes) for i in (info, loaded.info))
     if expected != received:

@@ -73,7 +73,8 @@ def read(
             return None
 
     every = [file for part in listing.parts.values() for file, _ in part]
-    arrays: dict[str, np.ndarray] = {}
+    x_of: dict[str, np.ndarray] = {}
+    y_of: dict[str, np.ndarray] = {}
     with ThreadPoolExecutor(min(16, os.cpu_count() or 1)) as pool:
         measured = pool.map(lambda file: attempt(listing.kind.measure, file), every)
         headers = {file: header for file, header in zip(every, measured, strict=True) if header is not None}
@@ -83,7 +84,7 @@ def read(
         check_memory(len(headers) * plan.example_bytes, listing.where)
         for part, entries in listing.parts.items():
             entries = [entry for entry in entries if entry[0] in headers]  # noqa: PLW2901
-            x = np.empty((len(entries), *plan.shape), plan.dtype)
+            x: np.ndarray = np.empty((len(entries), *plan.shape), plan.dtype)
 
             def fill(index, entries=entries, x=x):
                 example = attempt(plan.read, entries[index][0])
@@ -92,8 +93,8 @@ def read(
 
             list(pool.map(fill, range(len(entries))))  # a list, so that errors are raised
             good = [index for index, (file, _) in enumerate(entries) if file not in unreadable]
-            arrays[f"x_{part}"] = x if len(good) == len(entries) else x[good]
-            arrays[f"y_{part}"] = np.array([entries[index][1] for index in good], np.int64)
+            x_of[part] = x if len(good) == len(entries) else x[good]
+            y_of[part] = np.array([entries[index][1] for index in good], np.int64)
     skipped = [file for file in every if file in unreadable]
     if skipped:
         named = "; ".join(unreadable[file] for file in skipped[:_NAMED])
@@ -102,10 +103,15 @@ def read(
     return Raw(
         name=_name(listing.where),
         where=listing.where,
+        x_train=x_of["train"],
+        y_train=y_of["train"],
+        x_test=x_of["test"],
+        y_test=y_of["test"],
+        x_validation=x_of.get("validation"),
+        y_validation=y_of.get("validation"),
         class_names=listing.class_names,
         sampling_rate=plan.sampling_rate,
         skipped=tuple(skipped),
-        **arrays,
     )
 
 

@@ -54,7 +54,7 @@ def list_files(path: str, where: str) -> Listing:
     names = sorted(set(labels.values()))
     parts: dict[str, list[tuple[str, int]]] = {"train": [], "test": []}
     folder = os.path.dirname(path)
-    for label, name in enumerate(names):
+    for index, name in enumerate(names):
         files = by_hash([file for file in labels if labels[file] == name])
         if len(files) < 2:
             raise ValueError(
@@ -63,7 +63,7 @@ def list_files(path: str, where: str) -> Listing:
             )
         count = test_count(len(files))
         for part, entries in (("test", files[:count]), ("train", files[count:])):
-            parts[part] += [(os.path.join(folder, file), label) for file in entries]
+            parts[part] += [(os.path.join(folder, file), index) for file in entries]
     return Listing(where, kind, tuple(names), parts)
 
 
