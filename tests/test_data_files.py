@@ -101,7 +101,7 @@ def test_a_folder_of_sounds(tmp_path):
     assert loaded.info.sampling_rate == 8000
     assert loaded.info.class_names == ("no", "yes")
     assert loaded.info.sizes == {"train": 8, "validation": 0, "test": 2}
-    assert sorted(sum(parts(loaded).values(), [])) == [*range(5), *range(100, 105)]
+    assert sorted(value for part in parts(loaded).values() for value in part) == [*range(5), *range(100, 105)]
     assert data.load(tmp_path, size=4, validation=0).info.input_shape == (4, 1)
     x, _ = arrays(data.load(tmp_path, size=8, validation=0).test)
     np.testing.assert_array_equal(x[:, 6:], 0)
@@ -124,7 +124,7 @@ def test_sounds_that_differ(tmp_path):
     sound(tmp_path / "a" / "long.wav", [0, 100] * 6, channels=2)
     loaded = data.load(tmp_path, validation=0)
     assert (loaded.info.input_shape, loaded.info.dtype) == ((6, 1), "float32")
-    with pytest.raises(ValueError, match="must be a length for sounds. Received: .*size="):
+    with pytest.raises(ValueError, match=r"must be a length for sounds. Received: .*size="):
         data.load(tmp_path, size=(4, 4))
 
 

@@ -33,10 +33,11 @@ def read(
     Raises:
         ValueError: If the source does not exist or cannot be read.
     """
-    if arrays.is_arrays(source):
+    is_text = isinstance(source, (str, os.PathLike))
+    if not is_text and arrays.is_arrays(source):
         _refuse(source, size=size, sampling_rate=sampling_rate)
         return arrays.read(source)
-    if not (isinstance(source, (str, os.PathLike)) and os.fspath(source)):
+    if not (is_text and os.fspath(source)):
         raise ValueError(f"{catalog.ACCEPTED} Received: source={arguments.describe(source)}")
     path = os.path.expanduser(os.fspath(source))
     if source == "digits" or path.lower().endswith(".npz"):
