@@ -162,7 +162,8 @@ def _how_to_go_on(folder: str, epochs: int | None, strategy: str, monitor: bool)
     words = ["keras-pdecnn", "train", "--resume", "--output", shlex.quote(folder)]
     words += [] if strategy == "none" else ["--strategy", strategy]
     words += ["--monitor"] * monitor
-    return f"\nInterrupted after {epochs} whole epochs. To go on: {' '.join(words)}"
+    done = f"{epochs} whole epoch{'s' * (epochs != 1)}"
+    return f"\nInterrupted after {done}. To go on: {' '.join(words)}"
 
 
 @main.command()

@@ -46,7 +46,7 @@ def explain(run, images, output, overwrite):
 
     model = folder.load_model()
     if images:
-        read = [inference.read_examples(image, info.input_shape) for image in images]
+        read = [inference.read_examples(image, info.input_shape, info.sampling_rate) for image in images]
         names = [name for image, x in zip(images, read, strict=True) for name in inference.example_names(image, len(x))]
         x, labels = np.concatenate(read), None
     else:

@@ -7,6 +7,7 @@ import pathlib
 
 import click
 
+from keras_pdecnn.runs import RunFolder
 from keras_pdecnn.utils import files
 
 
@@ -56,9 +57,20 @@ def check_paths(ctx: click.Context):
     for parameter in ctx.command.params:
         value = ctx.params.get(parameter.name)
         if isinstance(parameter.type, DataSource) and value is not None:
-            parameter.type.check(value, ctx.params.get("data_dir"))
+            parameter.type.check(value, _data_dir(ctx.params))
         elif isinstance(parameter.type, SomeFiles) and value and ctx.params.get("kind") != "json":  # JSON lists them
             parameter.type.check_all(value)
         elif isinstance(parameter.type, ExistingPath) and value is not None:
             for path in value if parameter.nargs == -1 else (value,):
                 parameter.type.check(path)
+
+
+def _data_dir(options: dict) -> str | None:
+    """Return the folder of TensorFlow Datasets: that of the options, or of the run that is evaluated or resumed."""
+    run = options.get("run") or (options.get("output") if options.get("resume") else None)
+    if options.get("data_dir") is not None or run is None:
+        return options.get("data_dir")
+    try:
+        return RunFolder(run).read_config()[0].data_dir
+    except ValueError:  # a new run; of a damaged one, the command reports it
+        return None

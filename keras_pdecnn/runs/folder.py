@@ -21,7 +21,9 @@ _LARGEST_JSON = 2**24  # bytes; the names of the classes take the most
 
 def data_name(recipe: Recipe) -> str:
     """Return the name of the data of a recipe as a part of a file name."""
-    return re.sub(r"[^\w.]+", "-", pathlib.PurePath(recipe.data).name.removesuffix(".npz")).strip("-.") or "data"
+    path = pathlib.PurePath(recipe.data)
+    name = path.parent.name if path.suffix.lower() == ".csv" else path.name  # labels.csv lies beside its files
+    return re.sub(r"[^\w.]+", "-", name.removesuffix(".npz")).strip("-.") or "data"
 
 
 def default_path(recipe: Recipe, parent="runs") -> pathlib.Path:
