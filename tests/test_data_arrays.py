@@ -85,6 +85,8 @@ def test_names(kind):
         ((X, Y[:-1]), "y must have one label per example. Received: 59 labels, 60 examples"),
         (((X, Y), dataset(), Batches()), "a pair"),
         ((dataset(), X), r"Each part of \(train, test\)"),
+        ((np.zeros((8, 28, 28)), Y[:8]), r"may be images without an axis .*Received: source=.*\(8, 28, 28\)"),
+        ((X, [[1], [1, 2]]), r"y must be an array. Received: list"),
         ((X * np.nan, Y), "x must be finite.*example 0"),
         (dataset().repeat(), "must end; this one repeats for ever"),
         (dataset().map(lambda x, y: x), r"must yield pairs \(x, y\)"),

@@ -28,7 +28,7 @@ def to_integers(
     Raises:
         ValueError: If rows are not one-hot or differ in length, or a name is not one of the classes.
     """
-    arrays = {key: _texts(_vector(np.asarray(y))) for key, y in labels.items()}
+    arrays = {key: _texts(_vector(_array(y, f"{where}: {key}"))) for key, y in labels.items()}
     if any(y.dtype.kind == "U" and y.ndim == 1 for y in arrays.values()):
         arrays, class_names = _number_names(arrays, class_names, where)
     columns = {key: y.shape[1] for key, y in arrays.items() if y.ndim == 2}
@@ -37,6 +37,13 @@ def to_integers(
         raise ValueError(f"{where}: one-hot labels must have one column per class in each part. Received: {received}")
     arrays = {key: _from_one_hot(y, f"{where}: {key}") if y.ndim == 2 else y for key, y in arrays.items()}
     return arrays, None if class_names is None else tuple(class_names), next(iter(columns.values()), None)
+
+
+def _array(y: ArrayLike, what: str) -> np.ndarray:
+    try:
+        return np.asarray(y)
+    except (TypeError, ValueError) as error:  # lists of different lengths
+        raise ValueError(f"{what} must be an array. Received: {type(y).__name__} ({error})") from error
 
 
 def _vector(y: np.ndarray) -> np.ndarray:

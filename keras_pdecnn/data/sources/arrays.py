@@ -7,6 +7,7 @@ from typing import Any
 import numpy as np
 
 from keras_pdecnn.data.memory import check_memory
+from keras_pdecnn.data.sources.channels import check_channels
 from keras_pdecnn.data.sources.raw import Raw, divided, in_two_parts
 from keras_pdecnn.utils import arguments
 
@@ -34,7 +35,7 @@ def read(source) -> Raw:
         return in_two_parts(_NAME, _describe(source), *_examples(train), *_examples(test))
     if any(map(_is_dataset, source)):
         raise ValueError(f"Each part of (train, test) must be {_FORMS}. Received: {_describe(source)}")
-    return divided(_NAME, _describe(source), *source)
+    return divided(_NAME, _describe(source), *_examples(source))
 
 
 def _describe(source) -> str:
@@ -60,8 +61,12 @@ def _is_py_dataset(source) -> bool:
 def _examples(part) -> tuple[Any, Any]:
     """Return (x, y) of a pair of arrays, or of all batches of a dataset."""
     if isinstance(part, tuple):
-        return part
-    return _joined(_tf_batches(part) if _is_tf_dataset(part) else _py_batches(part), _describe(part))
+        x, y = part
+    else:
+        x, y = _joined(_tf_batches(part) if _is_tf_dataset(part) else _py_batches(part), _describe(part))
+    if hasattr(x, "shape"):
+        check_channels(tuple(x.shape), f"Received: {_describe(part)} with x of shape")
+    return x, y
 
 
 def _tf_batches(dataset):

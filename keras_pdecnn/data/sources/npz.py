@@ -6,13 +6,13 @@ import os
 import numpy as np
 
 from keras_pdecnn.data.memory import check_memory
+from keras_pdecnn.data.sources.channels import LAYOUTS, check_channels
 from keras_pdecnn.data.sources.raw import Raw, divided, in_two_parts
 from keras_pdecnn.utils import archives, files
 
 _KEYS = ("x_train", "y_train", "x_test", "y_test")
 _UNDIVIDED = ("x", "y")
-_LAYOUTS = {"signals": 1, "images": 2, "volumes": 3}  # number of space axes
-_MOST_CHANNELS = 4  # of an image: grey or RGB, with or without transparency
+_HINT = ", or say which by an entry layout='{other}' or layout='{one}' of the file"
 
 
 def read(path: str) -> Raw:
@@ -68,17 +68,11 @@ def read(path: str) -> Raw:
 def _with_channels(x: np.ndarray, layout: np.ndarray | None, received: str) -> np.ndarray:
     """Return examples with a channel axis; raise ValueError where it is unclear whether they have one."""
     if layout is None:
-        if x.ndim in (3, 4) and len(set(x.shape[1:])) == 1 and x.shape[-1] > _MOST_CHANNELS:
-            one, other = list(_LAYOUTS)[x.ndim - 3 : x.ndim - 1]
-            raise ValueError(
-                f"These may be {other} without an axis for the channel, or {one} with {x.shape[-1]} channels. Add the "
-                f"axis, x[..., None], or say which by an entry layout='{other}' or layout='{one}' of the file. "
-                f"{received} {x.shape}"
-            )
+        check_channels(x.shape, received, _HINT)
         return x
-    axes = _LAYOUTS.get(str(layout))
+    axes = LAYOUTS.get(str(layout))
     if axes is None:
-        raise ValueError(f"layout must be {', '.join(_LAYOUTS)}. {received} {x.shape}, layout={str(layout)!r}")
+        raise ValueError(f"layout must be {', '.join(LAYOUTS)}. {received} {x.shape}, layout={str(layout)!r}")
     if x.ndim not in (axes + 1, axes + 2):
         raise ValueError(
             f"The layout {layout} is that of arrays with {axes + 1} axes, or {axes + 2} with one for the channels. "
