@@ -81,11 +81,14 @@ class SearchOracle(kt.Oracle):
         """Return a sentence about a search that has ended because there are no new values to try; otherwise None."""
         if not self._found_none:
             return None
-        tried = len({_values(trial) for trial in self.trials.values()})
-        count = _count(self.get_space())
+        tried, count = self._counts()
         if count is not None and tried >= count:
             return f"The search space is exhausted: all {count} combinations have been tried."
         return self._end_of_draws(tried, count)
+
+    def _counts(self) -> tuple[int, int | None]:
+        """Return the number of combinations that have been tried, and of all; None if there is a continuous range."""
+        return len({_values(trial) for trial in self.trials.values()}), _count(self.get_space())
 
     def _end_of_draws(self, tried: int, count: int | None) -> str | None:
         of_all = "" if count is None else f" of {count}"
@@ -264,7 +267,14 @@ class RandomSearch(SearchOracle, kt.oracles.RandomSearchOracle):
 
 
 class BayesianSearch(SearchOracle, kt.oracles.BayesianOptimizationOracle):
-    """Bayesian optimisation with a Gaussian process."""
+    """Bayesian optimisation with a Gaussian process. Keras Tuner's repeats trials when all values have been tried."""
+
+    def populate_space(self, trial_id):
+        tried, count = self._counts()
+        if count is not None and tried >= count:
+            self._found_none = True
+            return {"status": TrialStatus.STOPPED, "values": None}
+        return super().populate_space(trial_id)
 
 
 class HyperbandSearch(SearchOracle, kt.oracles.HyperbandOracle):
