@@ -388,12 +388,13 @@ class Small(Nothing):
         hp.Int("steps", 1, 3, default=2)
 
 
-def finite(tmp_path, method, max_trials=None):
+def finite(tmp_path, method, max_trials=None, space=None):
+    space = space or Small()
     tuner = instant(tmp_path / "search", method, max_trials=max_trials)
-    tuner = Instant(tuner.oracle, Small(), directory=tmp_path, project_name="other")
+    tuner = Instant(tuner.oracle, space, directory=tmp_path, project_name="other")
     tuner.oracle.hyperparameters = kt.HyperParameters()
     tuner.oracle.folder = tmp_path / "other"
-    Small().build(tuner.oracle.hyperparameters)
+    space.build(tuner.oracle.hyperparameters)
     return tuner
 
 
@@ -409,12 +410,14 @@ def test_draws_that_give_nothing_new_end_the_search(tmp_path):
 
 
 def test_bayesian_search_repeats_nothing_when_all_has_been_tried(tmp_path):
-    tuner = finite(tmp_path, "bayesian", 40)
+    class Three(Nothing):
+        def build(self, hp):
+            hp.Int("steps", 1, 3)
+
+    tuner = finite(tmp_path, "bayesian", 5, Three())
     tuner.search(verbose=0)
-    combinations = {str(trial.hyperparameters.values) for trial in tuner.oracle.trials.values()}
-    assert len(combinations) == 6 or len(tuner.ran) == 40
-    if len(combinations) == 6:
-        assert tuner.oracle.exhaustion() == "The search space is exhausted: all 6 combinations have been tried."
+    assert len(tuner.ran) == 3
+    assert tuner.oracle.exhaustion() == "The search space is exhausted: all 3 combinations have been tried."
 
 
 def test_the_grid_is_tried_once_from_end_to_end(tmp_path):
