@@ -332,7 +332,7 @@ def test_wrong_input_of_tune_is_one_line_and_exit_code_2(arguments, tmp_path):
         (["--widths", "4", "--widths", "8"], "--widths 4 --widths 8"),
         (["--widths=4", "x.npz", "--widths", "4"], "--widths=4 --widths 4"),
         (["--flip", "--no-flip"], "--flip --no-flip"),
-        (["--output", "a b", "--steps", "--output=--steps"], "--output 'a b' --output=--steps"),
+        (["--output", "a b", "--steps", "2", "--output=c"], "--output 'a b' --output=c"),
     ],
 )
 def test_an_option_that_is_given_twice_is_an_error(arguments, received):
