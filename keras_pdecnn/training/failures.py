@@ -41,9 +41,13 @@ class StoppedError(RuntimeError):
 class Interrupted(KeyboardInterrupt):
     """A run was interrupted from the keyboard; `run(…, resume=True)` continues from the last checkpoint.
 
-    Attributes:
+    Args:
         folder: Path of the run folder.
-        epochs: Number of completed epochs that the last checkpoint holds; None if the run has not begun to train.
+        epochs: Number of completed epochs that the last checkpoint holds; None if the training has not begun.
+
+    Example:
+        >>> issubclass(Interrupted, KeyboardInterrupt)
+        True
     """
 
     def __init__(self, folder: str, epochs: int | None):
