@@ -5,10 +5,13 @@ import dataclasses
 import json
 import os
 import re
+import shlex
 import subprocess
 import sys
+import wave
 
 import click.testing
+import keras
 import numpy as np
 import pytest
 from PIL import Image
@@ -17,8 +20,15 @@ from keras_pdecnn import cli, data, training, tuning
 from keras_pdecnn.recipes import RECIPES, Recipe
 from keras_pdecnn.runs import RunFolder
 
-SMALL = ["--architecture", "parabolic", "--widths", "4", "--steps", "1", "--epochs", "20", "--learning-rates", "0.1"]
-SMALL += ["--batch-size", "8", "--pad", "0"]
+
+def small(**changes):
+    """Return the options of a network that is trained in seconds."""
+    settings = {"architecture": "parabolic", "widths": 4, "steps": 1, "epochs": 20, "learning_rates": 0.1}
+    settings |= {"batch_size": 8, "pad": 0, **changes}
+    return [word for name, value in settings.items() for word in ("--" + name.replace("_", "-"), str(value))]
+
+
+SMALL = small()
 
 
 def invoke(*arguments):
@@ -138,6 +148,8 @@ def test_every_field_is_an_option(chosen):
         ema=0.9,
         recalibrate=True,
         evaluate_flipped=True,
+        sampling_rate=8000,
+        skip_unreadable=True,
     )
     # Settings that do not go with some of those.
     others = {"nesterov": True, "label_smoothing": 0.1, "mixup": 0.2, "cutmix": 1.0, "warmup": 0.1}
@@ -314,6 +326,22 @@ def test_wrong_input_of_tune_is_one_line_and_exit_code_2(arguments, tmp_path):
     assert not (tmp_path / "search").exists()
 
 
+@pytest.mark.parametrize(
+    ("arguments", "received"),
+    [
+        (["--widths", "4", "--widths", "8"], "--widths 4 --widths 8"),
+        (["--widths=4", "x.npz", "--widths", "4"], "--widths=4 --widths 4"),
+        (["--flip", "--no-flip"], "--flip --no-flip"),
+        (["--output", "a b", "--steps", "2", "--output=c"], "--output 'a b' --output=c"),
+    ],
+)
+def test_an_option_that_is_given_twice_is_an_error(arguments, received):
+    done = invoke("train", *arguments)
+    assert done.exit_code == 2
+    assert done.stderr.count("\n") == 1
+    assert done.stderr.endswith(f"must be given once. Received: {received}\n")
+
+
 @pytest.mark.parametrize("arguments", [["train", "--stepz", "3"], ["trian"], ["train", "a", "b"], ["predict", "run"]])
 def test_wrong_usage(arguments):
     done = invoke(*arguments)
@@ -350,7 +378,7 @@ def test_an_existing_folder_is_not_touched(run, archive):
 
 
 def test_a_training_that_diverges_fails(archive, tmp_path):
-    done = invoke("train", archive, *SMALL, "--learning-rates", "1e30", "--output", tmp_path / "run", "--verbose", 0)
+    done = invoke("train", archive, *small(learning_rates=1e30), "--output", tmp_path / "run", "--verbose", 0)
     assert done.exit_code == 1
     assert "epoch 1, batch" in done.stderr
     assert len(done.stderr.strip().splitlines()) == 1
@@ -550,6 +578,7 @@ def test_as_a_program(run, tmp_path):
     [
         ["train", "NOWHERE.npz"],
         ["train", "NOWHERE"],
+        ["train", "NOWHERE/labels.csv"],
         ["tune", "NOWHERE.npz"],
         ["tune", "RUN/nowhere"],
         ["evaluate", "NOWHERE"],
@@ -616,6 +645,9 @@ def test_benchmark_writes_a_report_and_overwrites_none(tmp_path, monkeypatch):
     again = invoke("benchmark", "--output", tmp_path / "report")
     assert again.exit_code == 2
     assert "must not exist yet. Received:" in again.stderr
+    lines = [line for line in done.stderr.splitlines() if " of " in line]  # no terminal
+    assert [line.split(":")[0] for line in lines] == [f"{i} of {len(lines)}" for i in range(1, len(lines) + 1)]
+    assert all(": precision: " in line for line in lines) and lines
 
     def fail(wanted, progress):
         raise RuntimeError("The benchmark depth failed: no memory")
@@ -625,6 +657,101 @@ def test_benchmark_writes_a_report_and_overwrites_none(tmp_path, monkeypatch):
     assert failed.exit_code == 1
     assert "no memory" in failed.stderr
     assert not (tmp_path / "other").exists()
+
+    def interrupt(wanted, progress):
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(suite, "run", interrupt)
+    assert invoke("benchmark", "--output", tmp_path / "other").exit_code == 1
+    assert not (tmp_path / "other").exists()
+    monkeypatch.setattr(suite, "run", fail)
+    (tmp_path / "other").mkdir()  # as a kill leaves it
+    assert "no memory" in invoke("benchmark", "--output", tmp_path / "other").stderr
+
+
+@pytest.mark.parametrize("epoch", [None, 0, 2])
+def test_an_interrupted_training_says_how_to_go_on(archive, tmp_path, monkeypatch, epoch):
+    from keras_pdecnn.training import execution
+
+    folder = tmp_path / "a run"
+    if epoch is None:
+        monkeypatch.setattr(execution, "load_data", interrupted)
+    else:
+        whole = execution.fit
+
+        def fit(model, dataset, recipe, callbacks, *others):
+            whole(model, dataset, recipe, [*callbacks, InterruptAt(epoch)], *others)
+
+        monkeypatch.setattr(execution, "fit", fit)
+    done = invoke("train", archive, *small(epochs=3), "--output", folder, "--verbose", 0)
+    assert done.exit_code == 130, done.output
+    line = done.stderr.strip().splitlines()[-1]
+    if epoch is None:
+        assert line == "Interrupted before the training began: nothing has been written."
+        assert not folder.exists()
+        return
+    assert line == f"Interrupted after {epoch} whole epochs. To go on: keras-pdecnn train --resume --output '{folder}'"
+    monkeypatch.undo()
+    if epoch:
+        done = invoke(*shlex.split(line.partition("keras-pdecnn ")[2]), "--verbose", 0)
+        assert done.exit_code == 0, done.output
+        assert len(RunFolder(folder).read_history()["loss"]) == 3
+
+
+def interrupted(*_):
+    raise KeyboardInterrupt
+
+
+class InterruptAt(keras.callbacks.Callback):
+    """Stops a training as Ctrl-C does, in the middle of an epoch."""
+
+    def __init__(self, epoch):
+        super().__init__()
+        self.epoch = epoch
+
+    def on_epoch_begin(self, epoch, logs=None):
+        self.is_last = epoch == self.epoch
+
+    def on_train_batch_end(self, batch, logs=None):
+        if self.is_last and batch == 3:
+            raise KeyboardInterrupt
+
+
+def test_sounds_from_training_to_prediction(tmp_path):
+    """A folder of .wav files in parts, one of them damaged; the network predicts files of another sampling rate."""
+    time = np.arange(400) / 4000
+
+    def write(path, frequency, rate=4000):
+        path.parent.mkdir(parents=True, exist_ok=True)
+        with wave.open(str(path), "wb") as file:
+            file.setparams((1, 2, rate, 0, "NONE", None))
+            samples = 9000 * np.sin(2 * np.pi * frequency * np.arange(len(time) * rate // 4000) / rate)
+            file.writeframes(samples.astype("<i2").tobytes())
+        return path
+
+    for part, count in (("train", 12), ("test", 4)):
+        for name, frequency in (("high", 800), ("low", 100)):
+            for index in range(count):
+                write(tmp_path / "set" / part / name / f"{index}.wav", frequency + 5 * index)
+    bad = tmp_path / "set" / "train" / "low" / "3.wav"
+    bad.write_bytes(bad.read_bytes()[:300])
+    words = ["train", tmp_path / "set", *small(widths="4,4"), "--recalibrate", "--verbose", 0]
+    refused = invoke(*words, "--output", tmp_path / "refused")
+    assert refused.exit_code == 2
+    assert "3.wav" in refused.stderr and "--skip-unreadable" in refused.stderr
+    done = invoke(*words, "--skip-unreadable", "--output", tmp_path / "run")
+    assert done.exit_code == 0, done.output
+    assert "(8 of 8)" in done.stdout
+    recipe, info = RunFolder(tmp_path / "run").read_config()
+    assert recipe.skip_unreadable
+    assert (info.skipped, info.sampling_rate) == ((str(bad),), 4000)
+    predicted = invoke("predict", tmp_path / "run", write(tmp_path / "fast.wav", 120, rate=8000))
+    assert predicted.stdout.split()[-2] == "low"
+    # A resumed run notices that its data have changed.
+    write(bad, 100)
+    resumed = invoke("train", "--resume", "--output", tmp_path / "run")
+    assert resumed.exit_code == 2
+    assert "the data that it began with, which have changed. Received: sizes=" in resumed.stderr
 
 
 @pytest.mark.parametrize("strategy", ["multiworker", "auto"])
@@ -640,7 +767,7 @@ def test_tune_refuses_a_trial_over_several_machines(strategy, monkeypatch, tmp_p
 @pytest.mark.slow
 def test_tune_on_two_devices(archive, tmp_path):
     """A search and the training of its best network under one strategy of two replicas."""
-    words = [archive, *SMALL, "--strategy", "mirrored", "--drop-remainder", "--synchronized", "--epochs", "2"]
+    words = [archive, *small(epochs=2), "--strategy", "mirrored", "--drop-remainder", "--synchronized"]
     words += ["--search", "step_size=0.5,1", "--trials", "2", "--trial-epochs", "1", "--verbose", "0"]
     done = invoke("tune", *words, "--output", tmp_path / "search")
     assert done.exit_code == 0, done.output

@@ -50,6 +50,8 @@ def test_help_and_mistakes_are_answered_before_tensorflow_is_imported():
     lines = [["--help"], ["--version"], *([name, "--help"] for name in cli.main.commands)]
     wrong = [["trian"], ["train", "--steps", "x"], ["tune", "--method", "luck"], ["predict"]]
     wrong += [[name, "--wdith", "4"] for name in cli.main.commands]
+    wrong += [["train", "photographs"], ["train", __file__], ["train", "--widths", "4", "--widths", "8"]]
+    wrong += [["predict", os.path.dirname(__file__), "nowhere.png"]]
     wrong += [["train", "nowhere.npz"], ["tune", "./nowhere"], ["predict", "nowhere", "x.png"], ["evaluate", "nowhere"]]
     wrong += [["export", "nowhere"], ["explain", "nowhere"], ["stability", "nowhere"]]
     answers, imported = json.loads(python(ANSWERS, json.dumps([*lines, *wrong])))
@@ -59,7 +61,7 @@ def test_help_and_mistakes_are_answered_before_tensorflow_is_imported():
         assert "Usage: keras-pdecnn" in out or "version" in out
     for code, out, err in answers[len(lines) :]:
         assert (code, out) == (2, "")
-        assert "Error: " in err
+        assert "Error: " in err or err == "nowhere.png: The file does not exist. Received: 'nowhere.png'\n"
         assert "Traceback" not in err
 
 

@@ -135,7 +135,15 @@ NOT_A_NUMBER[7] = np.nan
         ({"x_test": X[80:].astype("u1")}, r"one shape and type. Received: \(4, 1\) int32 and \(4, 1\) uint8"),
         ({"y_train": Y[:79]}, "y_train must have one label per example. Received: 79 labels, 80 examples"),
         ({"y_test": Y[80:].astype("f4")}, "y_test must be integers. Received: dtype=float32"),
-        ({"y_train": np.eye(4, dtype=int)[Y[:80]]}, r"y_train .*not one-hot. Received: shape=\(80, 4\)"),
+        ({"y_train": np.ones((80, 4), int)}, r"y_train .*row 0 is not one-hot. Received: shape=\(80, 4\)"),
+        ({"y_train": np.eye(4)[Y[:80]], "y_test": np.eye(5)[Y[80:]]}, "Received: 4 in y_train, 5 in y_test"),
+        ({"y_train": np.eye(5)[Y[:80]]}, "no training example of class 4"),
+        ({"y_train": Y[:80].astype(str)}, r"names in each part or in none. Received: y_test of shape \(40,\)"),
+        (
+            {"y_train": Y[:80].astype(str), "y_test": Y[80:].astype(str).astype("U3") + "x"},
+            "Received: label '0x' at ex",
+        ),
+        ({"x_train": None, "y_train": None}, "x_train, y_train missing. Received"),
         ({"y_train": Y[:80] - 1}, "y_train must not be negative. Received: label -1 at example 0"),
         ({"y_train": Y[:80] + 2**40}, "y_train must fit in 32 bits"),
         ({"y_train": Y[:80] + 2**31 - 5}, "no training example of class 0"),
@@ -175,3 +183,38 @@ def test_npz_larger_than_the_limit(tmp_path, monkeypatch):
     monkeypatch.setattr(memory, "MEMORY_LIMIT", 1000)
     with pytest.raises(ValueError, match=r"at most .* GiB.*Received: .*set\.npz, which needs"):
         data.load(path)
+
+
+NAMES = np.array(["emu", "ant", "dog", "bee"])
+
+
+@pytest.mark.parametrize("kind", ["one-hot", "text", "bytes", "named"])
+def test_npz_whose_labels_are_no_integers(tmp_path, kind):
+    made = {"one-hot": np.eye(4, dtype=np.float32), "text": NAMES, "bytes": NAMES.astype("S"), "named": NAMES}[kind]
+    extra = {"class_names": NAMES} if kind == "named" else {}
+    path = archive(
+        tmp_path, y_train=made[Y[:80]], y_test=made[Y[80:], None] if made.ndim == 1 else made[Y[80:]], **extra
+    )
+    loaded = data.load(path, 40, validation=0)
+    order = [0, 1, 2, 3] if kind in ("one-hot", "named") else [3, 0, 2, 1]  # of the sorted names
+    np.testing.assert_array_equal(arrays(loaded.test)[1], np.array(order)[Y[80:]])
+    names = {"one-hot": tuple("0123"), "named": tuple(NAMES)}
+    assert loaded.info.class_names == names.get(kind, ("ant", "bee", "dog", "emu"))
+
+
+def test_npz_without_a_test_part(tmp_path):
+    path = str(tmp_path / "set.npz")
+    np.savez(path, x=X, y=NAMES[Y])
+    loaded, again = data.load(path, 8, seed=1), data.load(path, 8, seed=2)
+    assert loaded.info.sizes == {"train": 86, "validation": 10, "test": 24}
+    x, y = arrays(loaded.test)
+    assert np.bincount(y).tolist() == [6, 6, 6, 6]
+    np.testing.assert_array_equal(NAMES[x[:, 0, 0] % 4], np.sort(NAMES)[y])
+    np.testing.assert_array_equal(arrays(again.test)[0], x)
+    seen = np.concatenate([arrays(part)[0][:, 0, 0] for part in (loaded.train, loaded.validation, loaded.test)])
+    assert sorted(seen) == list(range(120))
+    np.savez(path, x=INFINITE, y=Y[:80])
+    with pytest.raises(ValueError, match=r"set.npz: x must be finite. .* in example 3"):
+        data.load(path)
+    np.savez(path, x=np.zeros((8, 7, 7), np.uint8), y=Y[:8], layout="images")
+    assert data.load(path, validation=0).info.input_shape == (7, 7, 1)

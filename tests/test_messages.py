@@ -41,7 +41,9 @@ def test_long_values_are_cut():
 def test_arrays_are_not_printed():
     x, y = np.zeros((1000, 8, 8, 1)), np.zeros(1000, int)
     for call, name in (
-        (lambda: data.load((x, y)), "source"),
+        (lambda: data.load((x, y, x)), "source"),
+        (lambda: data.load([x, y]), "source"),
+        (lambda: Recipe(data=(x, y)), "data"),
         (lambda: data.load("digits", x), "batch_size"),
         (lambda: data.load("digits", size=x), "size"),
         (lambda: data.load("digits", augmentation=x), "augmentation"),

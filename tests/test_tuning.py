@@ -384,20 +384,72 @@ def test_an_interrupted_search_goes_on(tmp_path, method, killed_at):
     assert len(fourth.ran) == 2
 
 
-def test_the_grid_is_tried_once_from_end_to_end(tmp_path):
-    class Small(Nothing):
-        def build(self, hp):
-            hp.Choice("architecture", ["hamiltonian", "parabolic"])
-            hp.Int("steps", 1, 3, default=2)
+class Small(Nothing):
+    """A space of six combinations."""
 
-    tuner = instant(tmp_path / "search", "grid", max_trials=None)
-    tuner = Instant(tuner.oracle, Small(), directory=tmp_path, project_name="other")
+    def build(self, hp):
+        hp.Choice("architecture", ["hamiltonian", "parabolic"])
+        hp.Int("steps", 1, 3, default=2)
+
+
+def finite(tmp_path, method, max_trials=None, space=None):
+    space = space or Small()
+    tuner = instant(tmp_path / "search", method, max_trials=max_trials)
+    tuner = Instant(tuner.oracle, space, directory=tmp_path, project_name="other")
     tuner.oracle.hyperparameters = kt.HyperParameters()
     tuner.oracle.folder = tmp_path / "other"
-    Small().build(tuner.oracle.hyperparameters)
+    space.build(tuner.oracle.hyperparameters)
+    return tuner
+
+
+def test_draws_that_give_nothing_new_end_the_search(tmp_path):
+    tuner = finite(tmp_path, "random", 5)
     tuner.search(verbose=0)
+    assert len(tuner.ran) == 5
+    assert tuner.oracle.exhaustion() is None
+    tuner.oracle.max_trials = 99
+    tuner.search(verbose=0)
+    all_tried, some_left = "The search space is exhausted: all 6 comb", "The search has ended after 5 of 6 combinations"
+    assert tuner.oracle.exhaustion().startswith(all_tried if len(tuner.ran) == 6 else some_left)
+
+
+def test_bayesian_search_repeats_nothing_when_all_has_been_tried(tmp_path):
+    class Three(Nothing):
+        def build(self, hp):
+            hp.Int("steps", 1, 3)
+
+    tuner = finite(tmp_path, "bayesian", 5, Three())
+    tuner.search(verbose=0)
+    assert len(tuner.ran) == 3
+    assert tuner.oracle.exhaustion() == "The search space is exhausted: all 3 combinations have been tried."
+
+
+def test_the_grid_is_tried_once_from_end_to_end(tmp_path):
+    tuner = finite(tmp_path, "grid")
+    tuner.search(verbose=0)
+    assert tuner.oracle.exhaustion() == "The search space is exhausted: all 6 combinations have been tried."
     values = [tuple(trial.hyperparameters.values.values()) for trial in tuner.oracle.trials.values()]
     assert values == [(name, steps) for name in ("hamiltonian", "parabolic") for steps in (2, 1, 3)]
+
+
+@pytest.mark.slow
+def test_an_exhausted_search_says_so(archive, tmp_path):
+    words = [
+        archive,
+        "--widths",
+        "4",
+        "--step-size",
+        "1",
+        "--steps",
+        "1",
+        "--search",
+        "architecture=parabolic,residual",
+    ]
+    words += ["--trials", "9", "--trial-epochs", "1", "--verbose", "0", "--epochs", "1", "--learning-rates", "0.1"]
+    words += ["--pad", "0", "--method", "grid"]
+    done = click.testing.CliRunner().invoke(cli.main, ["tune", *words, "--output", str(tmp_path / "search")])
+    assert done.exit_code == 0, done.output
+    assert "The search space is exhausted: all 2 combinations have been tried." in done.stderr
 
 
 @pytest.mark.parametrize(("method", "count"), [("random", 3), ("hyperband", 9)])

@@ -5,10 +5,13 @@ from __future__ import annotations
 import functools
 import os
 import pathlib
+import shlex
+import shutil
 import sys
 
 import click
 
+from keras_pdecnn.cli.command import Command
 from keras_pdecnn.cli.explain import explain
 from keras_pdecnn.cli.export import export
 from keras_pdecnn.cli.paths import DataSource, ExistingPath, check_paths
@@ -30,6 +33,8 @@ from keras_pdecnn.recipes import RECIPES, Recipe
 from keras_pdecnn.utils.optional import MissingPackageError
 from keras_pdecnn.version import __version__
 
+_INTERRUPTED = 130  # the exit code of a program that Ctrl-C has ended
+
 
 class Commands(click.Group):
     """A group of commands that report a ValueError as wrong input, an OSError or a missing package as a failure.
@@ -38,6 +43,8 @@ class Commands(click.Group):
     command have been read and its paths exist, the object of the context is called, which imports the package; see
     `keras_pdecnn_command`.
     """
+
+    command_class = Command
 
     def add_command(self, cmd, name=None):
         run = cmd.callback
@@ -106,9 +113,10 @@ main.add_command(export)
 def train(ctx, dataset, recipe, start_from, output, verbose, resume, monitor, strategy, **settings):
     """Train a network on DATASET and write the folder of the run.
 
-    DATASET is digits (default, needs no download), an .npz file with x_train, y_train, x_test and y_test, a folder
-    with one sub-folder of images per class, or the name of a TensorFlow data set such as cifar10. Every data set has a
-    recipe, and every option below replaces one of its settings. Lists are written with commas: --widths 32,64,112.
+    DATASET is digits (default, needs no download), an .npz file with x_train, y_train, x_test and y_test, or with x and
+    y; a folder with one sub-folder of images or .wav files per class, perhaps in train/ and test/; a labels.csv with
+    the columns file and label; or the name of a TensorFlow data set such as cifar10. Every data set has a recipe, and
+    every option below replaces one of its settings. Lists are written with commas: --widths 32,64,112.
 
     A checkpoint is written after each epoch. After an interruption, the same command with --resume continues the run,
     which ends with the same weights; DATASET and settings may then be left out. For a training on several machines,
@@ -139,9 +147,23 @@ def train(ctx, dataset, recipe, start_from, output, verbose, resume, monitor, st
         )
     except (training.DivergedError, training.StoppedError) as error:
         raise click.ClickException(one_line(error)) from error
+    except training.Interrupted as error:
+        click.echo(_how_to_go_on(error.folder, error.epochs, strategy, monitor), err=True)
+        raise click.exceptions.Exit(_INTERRUPTED) from error
     if distribute.worker(scope)[0] == 0:
         report_accuracy(result.metrics)
         click.echo(f"Run folder: {result.folder.path}")
+
+
+def _how_to_go_on(folder: str, epochs: int | None, strategy: str, monitor: bool) -> str:
+    """Return what the user who has interrupted a run reads."""
+    if epochs is None:
+        return "\nInterrupted before the training began: nothing has been written."
+    words = ["keras-pdecnn", "train", "--resume", "--output", shlex.quote(folder)]
+    words += [] if strategy == "none" else ["--strategy", strategy]
+    words += ["--monitor"] * monitor
+    done = f"{epochs} whole epoch{'s' * (epochs != 1)}"
+    return f"\nInterrupted after {done}. To go on: {' '.join(words)}"
 
 
 @main.command()
@@ -202,20 +224,28 @@ def benchmark(quick, tables, output):
     """
     from keras_pdecnn.benchmarks import report, suite
 
-    if os.path.lexists(output):
+    is_vacant = output.is_dir() and not any(output.iterdir())  # left by a benchmark that was killed
+    if os.path.lexists(output) and not is_vacant:
         raise WrongInput(f"The folder of a report must not exist yet. Received: {str(output)!r}")
     wanted = [m for m in suite.measurements("quick" if quick else "full") if not tables or m.table in tables]
-    output.mkdir(parents=True)
-
-    def progress(items):
-        with click.progressbar(items, item_show_func=lambda item: item and item.title, file=sys.stderr) as bar:
-            yield from bar
-
+    output.mkdir(parents=True, exist_ok=True)  # before the measurements, which take long
     try:
-        result = suite.run(wanted, progress)
-    except RuntimeError as error:
-        output.rmdir()
-        raise click.ClickException(one_line(error)) from error
-    path = report.write(result, output)
+        path = report.write(suite.run(wanted, _progress), output)
+    except BaseException as error:
+        shutil.rmtree(output, ignore_errors=True)
+        if isinstance(error, RuntimeError):
+            raise click.ClickException(one_line(error)) from error
+        raise
     click.echo(path.read_text(encoding="utf-8"))
     click.echo(f"Report: {path}")
+
+
+def _progress(items: list):
+    """Yield measurements, and show which one is being taken: by a bar on a terminal, otherwise by lines."""
+    if sys.stderr.isatty():
+        with click.progressbar(items, item_show_func=lambda item: item and item.title, file=sys.stderr) as bar:
+            yield from bar
+        return
+    for number, item in enumerate(items, start=1):
+        click.echo(f"{number} of {len(items)}: {item.title}", err=True)
+        yield item

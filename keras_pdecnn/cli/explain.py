@@ -7,6 +7,7 @@ import pathlib
 
 import click
 
+from keras_pdecnn.cli.command import Command
 from keras_pdecnn.cli.paths import ExistingPath
 from keras_pdecnn.cli.settings import WrongInput, import_tensorflow, one_line
 from keras_pdecnn.networks import label
@@ -14,7 +15,7 @@ from keras_pdecnn.networks import label
 _SHOWN = 6  # number of test examples on the page if no image is given
 
 
-@click.command()
+@click.command(cls=Command)
 @click.argument("run", type=ExistingPath("The run folder"))
 @click.argument("images", nargs=-1, type=ExistingPath("The image"), metavar="[IMAGE]...")
 @click.option("--output", type=click.Path(path_type=pathlib.Path), help="File to write.  [default: RUN/explain.html]")
@@ -45,7 +46,7 @@ def explain(run, images, output, overwrite):
 
     model = folder.load_model()
     if images:
-        read = [inference.read_examples(image, info.input_shape) for image in images]
+        read = [inference.read_examples(image, info.input_shape, info.sampling_rate) for image in images]
         names = [name for image, x in zip(images, read, strict=True) for name in inference.example_names(image, len(x))]
         x, labels = np.concatenate(read), None
     else:

@@ -6,13 +6,14 @@ import pathlib
 
 import click
 
+from keras_pdecnn.cli.command import Command
 from keras_pdecnn.cli.paths import ExistingPath
 from keras_pdecnn.cli.settings import WrongInput, import_tensorflow, one_line
 
 _DEFAULTS = {"savedmodel": "savedmodel", "litert": "model.tflite", "onnx": "model.onnx"}
 
 
-@click.command()
+@click.command(cls=Command)
 @click.argument("run", type=ExistingPath("The run folder"))
 @click.option(
     "--format",

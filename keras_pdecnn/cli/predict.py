@@ -9,13 +9,14 @@ import json
 
 import click
 
-from keras_pdecnn.cli.paths import ExistingPath
+from keras_pdecnn.cli.command import Command
+from keras_pdecnn.cli.paths import ExistingPath, SomeFiles
 from keras_pdecnn.cli.settings import import_tensorflow, one_line
 
 
-@click.command()
+@click.command(cls=Command)
 @click.argument("model", type=ExistingPath("The model"))
-@click.argument("files", nargs=-1, required=True, metavar="FILE...")
+@click.argument("files", nargs=-1, required=True, type=SomeFiles(), metavar="FILE...")
 @click.option(
     "--format",
     "kind",
@@ -28,7 +29,7 @@ from keras_pdecnn.cli.settings import import_tensorflow, one_line
     "--sampling-rate",
     type=click.IntRange(1, 384_000),
     help="Samples per second of the sound that the network was trained on; .wav files with another rate are resampled. "
-    "Default: files are never resampled.",
+    "Default: the rate of the .wav files that a run was trained on; otherwise files are never resampled.",
 )
 def predict(model, files, kind, sampling_rate):
     """Print the class that the network MODEL predicts for each FILE, and its probability.

@@ -8,6 +8,7 @@ import pathlib
 
 import click
 
+from keras_pdecnn.cli.command import Command
 from keras_pdecnn.cli.paths import DataSource, ExistingPath
 from keras_pdecnn.cli.settings import WrongInput, import_tensorflow
 from keras_pdecnn.utils.tables import markdown
@@ -46,7 +47,7 @@ class Numbers(click.ParamType):
         return numbers
 
 
-@click.command()
+@click.command(cls=Command)
 @click.argument("run", type=ExistingPath("The run folder"))
 @click.option(
     "--data",

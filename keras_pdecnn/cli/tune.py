@@ -6,6 +6,7 @@ import pathlib
 
 import click
 
+from keras_pdecnn.cli.command import Command
 from keras_pdecnn.cli.paths import DataSource
 from keras_pdecnn.cli.settings import (
     WrongInput,
@@ -44,7 +45,7 @@ def parse_range(text: str) -> tuple[str, bool | tuple | list]:
         ) from None
 
 
-@click.command()
+@click.command(cls=Command)
 @click.argument("dataset", required=False, type=DataSource())
 @click.option("--recipe", metavar="NAME", help=f"Start from another recipe: {', '.join(RECIPES)}.")
 @click.option(
@@ -178,6 +179,8 @@ def tune(
         click.echo(report.write(outcomes, tuner, folder))
         if tuner.oracle.gave_up:
             click.echo(f"The search has given up: the last {max_failures} trials failed.", err=True)
+        elif exhaustion := tuner.oracle.exhaustion():
+            click.echo(exhaustion, err=True)
         best = report.best(outcomes)
         click.echo(f"Training the network of trial {best.trial} by its whole recipe.")
         run, metrics = report.train(best, folder, verbose, scope)

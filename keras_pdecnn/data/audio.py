@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import math
 import os
 import wave
@@ -10,9 +11,36 @@ import numpy as np
 
 from keras_pdecnn.utils import archives, files
 
+SUFFIXES = (".wav",)
 _MAX_RATE = 384_000  # samples per second; the filter that resamples grows with it
 _MAX_BYTES = 2**28
 _MAX_RESAMPLED = 2**26  # samples
+
+
+@dataclasses.dataclass(frozen=True)
+class Header:
+    """What the header of a .wav file says.
+
+    Args:
+        length: Number of samples of each channel.
+        channels: Number of channels.
+        sampling_rate: Samples per second.
+        width: Number of bytes of a sample.
+    """
+
+    length: int
+    channels: int
+    sampling_rate: int
+    width: int
+
+    def resampled_length(self, sampling_rate: int) -> int:
+        """Return the number of samples after resampling."""
+        return math.ceil(self.length * sampling_rate / self.sampling_rate)
+
+
+def measure_sound(path: str | os.PathLike) -> Header:
+    """Return the `Header` of a .wav file; raise ValueError if it has none, or declares more than the file holds."""
+    return _decode(path, _read_header)
 
 
 def read_sound(path: str | os.PathLike, shape: tuple[int | None, int], sampling_rate: int | None = None) -> np.ndarray:
@@ -36,15 +64,12 @@ def read_sound(path: str | os.PathLike, shape: tuple[int | None, int], sampling_
             resampling, has another number of channels, or has no samples.
     """
     length, channels = shape
-    files.check_exists("The .wav file", path)
-    try:
-        archives.check_file(path)
-        x, rate = _read(path)
-        if sampling_rate is not None and rate != sampling_rate:
-            x = _resample(x, rate, sampling_rate)
-    except Exception as error:  # a damaged file raises several types
-        reason = str(error) or type(error).__name__
-        raise ValueError(f"Not a readable .wav file ({reason}). Received: {os.fspath(path)!r}") from error
+
+    def read(path, file):
+        x, rate = _read(path, file)
+        return x if sampling_rate in (None, rate) else _resample(x, rate, sampling_rate)
+
+    x = _decode(path, read)
     if channels == 1:
         x = x.mean(axis=1, keepdims=True)
     if x.shape[1] != channels:
@@ -56,18 +81,36 @@ def read_sound(path: str | os.PathLike, shape: tuple[int | None, int], sampling_
     return x.astype(np.float32)
 
 
-def _read(path):
+def _decode(path, function):
+    """Return function(path, file) of an open .wav file."""
+    files.check_exists("The .wav file", path)
+    try:
+        archives.check_file(path)
+        with wave.open(os.fspath(path), "rb") as file:
+            return function(path, file)
+    except Exception as error:  # a damaged file raises several types
+        reason = str(error) or type(error).__name__
+        raise ValueError(f"Not a readable .wav file ({reason}). Received: {os.fspath(path)!r}") from error
+
+
+def _read_header(path, file) -> Header:
+    channels, width, rate, length = file.getparams()[:4]
+    size = length * channels * width
+    if not length:
+        raise ValueError("it has no samples")
+    if size > min(os.path.getsize(path), _MAX_BYTES):
+        raise ValueError(f"its header declares {size:,} bytes of samples, the file has {os.path.getsize(path):,}")
+    if not 0 < rate <= _MAX_RATE:
+        raise ValueError(f"its header declares {rate:,} samples per second")
+    return Header(length, channels, rate, width)
+
+
+def _read(path, file):
     """Return the samples of a file, shape (length, channels), in the range of 16 bits, and its sampling rate."""
-    with wave.open(os.fspath(path), "rb") as file:
-        channels, width, rate, length = file.getparams()[:4]
-        size = length * channels * width
-        if not length:
-            raise ValueError("it has no samples")
-        if size > min(os.path.getsize(path), _MAX_BYTES):
-            raise ValueError(f"its header declares {size:,} bytes of samples, the file has {os.path.getsize(path):,}")
-        if not 0 < rate <= _MAX_RATE:
-            raise ValueError(f"its header declares {rate:,} samples per second")
-        raw = file.readframes(length)
+    header = _read_header(path, file)
+    length, channels, rate, width = header.length, header.channels, header.sampling_rate, header.width
+    raw = file.readframes(length)
+    size = length * channels * width
     if len(raw) != size:
         raise ValueError(f"its header declares {size:,} bytes of samples, and {len(raw):,} follow")
     bytes_ = np.frombuffer(raw, np.uint8).reshape(length, channels, width)

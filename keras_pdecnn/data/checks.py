@@ -81,7 +81,9 @@ def check_labels(y: ArrayLike, examples: int, what: str) -> np.ndarray:
     return y.astype(np.int32)
 
 
-def check_classes(y_train: np.ndarray, y_test: np.ndarray, classes: int | None, where: str) -> int:
+def check_classes(
+    y_train: np.ndarray, y_test: np.ndarray, classes: int | None, where: str, y_validation: np.ndarray | None = None
+) -> int:
     """Return the number of classes, after checking that each has a training example and that there are no others.
 
     Args:
@@ -89,6 +91,7 @@ def check_classes(y_train: np.ndarray, y_test: np.ndarray, classes: int | None, 
         y_test: Labels of the test part, shape `(n,)`.
         classes: Expected number of classes; None stands for the largest training label plus one.
         where: Name or path of the data set, for error messages.
+        y_validation: Labels of the validation part, shape `(n,)`, if the source has one; default None.
 
     Raises:
         ValueError: If there are fewer than two classes, a label is too large, or a class has no training example.
@@ -97,8 +100,8 @@ def check_classes(y_train: np.ndarray, y_test: np.ndarray, classes: int | None, 
         classes = int(y_train.max()) + 1
     if classes < 2:
         raise ValueError(f"{where}: a classifier needs at least two classes. Received: classes={classes}")
-    for part, y in (("training", y_train), ("test", y_test)):
-        if y.max() >= classes:
+    for part, y in (("training", y_train), ("validation", y_validation), ("test", y_test)):
+        if y is not None and y.max() >= classes:
             raise ValueError(
                 f"{where}: labels must lie in 0..{classes - 1}, the classes of the training part. "
                 f"Received: {part} label {y.max()} at example {np.argmax(y)}"

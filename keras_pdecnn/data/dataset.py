@@ -24,6 +24,8 @@ class Info:
         class_names: One name per class.
         sizes: Numbers of examples, a dict with the keys `train`, `validation` and `test`.
         dtype: Type of the raw examples, such as `"uint8"`.
+        sampling_rate: Samples per second of sounds read from .wav files. Default None, for other examples.
+        skipped: Files that could not be read and are left out, see `load`. Default none.
 
     Example:
         >>> keras_pdecnn.data.load("digits").info.input_shape
@@ -36,6 +38,8 @@ class Info:
     class_names: tuple[str, ...]
     sizes: dict[str, int]
     dtype: str
+    sampling_rate: int | None = None
+    skipped: tuple[str, ...] = ()
 
 
 @dataclasses.dataclass(frozen=True)

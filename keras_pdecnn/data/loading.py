@@ -5,6 +5,7 @@ from __future__ import annotations
 import operator
 import os
 from collections.abc import Sequence
+from typing import Any
 
 import numpy as np
 
@@ -18,7 +19,7 @@ from keras_pdecnn.utils import arguments, optional
 
 
 def load(
-    source: str | os.PathLike,
+    source: Any,
     batch_size: int = 128,
     *,
     validation: float = 0.1,
@@ -26,6 +27,8 @@ def load(
     seed: int = 0,
     data_dir: str | os.PathLike | None = None,
     size: int | Sequence[int] | None = None,
+    sampling_rate: int | None = None,
+    skip_unreadable: bool = False,
     classes: int | None = None,
     drop_remainder: bool = False,
 ) -> Data:
@@ -35,12 +38,21 @@ def load(
 
     * `"digits"`: the 1,797 handwritten digits that come with scikit-learn, uint8 of 0..16, shape `(8, 8, 1)`;
       360 of them are the test part.
-    * A path that ends in `.npz`: the arrays `x_train`, `y_train`, `x_test`, `y_test`, and optionally `class_names`;
-      x of shape `(n, *space, channels)`, integer labels of shape `(n,)` or `(n, 1)`. With an entry `layout` ("signals",
-      "images" or "volumes") x needs no axis for a single channel. Without `layout`, x of shape `(n, 28, 28)` or
-      `(n, 16, 16, 16)` is refused: `(n, 28, 28)` may be gray images or signals of 28 channels.
-    * A folder: one sub-folder of images per class; a fifth of each class, by a hash of the file name, is the
-      test part. PNG, JPEG, BMP, GIF and WebP files; gray if all of them are, otherwise RGB.
+    * A path that ends in `.npz`: the arrays `x_train`, `y_train`, `x_test`, `y_test`, or `x` and `y`, of which a fifth,
+      stratified by class, is the test part; and optionally `class_names`. x has the shape `(n, *space, channels)`.
+      Labels are integers or names of shape `(n,)` or `(n, 1)`, or one-hot rows of shape `(n, classes)`; without
+      `class_names` the classes are the sorted names. With an entry `layout` ("signals", "images" or "volumes") x needs
+      no axis for a single channel. Without `layout`, x of shape `(n, 28, 28)` or `(n, 16, 16, 16)` is refused:
+      `(n, 28, 28)` may be gray images or signals of 28 channels.
+    * A folder: one sub-folder per class; a fifth of each class, by a hash of the file name, is the test part. The files
+      are images (PNG, JPEG, BMP, GIF and WebP; gray if all of them are, otherwise RGB) or sounds (uncompressed .wav
+      files; int16 if this loses nothing, otherwise float32; averaged to one channel if their numbers of channels
+      differ). Folders `train` and `test`, or `val`, that hold the sub-folders of the classes are the parts.
+    * A file `labels.csv` or the folder that holds it: a table with the columns `file` and `label`, whose paths start
+      from its folder. A fifth of each class, by a hash of what stands under `file`, is the test part.
+    * Arrays `(x, y)`, a `tf.data.Dataset` or a `keras.utils.PyDataset` that ends: a fifth, stratified by class, is the
+      test part. Or a pair (train, test) of these, such as `((x, y), (x_test, y_test))`. Datasets yield `(x, y)`, in
+      batches or with scalar labels; they are read once, in their order. Forms of x and y are as in an .npz file.
     * Any other name: a data set of TensorFlow Datasets, such as `"cifar10"` or `"name/config:1.0.0"`. It is read from
       `data_dir` if it is prepared there, and downloaded otherwise. Training part is the split `train`, test part the
       split `test`, or else `validation`, or else a fifth of `train`.
@@ -49,16 +61,21 @@ def load(
     depend on the data and on `validation`, never on `seed`, so that runs with different seeds can be compared.
 
     Args:
-        source: Name or path of the data set, see above.
+        source: Name or path of the data set, or arrays or datasets, see above.
         batch_size: Number of examples per batch. Default 128.
-        validation: Fraction of the training part that is used for validation, stratified by class, in [0, 1).
-            Default 0.1.
+        validation: Fraction of the training part that is used for validation, stratified by class, in [0, 1). Of a
+            folder with `val`, that part is used whatever the fraction, unless it is 0. Default 0.1.
         augmentation: An `Augmentation` of the training batches. Default None.
         seed: Seed of the order and the augmentation of every epoch. Default 0.
         data_dir: Folder in which TensorFlow Datasets keeps its data. Default None, its own default.
         size: Size of the examples, for folders and TensorFlow Datasets: images are resized to `(height, width)` or to a
             square, signals are cropped to a length or padded with zeros. Needed if sizes differ. Default None, the
             size that the examples have.
+        sampling_rate: Samples per second to which .wav files of another rate are resampled. Needed if rates differ.
+            Default None, the rate that the files have.
+        skip_unreadable: Whether files of images or sounds that cannot be read are left out. They are logged as a
+            warning and are in `info.skipped`, and the other files stay in the part where they were. Default False, the
+            first such file is an error.
         classes: Expected number of classes. Default None, as many as the data set has.
         drop_remainder: Whether a training epoch drops a smaller last batch. Validation and test are always complete.
             Default False.
@@ -84,33 +101,48 @@ def load(
             f"`augmentation` must be None or an Augmentation. Received: augmentation={arguments.describe(augmentation)}"
         )
     seed = _check_seed(seed)
+    sampling_rate = None if sampling_rate is None else arguments.check_positive_integer("sampling_rate", sampling_rate)
+    skip_unreadable = arguments.check_flag("skip_unreadable", skip_unreadable)
     optional.tensorflow("pde.data.load")
     from keras_pdecnn.data.pipeline import Examples, Training, in_host_memory
 
-    raw = read(source, data_dir=data_dir, size=_check_size(size))
+    raw = read(
+        source,
+        data_dir=data_dir,
+        size=_check_size(size),
+        sampling_rate=sampling_rate,
+        skip_unreadable=skip_unreadable,
+    )
     x_train = checks.check_examples(raw.x_train, f"{raw.where}: x_train")
     x_test = checks.check_examples(raw.x_test, f"{raw.where}: x_test")
-    if x_train.shape[1:] != x_test.shape[1:] or x_train.dtype != x_test.dtype:
-        raise ValueError(
-            f"{raw.where}: training and test examples must have one shape and type. Received: "
-            f"{x_train.shape[1:]} {x_train.dtype} and {x_test.shape[1:]} {x_test.dtype}"
-        )
+    _check_alike(x_train, x_test, "test", raw.where)
     if augmentation is not None:
         augmentation.check_shape(x_train.shape[1:])
-    check_memory(x_train.nbytes + x_test.nbytes, raw.where)
+    held_bytes = 0 if raw.x_validation is None else raw.x_validation.nbytes
+    check_memory(x_train.nbytes + x_test.nbytes + held_bytes, raw.where)
     y_train = checks.check_labels(raw.y_train, len(x_train), f"{raw.where}: y_train")
     y_test = checks.check_labels(raw.y_test, len(x_test), f"{raw.where}: y_test")
+    x_held, y_held = None, None
+    if raw.x_validation is not None and raw.y_validation is not None and validation:
+        x_held = checks.check_examples(raw.x_validation, f"{raw.where}: x_validation")
+        _check_alike(x_train, x_held, "validation", raw.where)
+        y_held = checks.check_labels(raw.y_validation, len(x_held), f"{raw.where}: y_validation")
     names = raw.class_names
     if names is not None and classes not in (None, len(names)):
         raise ValueError(f"{raw.where} has {len(names)} classes. Received: classes={classes}")
-    classes = checks.check_classes(y_train, y_test, classes if names is None else len(names), raw.where)
+    if classes is None:
+        classes = raw.classes if names is None else len(names)
+    classes = checks.check_classes(y_train, y_test, classes, raw.where, y_held)
 
     train_rows, validation_rows = np.arange(len(x_train)), np.arange(0)
-    if validation:
+    if x_held is not None:
+        validation_rows = np.arange(len(x_held))
+    elif validation:
         train_rows, validation_rows = stratified_split(
             y_train, round(validation * len(y_train)), f"{raw.where}, validation={validation}"
         )
     x, y, x_last, y_last = in_host_memory(x_train, y_train, x_test, y_test)
+    x_held, y_held = (x, y) if x_held is None else in_host_memory(x_held, y_held)
     parts = train_rows, validation_rows, np.arange(len(x_test))
     rows = in_host_memory(*(np.asarray(part, np.int64) for part in parts))
     examples = Examples(x, y, rows[0], batch_size, drop_remainder)
@@ -122,7 +154,7 @@ def load(
     training = Training(examples, seed, augmentation, classes)
     return Data(
         train=training.one_by_one(),
-        validation=Examples(x, y, rows[1], batch_size).in_order() if validation else None,
+        validation=Examples(x_held, y_held, rows[1], batch_size).in_order() if validation else None,
         test=Examples(x_last, y_last, rows[2], batch_size).in_order(),
         info=Info(
             name=raw.name,
@@ -131,9 +163,19 @@ def load(
             class_names=tuple(names) if names is not None else tuple(str(label) for label in range(classes)),
             sizes={"train": len(train_rows), "validation": len(validation_rows), "test": len(x_test)},
             dtype=x_train.dtype.name,
+            sampling_rate=raw.sampling_rate,
+            skipped=raw.skipped,
         ),
         training=training,
     )
+
+
+def _check_alike(x_train: np.ndarray, x: np.ndarray, part: str, where: str):
+    if x_train.shape[1:] != x.shape[1:] or x_train.dtype != x.dtype:
+        raise ValueError(
+            f"{where}: training and {part} examples must have one shape and type. Received: "
+            f"{x_train.shape[1:]} {x_train.dtype} and {x.shape[1:]} {x.dtype}"
+        )
 
 
 def _check_seed(seed) -> int:

@@ -23,12 +23,14 @@ class Classifier:
         class_names: One name per class.
         outputs: Function of raw examples, shape (n, *space, channels), to an array of shape (n, classes).
         quantity: Kind of the outputs: "probability" (default), or "score" of a network trained for least squares.
+        sampling_rate: Samples per second of the .wav files that the network was trained on; default None, unknown.
     """
 
     input_shape: tuple[int | None, ...]
     class_names: tuple[str, ...]
     outputs: Callable[[np.ndarray], np.ndarray]
     quantity: str = "probability"
+    sampling_rate: int | None = None
 
 
 def load(path) -> Classifier:
@@ -75,7 +77,9 @@ def _from_run(path: pathlib.Path) -> Classifier:
             f"classes. Received: {str(path)!r}"
         )
     quantity = "probability" if recipe.has_probabilities else "score"
-    return dataclasses.replace(classifier, class_names=info.class_names, quantity=quantity)
+    return dataclasses.replace(
+        classifier, class_names=info.class_names, quantity=quantity, sampling_rate=info.sampling_rate
+    )
 
 
 def _from_model(model, path) -> Classifier:

@@ -50,8 +50,10 @@ def predict(classifier: Classifier, files: Iterable, sampling_rate: int | None =
     Args:
         classifier: The network.
         files: Paths of files, see `read_examples`.
-        sampling_rate: Samples per second of the sound that the model was trained on, see `read_examples`; default None.
+        sampling_rate: Samples per second of the sound that the model was trained on, see `read_examples`; default None,
+            that of the classifier, if it is known.
     """
+    sampling_rate = classifier.sampling_rate if sampling_rate is None else sampling_rate
     waiting: list[tuple[str, np.ndarray]] = []
     for file in files:
         try:

@@ -61,7 +61,9 @@ def _one_or_more(check):
 def _check_text(name: str, value) -> str:
     text = os.fspath(value) if isinstance(value, str | os.PathLike) else None
     if not isinstance(text, str) or not text:
-        raise ValueError(f"{name} must be a name or a path. Received: {name}={arguments.describe(value)}")
+        raise ValueError(
+            f"{name} must be a name or a path, which a file can hold. Received: {name}={arguments.describe(value)}"
+        )
     return text
 
 
@@ -127,8 +129,10 @@ class Recipe:
     `epochs[i]` epochs, i = 0, 1, …. A sequence may be given as a list, and a single value stands for a sequence of one.
 
     Args:
-        data: Source of the data, see `data.load`; default "digits".
-        data_dir, size, validation, batch_size, drop_remainder: Reading of the data, see `data.load`.
+        data: Name or path of the data, see `data.load`; default "digits". A recipe is kept in a file and cannot hold
+            arrays or datasets: save them as an .npz file, or pass them to `data.load` and train with Keras.
+        data_dir, size, sampling_rate, skip_unreadable, validation, batch_size, drop_remainder: Reading of the data, see
+            `data.load`.
         flip, pad, rotate, zoom, time_shift, gain, noise, cutout, time_mask, frequency_mask, mixup, cutmix,
             rand_augment, rand_augment_magnitude: Random changes of the training examples, see `data.Augmentation`.
             `mixup` and `cutmix` need the loss "classification".
@@ -179,12 +183,16 @@ class Recipe:
         (5,)
     """
 
-    data: str = _setting(
-        "digits", _check_text, "Data set: digits, an .npz file, a folder, or the name of a TensorFlow data set."
-    )
+    data: str = _setting("digits", _check_text, "Data set: digits, a path, or the name of a TensorFlow data set.")
     data_dir: str | None = _setting(None, _optional(_check_text), "Folder in which TensorFlow Datasets keeps its data.")
     size: int | tuple[int, ...] | None = _setting(
         None, _optional(_one_or_more(_whole)), "Resize images to a side or height,width; cut signals to a length."
+    )
+    sampling_rate: int | None = _setting(
+        None, _optional(_whole), "Resample .wav files to so many samples per second; none: keep their own rate."
+    )
+    skip_unreadable: bool = _setting(
+        False, _flag, "Leave out images and .wav files that cannot be read, and name them; otherwise, an error."
     )
     validation: float = _setting(0.05, _fraction, "Fraction of the training part set aside for validation.")
     batch_size: int = _setting(32, _whole, "Examples per batch.")

@@ -104,6 +104,10 @@ class CheckpointFolder:
         paths = [path for path in self.path.glob("*") if re.fullmatch(r"epoch-\d{5,}\.checkpoint", path.name)]
         return sorted(paths, key=lambda path: int(path.stem.removeprefix("epoch-")))
 
+    def last_epoch(self) -> int:
+        """Return the number of completed epochs of the newest checkpoint by its name; 0 if there is none."""
+        return max((int(path.stem.removeprefix("epoch-")) for path in self.paths()), default=0)
+
     def read_last(self) -> Checkpoint | None:
         """Return the newest undamaged checkpoint, or None if there is none; damaged ones are logged by name."""
         for path in reversed(self.paths()):

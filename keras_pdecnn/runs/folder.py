@@ -21,7 +21,9 @@ _LARGEST_JSON = 2**24  # bytes; the names of the classes take the most
 
 def data_name(recipe: Recipe) -> str:
     """Return the name of the data of a recipe as a part of a file name."""
-    return re.sub(r"[^\w.]+", "-", pathlib.PurePath(recipe.data).name.removesuffix(".npz")).strip("-.") or "data"
+    path = pathlib.PurePath(recipe.data)
+    name = path.parent.name if path.suffix.lower() == ".csv" else path.name  # labels.csv lies beside its files
+    return re.sub(r"[^\w.]+", "-", name.removesuffix(".npz")).strip("-.") or "data"
 
 
 def default_path(recipe: Recipe, parent="runs") -> pathlib.Path:
@@ -164,7 +166,8 @@ def _to_info(entries: dict):
     values: dict = {name: tuple(value) if isinstance(value, list) else value for name, value in entries.items()}
     info = Info(**values)
     counts = (info.classes, *info.input_shape, *info.sizes.values())
-    texts = (info.name, info.dtype, *info.class_names)
+    counts += () if info.sampling_rate is None else (info.sampling_rate,)
+    texts = (info.name, info.dtype, *info.class_names, *info.skipped)
     if not all(type(count) is int for count in counts) or not all(isinstance(text, str) for text in texts):
         raise ValueError("sizes must be integers and names texts")
     if len(info.class_names) != info.classes or set(info.sizes) != {"train", "validation", "test"}:

@@ -3,7 +3,7 @@
 from keras_pdecnn.training.building import build
 from keras_pdecnn.training.evaluation import evaluate
 from keras_pdecnn.training.execution import run
-from keras_pdecnn.training.failures import DivergedError, StoppedError
+from keras_pdecnn.training.failures import DivergedError, Interrupted, StoppedError
 from keras_pdecnn.training.fitting import compile, fit, learning_rate
 from keras_pdecnn.training.inputs import load_data, load_like, spread
 from keras_pdecnn.training.result import Result
@@ -12,6 +12,7 @@ from keras_pdecnn.training.statistics import EvaluationWeights, estimate_statist
 __all__ = [
     "DivergedError",
     "EvaluationWeights",
+    "Interrupted",
     "Result",
     "StoppedError",
     "build",

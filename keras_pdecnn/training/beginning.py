@@ -10,6 +10,7 @@ from keras_pdecnn import data
 from keras_pdecnn.recipes import Recipe
 from keras_pdecnn.runs import RunFolder, default_path
 from keras_pdecnn.runs.checkpoints import Checkpoint, CheckpointFolder
+from keras_pdecnn.utils.arguments import describe
 
 
 def open_run(recipe: Recipe | None, path, resume: bool, start_from: str | None = None) -> tuple[Recipe, str]:
@@ -66,6 +67,8 @@ def begin_run(
 ) -> Checkpoint | None:
     """Make the folder of a new run; of a resumed one, return the last checkpoint and cut the history off after it.
 
+    A resumed run must have the data that it began with.
+
     A run that starts from trained weights has a checkpoint of them, as their file may be gone when it is resumed.
     """
     checkpoints = CheckpointFolder(folder.checkpoints)
@@ -74,8 +77,22 @@ def begin_run(
         if start_from is not None:
             checkpoints.write(Checkpoint.of(model, epoch=0, seconds=0.0))
         folder.write_config(recipe, info, start_from)
-    elif folder.read_config()[0] != recipe:
-        folder.write_config(recipe, info, folder.read_start())
+    else:
+        _check_data(folder, info)
+        if folder.read_config()[0] != recipe:
+            folder.write_config(recipe, info, folder.read_start())
     last = checkpoints.read_last()
     folder.cut_history(last.epoch if last else 0)
     return last
+
+
+def _check_data(folder: RunFolder, info: data.Info):
+    """Raise ValueError if the data are not those that a run has begun with, as far as their properties tell."""
+    begun, now = (dataclasses.asdict(entry) for entry in (folder.read_config()[1], info))
+    changed = {name: value for name, value in begun.items() if now[name] != value}
+    if changed:
+        differences = [f"{name}={describe(now[name])} (was {describe(value)})" for name, value in changed.items()]
+        raise ValueError(
+            "A run must be resumed with the data that it began with, which have changed. "
+            f"Received: {', '.join(differences)}"
+        )

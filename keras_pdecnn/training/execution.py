@@ -19,7 +19,7 @@ from keras_pdecnn.runs.checkpoints import CheckpointFolder, CheckpointWriter
 from keras_pdecnn.training.beginning import begin_run, open_run
 from keras_pdecnn.training.building import build
 from keras_pdecnn.training.evaluation import evaluate
-from keras_pdecnn.training.failures import DivergedError, report_files, report_lost_worker
+from keras_pdecnn.training.failures import DivergedError, report_files, report_interruption, report_lost_worker
 from keras_pdecnn.training.fitting import compile, fit
 from keras_pdecnn.training.inputs import load_data, spread
 from keras_pdecnn.training.result import Result
@@ -73,6 +73,7 @@ def run(
         ImportError: If TensorFlow, whose tf.data feeds the training under every backend, is not installed.
         DivergedError: If the loss stopped being finite; the folder then holds the last good model.
         StoppedError: If a file could not be written, or another worker no longer answers.
+        Interrupted: If the run is interrupted from the keyboard; it is a KeyboardInterrupt that names the folder.
 
     Example:
         >>> recipe = Recipe(widths=4, steps=1, epochs=1, learning_rates=0.1, batch_size=256)
@@ -85,7 +86,7 @@ def run(
     with report_lost_worker(strategy):
         start = None if start_from is None else os.path.abspath(os.path.expanduser(start_from))
         recipe, path = distribute.from_chief(strategy, lambda: open_run(recipe, folder, resume, start))
-        with report_files(path):
+        with report_interruption(path), report_files(path):
             return _train(recipe, RunFolder(path), callbacks, verbose, strategy, monitor, start)
 
 

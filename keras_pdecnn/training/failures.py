@@ -7,7 +7,8 @@ from typing import TYPE_CHECKING
 
 from keras_pdecnn import distribute
 from keras_pdecnn.callbacks import Divergence
-from keras_pdecnn.runs.checkpoints import CheckpointError
+from keras_pdecnn.runs import RunFolder
+from keras_pdecnn.runs.checkpoints import CheckpointError, CheckpointFolder
 from keras_pdecnn.training.result import Result
 
 if TYPE_CHECKING:
@@ -35,6 +36,35 @@ class StoppedError(RuntimeError):
 
     The files in the run folder are undamaged; `run(…, resume=True)` continues from the last checkpoint.
     """
+
+
+class Interrupted(KeyboardInterrupt):
+    """A run was interrupted from the keyboard; `run(…, resume=True)` continues from the last checkpoint.
+
+    Args:
+        folder: Path of the run folder.
+        epochs: Number of completed epochs that the last checkpoint holds; None if the training has not begun.
+
+    Example:
+        >>> issubclass(Interrupted, KeyboardInterrupt)
+        True
+    """
+
+    def __init__(self, folder: str, epochs: int | None):
+        super().__init__(folder)
+        self.folder = folder
+        self.epochs = epochs
+
+
+@contextlib.contextmanager
+def report_interruption(path):
+    """Raise an `Interrupted`, which tells how far the run in a folder has come, if it is interrupted."""
+    try:
+        yield
+    except KeyboardInterrupt as error:
+        folder = RunFolder(path)
+        last = CheckpointFolder(folder.checkpoints).last_epoch() if folder.is_begun() else None
+        raise Interrupted(str(path), last) from error
 
 
 @contextlib.contextmanager

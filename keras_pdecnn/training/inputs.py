@@ -37,6 +37,8 @@ def load_data(recipe: Recipe) -> data.Data:
         seed=recipe.seed,
         data_dir=recipe.data_dir,
         size=recipe.size,
+        sampling_rate=recipe.sampling_rate,
+        skip_unreadable=recipe.skip_unreadable,
         drop_remainder=recipe.drop_remainder,
     )
 
@@ -47,7 +49,8 @@ def load_like(recipe: Recipe, info: data.Info, source: str | None = None) -> dat
     Args:
         recipe: Recipe of the network.
         info: Properties of the data set that the network was trained on.
-        source: Source of another data set; default None, the data set of the recipe. Images in a folder are resized.
+        source: Source of another data set; default None, the data set of the recipe. Images and sounds in a folder are
+            brought to the size of the network's examples.
 
     Returns:
         A `data.Data`.
@@ -61,9 +64,15 @@ def load_like(recipe: Recipe, info: data.Info, source: str | None = None) -> dat
         360
     """
     if source is not None and source != recipe.data:
-        size = info.input_shape[:-1] if os.path.isdir(os.path.expanduser(source)) else None
-        # Only the test part is needed, and there may be too few examples for a validation part.
-        recipe = dataclasses.replace(recipe, data=source, size=size, validation=0.0)
+        path = os.path.expanduser(source)
+        of_files = os.path.isdir(path) or path.lower().endswith(".csv")
+        recipe = dataclasses.replace(
+            recipe,
+            data=source,
+            size=info.input_shape[:-1] if of_files else None,
+            sampling_rate=info.sampling_rate if of_files else None,
+            validation=0.0,  # only the test part is needed, and there may be too few examples for a validation part
+        )
     loaded = load_data(recipe)
     expected, received = ((i.input_shape, i.classes) for i in (info, loaded.info))
     if expected != received:

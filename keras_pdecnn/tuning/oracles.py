@@ -6,13 +6,14 @@ import copy
 import datetime
 import itertools
 import json
+import math
 import pathlib
 import shutil
 import sys
 import time
 
 import keras_tuner as kt
-from keras_tuner.engine.hyperparameters import Choice
+from keras_tuner.engine.hyperparameters import Choice, Float
 from keras_tuner.engine.trial import Trial, TrialStatus
 
 from keras_pdecnn.utils import files
@@ -50,6 +51,7 @@ class SearchOracle(kt.Oracle):
         self.max_failures = max_failures
         self.patience = patience
         self._limits_at_end = None
+        self._found_none = False
         self._start = time.monotonic()
         self._heard = {}
 
@@ -60,6 +62,7 @@ class SearchOracle(kt.Oracle):
             return {"status": TrialStatus.STOPPED, "values": None}
         first = not self.start_order
         response = super().populate_space(trial_id)
+        self._found_none = response["status"] == TrialStatus.STOPPED
         if first and response["status"] == TrialStatus.RUNNING:
             defaults = kt.HyperParameters()
             defaults.merge(self.get_space())
@@ -73,6 +76,26 @@ class SearchOracle(kt.Oracle):
         """Whether the search has ended because too many trials in a row have failed."""
         last = self.end_order[-self.max_failures :]
         return len(last) == self.max_failures and all(self.trials[i].status == TrialStatus.FAILED for i in last)
+
+    def exhaustion(self) -> str | None:
+        """Return a sentence about a search that has ended because there are no new values to try; otherwise None."""
+        if not self._found_none:
+            return None
+        tried, count = self._counts()
+        if count is not None and tried >= count:
+            return f"The search space is exhausted: all {count} combinations have been tried."
+        return self._end_of_draws(tried, count)
+
+    def _counts(self) -> tuple[int, int | None]:
+        """Return the number of combinations that have been tried, and of all; None if there is a continuous range."""
+        return len({_values(trial) for trial in self.trials.values()}), _count(self.get_space())
+
+    def _end_of_draws(self, tried: int, count: int | None) -> str | None:
+        of_all = "" if count is None else f" of {count}"
+        return (
+            f"The search has ended after {tried}{of_all} combinations: random draws give no new ones. "
+            "--method grid tries all that are left."
+        )
 
     @property
     def finished(self) -> bool:
@@ -222,6 +245,19 @@ def reason(trial) -> str | None:
     return f"{kind.rpartition('.')[2]}: {text}"
 
 
+def _values(trial: Trial) -> tuple:
+    """Return the values of a trial, without what a method adds to them."""
+    values = trial.hyperparameters.values.items()
+    return tuple(sorted((name, str(value)) for name, value in values if not name.startswith("tuner/")))
+
+
+def _count(space: kt.HyperParameters) -> int | None:
+    """Return the number of combinations of the values of a space; None if it has a continuous range."""
+    if any(isinstance(hp, Float) and hp.step is None for hp in space.space):
+        return None
+    return math.prod(len(_grid_values(hp)) for hp in space.space)
+
+
 def _short(error) -> str:
     return " ".join(str(error).split()) or type(error).__name__
 
@@ -231,7 +267,14 @@ class RandomSearch(SearchOracle, kt.oracles.RandomSearchOracle):
 
 
 class BayesianSearch(SearchOracle, kt.oracles.BayesianOptimizationOracle):
-    """Bayesian optimisation with a Gaussian process."""
+    """Bayesian optimisation with a Gaussian process. Keras Tuner's repeats trials when all values have been tried."""
+
+    def populate_space(self, trial_id):
+        tried, count = self._counts()
+        if count is not None and tried >= count:
+            self._found_none = True
+            return {"status": TrialStatus.STOPPED, "values": None}
+        return super().populate_space(trial_id)
 
 
 class HyperbandSearch(SearchOracle, kt.oracles.HyperbandOracle):
@@ -240,6 +283,9 @@ class HyperbandSearch(SearchOracle, kt.oracles.HyperbandOracle):
     def __init__(self, *, max_trials=None, **kwargs):
         super().__init__(**kwargs)
         self.max_trials = max_trials
+
+    def _end_of_draws(self, tried, count):
+        return None  # the end of its schedule
 
 
 class _Grid(kt.Oracle):
@@ -265,6 +311,9 @@ class GridSearch(SearchOracle, _Grid):
     The grid search of Keras Tuner does not save its place and cannot be continued. As in Keras Tuner, ten values of a
     continuous range are tried.
     """
+
+    def _end_of_draws(self, tried, count):
+        return f"The search space is exhausted: all {tried} combinations of the grid have been tried."
 
 
 METHODS = {

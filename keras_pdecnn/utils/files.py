@@ -24,9 +24,10 @@ def check_exists(what: str, path, received: str = "Received: "):
 def is_path(source: str) -> bool:
     """Return whether a source of data is written as a path, and cannot be the name of a TensorFlow data set.
 
-    Those names may hold slashes, as in "name/config", so a path is what ends in .npz or starts with /, ~ or a point.
+    Those names may hold slashes, as in "name/config", so a path is what ends in .npz or .csv or starts with /, ~ or a
+    point.
     """
-    return source.lower().endswith(".npz") or source.startswith((".", "~", os.sep))
+    return source.lower().endswith((".npz", ".csv")) or source.startswith((".", "~", os.sep))
 
 
 def replace(path: pathlib.Path, content: bytes):

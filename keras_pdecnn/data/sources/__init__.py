@@ -2,22 +2,30 @@
 
 import os
 
-from keras_pdecnn.data.sources import catalog, digits, folder, npz
+from keras_pdecnn.data.sources import arrays, catalog, digits, folder, listing, npz, table
 from keras_pdecnn.data.sources.raw import Raw
 from keras_pdecnn.utils import arguments, files
 
-__all__ = ["Raw", "read"]
+__all__ = ["Raw", "check_source", "read"]
 
 
 def read(
-    source: str | os.PathLike, *, data_dir: str | os.PathLike | None = None, size: tuple[int, ...] | None = None
+    source,
+    *,
+    data_dir: str | os.PathLike | None = None,
+    size: tuple[int, ...] | None = None,
+    sampling_rate: int | None = None,
+    skip_unreadable: bool = False,
 ) -> Raw:
     """Return the arrays of a source, which are not checked yet.
 
     Args:
-        source: `"digits"`, the path of an .npz file or of a folder, or the name of a TensorFlow data set.
+        source: `"digits"`, the path of an .npz file, of a folder or of a table of labels, the name of a TensorFlow data
+            set, or arrays or datasets, see `arrays.read`.
         data_dir: Folder in which TensorFlow Datasets keeps its data; default None, its own default.
         size: A tuple of one or two sizes; default None, the sizes of the examples themselves.
+        sampling_rate: Samples per second of sounds; default None, that of the files.
+        skip_unreadable: Whether to leave out files that cannot be read; default False.
 
     Returns:
         A `Raw`.
@@ -25,22 +33,60 @@ def read(
     Raises:
         ValueError: If the source does not exist or cannot be read.
     """
-    if not (isinstance(source, (str, os.PathLike)) and os.fspath(source)):
+    is_text = isinstance(source, (str, os.PathLike))
+    if not is_text and arrays.is_arrays(source):
+        _refuse(source, size=size, sampling_rate=sampling_rate)
+        return arrays.read(source)
+    if not (is_text and os.fspath(source)):
         raise ValueError(f"{catalog.ACCEPTED} Received: source={arguments.describe(source)}")
     path = os.path.expanduser(os.fspath(source))
     if source == "digits" or path.lower().endswith(".npz"):
-        if size is not None:
-            raise ValueError(
-                "`size` is for folders of images and TensorFlow data sets; the examples of this source already have "
-                f"one size. Received: source={source!r}, size={size}"
-            )
+        _refuse(source, size=size, sampling_rate=sampling_rate)
         return digits.read() if source == "digits" else npz.read(path)
     if os.path.isdir(path):
-        return folder.read(path, size)
+        labels = table.find(path)
+        listed = folder.list_files(path) if labels is None else table.list_files(labels, path)
+        return listing.read(listed, size, sampling_rate, skip_unreadable)
     if os.path.exists(path):
-        raise ValueError(
-            f"The file is neither a folder nor an .npz file. {catalog.ACCEPTED} Received: source={source!r}"
-        )
+        _check_suffix(path, source)
+        return listing.read(table.list_files(path, path), size, sampling_rate, skip_unreadable)
     if not isinstance(source, str) or files.is_path(source):
         raise ValueError(f"The path does not exist. {catalog.ACCEPTED} Received: source={source!r}")
+    _refuse(source, sampling_rate=sampling_rate)
     return catalog.read(source, data_dir, size)
+
+
+def check_source(source: str, data_dir: str | None = None):
+    """Raise ValueError if there is no data set of this name or path; TensorFlow is not imported for that.
+
+    Args:
+        source: Name or path of a data set, see `read`.
+        data_dir: Folder in which TensorFlow Datasets keeps its data; default None, its own default.
+    """
+    path = os.path.expanduser(source)
+    if os.path.isfile(path) and not path.lower().endswith(".npz"):
+        _check_suffix(path, source)
+    elif files.is_path(source):
+        files.check_exists("The data set", source)
+    elif source != "digits" and not os.path.exists(path):
+        catalog.check_name(source, data_dir)
+
+
+def _check_suffix(path: str, source):
+    if not path.lower().endswith(".csv"):
+        raise ValueError(f"No data set is in a file of this kind. {catalog.ACCEPTED} Received: source={source!r}")
+
+
+_MEANT_FOR = {
+    "size": "folders of images or sounds and TensorFlow data sets; the examples of this source already have one size",
+    "sampling_rate": "folders of .wav files",
+}
+
+
+def _refuse(source, **settings):
+    """Raise ValueError if a setting that does not suit the source is given."""
+    for name, value in settings.items():
+        if value is not None:
+            raise ValueError(
+                f"`{name}` is for {_MEANT_FOR[name]}. Received: source={arguments.describe(source)}, {name}={value}"
+            )

@@ -10,8 +10,8 @@ from keras_pdecnn.data.splits import stratified_split
 from keras_pdecnn.utils import optional
 
 ACCEPTED = (
-    '`source` must be "digits", the path of an .npz file, the path of a folder with one sub-folder of images per '
-    "class, or the name of a TensorFlow data set."
+    '`source` must be "digits", the path of an .npz file, of a folder with one sub-folder of images or .wav files per '
+    "class, or of a labels.csv, the name of a TensorFlow data set, or arrays or datasets."
 )
 _TEST = 0.2
 
@@ -39,13 +39,29 @@ def read(name, data_dir=None, size=None):
     return Raw(name, name, x, y, x_test, y_test, None if names is None else tuple(names))
 
 
+def check_name(name, data_dir=None):
+    """Raise ValueError if there is no TensorFlow data set of this name, neither known nor prepared in `data_dir`."""
+    tfds = _import(name)
+    if _base_name(name) not in tfds.list_builders(with_community_datasets=False):
+        _builder(name, data_dir)
+
+
+def _import(name):
+    return optional.load("tensorflow_datasets", f"The TensorFlow data set {name!r}", "tensorflow-datasets")
+
+
+def _base_name(name):
+    """Return the name without configuration and version, "name/config:1.0.0"."""
+    return name.split("/")[0].split(":")[0]
+
+
 def _builder(name, data_dir):
-    tfds = optional.load("tensorflow_datasets", f"The TensorFlow data set {name!r}", "tensorflow-datasets")
+    tfds = _import(name)
     try:
         return tfds.builder(name, data_dir=data_dir)
     except tfds.core.registered.DatasetNotFoundError as error:
         known = tfds.list_builders(with_community_datasets=False)
-        close = difflib.get_close_matches(name.split("/")[0].split(":")[0], known, n=3)
+        close = difflib.get_close_matches(_base_name(name), known, n=3)
         hint = f" Similar names: {', '.join(close)}." if close else ""
         raise ValueError(
             f"Neither a path nor a TensorFlow data set of this name exists. {ACCEPTED}{hint} Received: source={name!r}"

@@ -1,75 +1,94 @@
-"""Folders of images, one sub-folder per class."""
+"""Folders with one sub-folder of images or sounds per class, perhaps divided into train/, val/ and test/."""
 
-import hashlib
-import math
+from __future__ import annotations
+
 import os
-from concurrent.futures import ThreadPoolExecutor
 
-import numpy as np
+from keras_pdecnn.data.sources.listing import Listing, by_hash, test_count
+from keras_pdecnn.data.sources.media import KINDS, Images, Sounds, kind_of
 
-from keras_pdecnn.data.images import SUFFIXES, measure_image, read_image
-from keras_pdecnn.data.memory import check_memory
-from keras_pdecnn.data.sources.raw import Raw
+_PARTS = {
+    "train": ("train", "training"),
+    "validation": ("val", "valid", "validation"),
+    "test": ("test", "testing"),
+}
 
-_TEST = 0.2
 
+def list_files(path: str) -> Listing:
+    """Return the files of a folder with one sub-folder per class.
 
-def read(path, size=None):
-    """Return the images of a folder: gray if all of them are, otherwise RGB.
-
-    A fifth of each class, at least one image, is the test part: those whose names hash lowest. It depends on
-    the file names alone.
+    Without a test part, a fifth of each class of the training part, at least one file, is the test part: those whose
+    names hash lowest. It depends on the file names alone. If there are folders `train` and `test`, or `val`, with one
+    sub-folder per class each, they are the parts.
     """
-    names = sorted(entry.name for entry in os.scandir(path) if entry.is_dir() and not entry.name.startswith("."))
+    parts = _part_folders(path)
+    names = _folders(parts["train"])
     if not names:
-        raise ValueError(f"A folder of images must have one sub-folder per class. Received: source={path!r}")
-    train, test = [], []
-    for label, name in enumerate(names):
-        files = _files(path, name)
-        count = max(1, math.floor(_TEST * len(files) + 0.5))
-        test += [(file, label) for file in files[:count]]
-        train += [(file, label) for file in files[count:]]
-    with ThreadPoolExecutor(min(16, os.cpu_count() or 1)) as pool:
-        shape = _common_shape([file for file, _ in train + test], size, path, pool)
-        check_memory(len(train + test) * math.prod(shape), path)
-        x_train, x_test = (_read_all([file for file, _ in part], shape, pool) for part in (train, test))
-    y_train, y_test = (np.array([label for _, label in part]) for part in (train, test))
-    name = os.path.basename(os.path.abspath(path))
-    return Raw(name, path, x_train, y_train, x_test, y_test, tuple(names))
-
-
-def _files(path, name):
-    """Return the image files of a class, ordered by a hash of their names."""
-    folder = os.path.join(path, name)
-    files = [file for file in os.listdir(folder) if file.lower().endswith(SUFFIXES) and not file.startswith(".")]
-    if len(files) < 2:
-        raise ValueError(
-            f"Every class folder must hold at least two images ({', '.join(SUFFIXES)}), one to train and one to "
-            f"test. Received: {len(files)} in {folder!r}"
-        )
-    files.sort(key=lambda file: hashlib.sha256(f"{name}/{file}".encode("utf-8", "surrogateescape")).digest())
-    return [os.path.join(folder, file) for file in files]
-
-
-def _common_shape(files, size, path, pool):
-    shapes = list(pool.map(measure_image, files))
-    channels = max(shape[2] for shape in shapes)
-    if size is not None:
-        return size[0], size[-1], channels
-    for file, shape in zip(files, shapes, strict=True):
-        if shape[:2] != shapes[0][:2]:
+        raise ValueError(f"A folder of images or sounds must have one sub-folder per class. Received: source={path!r}")
+    for folder in parts.values():
+        others = [name for name in _folders(folder) if name not in names]
+        if others or not _folders(folder):
             raise ValueError(
-                f"The images of {path!r} differ in size; give `size` to resize them. Received: "
-                f"{shapes[0][:2]} in {files[0]!r} and {shape[:2]} in {file!r}, size=None"
+                f"Each part must have one sub-folder per class, and no others than {parts['train']!r}. "
+                f"Received: {folder!r} with {', '.join(map(repr, others)) or 'none'}"
             )
-    return *shapes[0][:2], channels
+    kind = kind_of(file for folder in parts.values() for name in _folders(folder) for file in _listdir(folder, name))
+    files: dict[str, list[tuple[str, int]]] = {part: [] for part in (*parts, "test")}
+    for label, name in enumerate(names):
+        for part, folder in parts.items():
+            if not os.path.isdir(os.path.join(folder, name)):
+                continue
+            is_divided = part == "train" and "test" not in parts
+            of_class = _files(folder, name, kind, least=2 if is_divided else 1)
+            count = test_count(len(of_class)) if is_divided else 0
+            files["test"] += [(file, label) for file in of_class[:count]]
+            files[part] += [(file, label) for file in of_class[count:]]
+    return Listing(path, kind or KINDS[0], tuple(names), files)
 
 
-def _read_all(files, shape, pool):
-    x = np.empty((len(files), *shape), np.uint8)
+def _part_folders(path: str) -> dict[str, str]:
+    """Return the folder of each part by name; the folder itself is the training part if it is not divided.
 
-    def fill(index):
-        x[index] = read_image(files[index], shape)
+    A class may be called "train", too: a part has sub-folders and holds no images or sounds itself.
+    """
+    folders = {}
+    inside = _folders(path)
+    for part, names in _PARTS.items():
+        present = [os.path.join(path, name) for name in inside if name.lower() in names]
+        if present:
+            folders[part] = present[0]
+    train = folders.get("train")
+    if train is None or len(folders) == 1 or not _folders(train) or kind_of(_listdir(train, "")):
+        return {"train": path}
+    others = sorted(set(inside) - {os.path.basename(folder) for folder in folders.values()})
+    if others:
+        raise ValueError(
+            f"A folder with {' and '.join(os.path.basename(folder) for folder in folders.values())} must have no other "
+            f"sub-folders. Received: source={path!r} with {', '.join(map(repr, others))}"
+        )
+    return folders
 
-    list(pool.map(fill, range(len(files))))  # a list, so that errors are raised
-    return x
+
+def _folders(path: str) -> list[str]:
+    return sorted(entry.name for entry in os.scandir(path) if entry.is_dir() and not entry.name.startswith("."))
+
+
+def _listdir(path: str, name: str) -> list[str]:
+    return [file for file in os.listdir(os.path.join(path, name)) if not file.startswith(".")]
+
+
+def _files(path: str, name: str, kind: Images | Sounds | None, least: int) -> list[str]:
+    """Return the files of a class, ordered by a hash of their names."""
+    folder = os.path.join(path, name)
+    suffixes = (kind or KINDS[0]).suffixes
+    files = [file for file in _listdir(path, name) if file.lower().endswith(suffixes)]
+    if len(files) < least:
+        forms = [kind] if kind else KINDS
+        what = " or ".join(f"{form.noun} ({', '.join(form.suffixes)})" for form in forms)
+        count = "two" if least == 2 else "one of the"
+        why = ", one to train and one to test" if least == 2 else ""
+        raise ValueError(
+            f"Every class folder must hold at least {count} {what}{why}. Received: {len(files)} in {folder!r}"
+        )
+    ordered = by_hash([f"{name}/{file}" for file in files])
+    return [os.path.join(folder, entry.removeprefix(f"{name}/")) for entry in ordered]

@@ -1,8 +1,17 @@
 """The arrays that every source yields."""
 
+from __future__ import annotations
+
 import dataclasses
 
 import numpy as np
+
+from keras_pdecnn.data import checks
+from keras_pdecnn.data.labels import to_integers
+from keras_pdecnn.data.splits import stratified_split
+
+TEST = 0.2
+"""Fraction of the examples that is the test part where a source has none."""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -17,6 +26,11 @@ class Raw:
         x_test: Test examples.
         y_test: Test labels.
         class_names: One string per class; default None, if the source has no names.
+        classes: Number of classes; default None, if only the labels tell.
+        x_validation: Validation examples; default None, if the source has no validation part.
+        y_validation: Validation labels; default None.
+        sampling_rate: Samples per second of sounds; default None.
+        skipped: Files that could not be read and are left out; default none.
     """
 
     name: str
@@ -26,3 +40,43 @@ class Raw:
     x_test: np.ndarray
     y_test: np.ndarray
     class_names: tuple[str, ...] | None = None
+    classes: int | None = None
+    x_validation: np.ndarray | None = None
+    y_validation: np.ndarray | None = None
+    sampling_rate: int | None = None
+    skipped: tuple[str, ...] = ()
+
+
+def divided(name: str, where: str, x, y, class_names: tuple[str, ...] | None = None) -> Raw:
+    """Return a data set without a test part: a fifth of the examples, stratified by class, becomes it.
+
+    The split depends on the labels alone, see `splits.stratified_split`.
+
+    Args:
+        name: Name of the data set.
+        where: Name or path of the data set, for error messages.
+        x: Examples.
+        y: Labels as integers, one-hot rows or names.
+        class_names: Names of the classes; default None.
+    """
+    labels, class_names, classes = to_integers({"y": y}, class_names, where)
+    x = checks.check_examples(x, f"{where}: x")
+    y = checks.check_labels(labels["y"], len(x), f"{where}: y")
+    train, test = stratified_split(y, round(TEST * len(y)), where)
+    return Raw(name, where, x[train], y[train], x[test], y[test], class_names, classes)
+
+
+def in_two_parts(name: str, where: str, x_train, y_train, x_test, y_test, class_names=None) -> Raw:
+    """Return a data set of a training and a test part, whose labels may be integers, one-hot rows or names.
+
+    Args:
+        name: Name of the data set.
+        where: Name or path of the data set, for error messages.
+        x_train: Training examples.
+        y_train: Training labels.
+        x_test: Test examples.
+        y_test: Test labels.
+        class_names: Names of the classes; default None.
+    """
+    labels, class_names, classes = to_integers({"y_train": y_train, "y_test": y_test}, class_names, where)
+    return Raw(name, where, x_train, labels["y_train"], x_test, labels["y_test"], class_names, classes)

@@ -1,0 +1,38 @@
+"""A command each of whose options may be given once."""
+
+from __future__ import annotations
+
+import shlex
+
+import click
+
+from keras_pdecnn.cli.settings import WrongInput
+
+
+class Command(click.Command):
+    """A command that refuses an option that is given twice, of which click would silently keep the last value.
+
+    Options that may be given more than once are declared with `multiple=True`.
+    """
+
+    def parse_args(self, ctx, args):
+        if not ctx.resilient_parsing:
+            _, _, given = self.make_parser(ctx).parse_args(args=list(args))
+            options = [option for option in given if isinstance(option, click.Option)]
+            for option in dict.fromkeys(options):
+                if options.count(option) > 1 and not (option.multiple or option.count):
+                    raise WrongInput(
+                        f"{option.opts[0]} must be given once. Received: {' '.join(_occurrences(option, args))}"
+                    )
+        return super().parse_args(ctx, args)
+
+
+def _occurrences(option: click.Option, args: list[str]) -> list[str]:
+    """Return the words of a command line that give an option, with its values."""
+    names = (*option.opts, *option.secondary_opts)
+    words: list[str] = []
+    for index, word in enumerate(args):
+        if word.partition("=")[0] in names:
+            takes_next = "=" not in word and not (option.is_flag or option.secondary_opts)
+            words += map(shlex.quote, args[index : index + 1 + takes_next])
+    return words

@@ -1,0 +1,105 @@
+"""The kinds of files that hold one example each: images and sounds."""
+
+from __future__ import annotations
+
+import dataclasses
+import math
+from collections.abc import Callable
+
+import numpy as np
+
+from keras_pdecnn.data import audio, images
+
+
+@dataclasses.dataclass(frozen=True)
+class Plan:
+    """How the files of a data set are read into one array.
+
+    Args:
+        shape: Shape of an example.
+        dtype: Type of the array.
+        read: Function from the path of a file to its example.
+        sampling_rate: Samples per second of sounds; default None.
+    """
+
+    shape: tuple[int, ...]
+    dtype: type
+    read: Callable[[str], np.ndarray]
+    sampling_rate: int | None = None
+
+    @property
+    def example_bytes(self) -> int:
+        """Number of bytes of an example."""
+        return math.prod(self.shape) * np.dtype(self.dtype).itemsize
+
+
+class Images:
+    """Files of images: gray if all of them are, otherwise RGB, uint8."""
+
+    noun = "images"
+    suffixes = images.SUFFIXES
+    measure = staticmethod(images.measure_image)
+
+    def plan(self, headers: dict, size: tuple[int, ...] | None, sampling_rate: int | None, where: str) -> Plan:
+        """Return the `Plan` for files with these headers, a dict of path and (height, width, channels)."""
+        if sampling_rate is not None:
+            raise ValueError(
+                f"`sampling_rate` is for folders of .wav files. Received: source={where!r}, with images, "
+                f"sampling_rate={sampling_rate}"
+            )
+        first, common = next(iter(headers.items()))
+        channels = max(header[2] for header in headers.values())
+        for file, header in headers.items():
+            if size is None and header[:2] != common[:2]:
+                raise ValueError(
+                    f"The images of {where!r} differ in size; give `size` to resize them. Received: "
+                    f"{common[:2]} in {first!r} and {header[:2]} in {file!r}, size=None"
+                )
+        space = common[:2] if size is None else (size[0], size[-1])
+        shape = (*space, channels)
+        return Plan(shape, np.uint8, lambda path: images.read_image(path, shape))
+
+
+class Sounds:
+    """Files of sound: the channels of the files if these agree, otherwise their average.
+
+    Samples are int16 if this loses nothing, otherwise float32 in the range of 16 bits.
+    """
+
+    noun = "sounds"
+    suffixes = audio.SUFFIXES
+    measure = staticmethod(audio.measure_sound)
+
+    def plan(self, headers: dict, size: tuple[int, ...] | None, sampling_rate: int | None, where: str) -> Plan:
+        """Return the `Plan` for files with these headers, a dict of path and `audio.Header`."""
+        if size is not None and len(size) != 1:
+            raise ValueError(f"`size` must be a length for sounds. Received: source={where!r}, size={size}")
+        first, common = next(iter(headers.items()))
+        rate = common.sampling_rate if sampling_rate is None else sampling_rate
+        for file, header in headers.items():
+            if sampling_rate is None and header.sampling_rate != rate:
+                raise ValueError(
+                    f"The sounds of {where!r} differ in their sampling rate; give `sampling_rate` to resample them. "
+                    f"Received: {rate} in {first!r} and {header.sampling_rate} in {file!r}, sampling_rate=None"
+                )
+        length = common.resampled_length(rate) if size is None else size[0]
+        for file, header in headers.items():
+            if size is None and header.resampled_length(rate) != length:
+                raise ValueError(
+                    f"The sounds of {where!r} differ in length; give `size` to cut or pad them. Received: "
+                    f"{length} samples in {first!r} and {header.resampled_length(rate)} in {file!r}, size=None"
+                )
+        counts = {header.channels for header in headers.values()}
+        shape = (length, counts.pop() if len(counts) == 1 else 1)
+        is_exact = all((h.channels, h.sampling_rate) == (shape[1], rate) and h.width <= 2 for h in headers.values())
+        return Plan(shape, np.int16 if is_exact else np.float32, lambda path: audio.read_sound(path, shape, rate), rate)
+
+
+KINDS: tuple[Images | Sounds, ...] = (Images(), Sounds())
+"""The kinds of files; a folder that has images is one of images."""
+
+
+def kind_of(names) -> Images | Sounds | None:
+    """Return the kind of the files with these names, by their suffixes; None if there is none of any kind."""
+    names = [name.lower() for name in names]
+    return next((kind for kind in KINDS if any(name.endswith(kind.suffixes) for name in names)), None)
