@@ -108,7 +108,9 @@ def test_a_network_is_what_it_was(name, figures, assert_same, eager):
     assert_same(predictions, figures[f"{name}/predictions"], tolerance)
     if "provable" in name:
         radius = pde.stability.certified_radius(model, figures["x"])
-        assert_same(radius, figures[f"{name}/certified_radius"], 1e-4)
+        before = figures[f"{name}/certified_radius"]
+        assert_same(radius, before, 1e-3)
+        assert np.all(radius <= before * (1 + 1e-5))  # the allowance for rounding errors has grown since
     # Another step depends on the momentum of the first one, and moves the batch statistics.
     other.train_on_batch(figures["x_next"], figures["y_next"])
     weights = np.concatenate([weight.ravel() for weight in other.get_weights()])
