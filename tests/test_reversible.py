@@ -45,8 +45,17 @@ def gap(a, b):
 # Gradients.
 
 
-@pytest.mark.parametrize("way", ["graph", *(pytest.param(way, marks=pytest.mark.slow) for way in ("eager", "jit"))])
-@pytest.mark.parametrize("case", cases.CASES)
+QUICK = ("affine", "attention", "shared")  # what takes about a second to trace
+
+
+@pytest.mark.parametrize(
+    ("case", "way"),
+    [
+        (case, way) if way == "graph" and case in QUICK else pytest.param(case, way, marks=pytest.mark.slow)
+        for case in cases.CASES
+        for way in cases.WAYS["tensorflow"]
+    ],
+)
 def test_gradients_statistics_and_random_numbers(case, way, float64):
     keras.config.set_floatx("float64")
     expected = cases.three_steps(case, way, plain=True)

@@ -286,8 +286,8 @@ class Replay:
         count = self._counts.pop()
         first = len(self._of_losses) - count
         of_losses, self._of_losses = self._of_losses[first:], self._of_losses[:first]
-        fixed = {key: value for key, value in self._values.items() if key not in self._keys}
         names = [key for key in function.keys if key in self._keys]
+        fixed = {key: self._values[key] for key in function.keys if key not in self._keys}
 
         def evaluate(inputs):
             x, *weights = inputs

@@ -3,9 +3,9 @@
 python tests/helpers/reversible_memory.py KIND DEPTH [REPETITIONS]
 
 KIND is "reversible", "stored" or "remat" (Keras, under its backend), or "memcnn" or "revlib" (PyTorch, channels last).
-Prints megabytes without the gradients of the weights, and the median of seconds. A gradient for a single small example
-comes first, so that graphs exist, and memory counts from there. For JAX it is the memory that XLA plans. Give each
-measurement a process.
+Prints megabytes without the gradients of the weights, and the medians of seconds by the clock and of the CPU. A
+gradient for a single small example comes first, so that graphs exist, and memory counts from there. For JAX it is the
+memory that XLA plans. Give each measurement a process.
 """
 
 import contextlib
@@ -154,12 +154,12 @@ def main(kind, depth, repetitions=3):
         gradient(x[:1, :8, :8], w[:1, :8, :8])
     peak, times = PeakMemory(), []
     for _ in range(int(repetitions)):
-        start = time.perf_counter()
+        start = time.perf_counter(), time.process_time()
         runtime.wait(gradient(x, w))
-        times.append(time.perf_counter() - start)
+        times.append((time.perf_counter() - start[0], time.process_time() - start[1]))
     used = peak.read() - gradient_bytes if bytes_planned is None else bytes_planned
-    megabytes, seconds = round(used / 1e6, 1), round(statistics.median(times), 3) if times else None
-    print(json.dumps({"kind": kind, "backend": backend, "depth": depth, "MB": megabytes, "s": seconds}))
+    seconds = [round(statistics.median(column), 3) for column in zip(*times, strict=True)]
+    print(json.dumps({"kind": kind, "backend": backend, "depth": depth, "MB": round(used / 1e6, 1), "s": seconds}))
 
 
 if __name__ == "__main__":
