@@ -150,10 +150,15 @@ def test_every_field_is_an_option(chosen):
         evaluate_flipped=True,
         sampling_rate=8000,
         skip_unreadable=True,
+        opening_kernel_size=(5, 3),
+        opening_stride=2,
+        opening_width=6,
+        dropout=0.3,
     )
     # Settings that do not go with some of those.
     others = {"nesterov": True, "label_smoothing": 0.1, "mixup": 0.2, "cutmix": 1.0, "warmup": 0.1}
     others |= {"schedule": "one_cycle", "learning_rates": (0.3,), "epochs": (2,)}
+    others |= {"spectrogram": 64, "spectrogram_step": 16}
     recipes = wanted, Recipe(data="x.npz", **others)
     default = Recipe()
     changed = [{name for name, value in vars(recipe).items() if value != getattr(default, name)} for recipe in recipes]

@@ -547,7 +547,8 @@ def test_builder_asks_what_was_meant(typed, meant):
 CONTRACT = (
     *("input_shape", "classes", "widths", "head_width", "steps", "step_size", "time_smoothness", "weight_decay", "box"),
     *("include_top", "include_preprocessing", "classifier_activation", "pooling", "synchronized", "provable"),
-    *("lipschitz", "name", "max_step_size", "data_format", "block_kwargs"),
+    *("lipschitz", "weights", "name", "max_step_size", "data_format", "opening_kernel_size"),
+    *("opening_stride", "opening_width", "dropout", "spectrogram", "spectrogram_step", "block_kwargs"),
 )
 
 

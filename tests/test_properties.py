@@ -17,8 +17,9 @@ from keras_pdecnn import constraints, initializers, layers, losses, models, regu
 from keras_pdecnn.ops.limits import LIPSCHITZ
 from keras_pdecnn.ops.normalization import Shrinkage
 
-# The base of the blocks is no block: it has no integrator.
-LAYERS = tuple(getattr(layers, name) for name in layers.__all__ if name != "PDEBlock")
+# The base of the blocks is no block: it has no integrator. Layers around other layers have tests of their own.
+AROUND_LAYERS = ("AffineCoupling", "Reversible", "ReversibleSequence")
+LAYERS = tuple(getattr(layers, name) for name in layers.__all__ if name not in ("PDEBlock", *AROUND_LAYERS))
 BUILDERS = {build: getattr(layers, build.__name__.replace("CNN", "Block")) for build in models.ARCHITECTURES.values()}
 OF_LAYERS = {"name", "dtype", "trainable"}
 POLICIES = ("float32", "float64", "mixed_float16", "mixed_bfloat16", "float16", "bfloat16")
@@ -108,6 +109,7 @@ def layer_settings(layer, rank):
         settings = {
             "kernel_size": kernel_sizes(rank),
             "pool_size": st.integers(1, 2),
+            "strides": st.integers(1, 2),
             "kernel_initializer": from_names(*INITIALIZERS),
             "kernel_regularizer": from_names(None, "l2"),
             "data_format": data_formats,
@@ -156,6 +158,14 @@ def model_settings(build, rank, blocks):
         "synchronized": flags,
         "provable": flags,
         "lipschitz": positive,
+        "dropout": st.floats(0, 0.9),
+        "opening_kernel_size": kernel_sizes(rank),
+        # Strides would leave nothing of the smallest images, and a spectrogram nothing of their signals.
+        "opening_stride": st.just(1),
+        "opening_width": st.none(),
+        "spectrogram": st.none(),
+        "spectrogram_step": st.none(),
+        "weights": st.none(),
         "data_format": data_formats,
         "name": from_names(None, "network"),
     }
@@ -240,6 +250,7 @@ ANYTHING = {
     "data_format": names("channels_last", "channels_first"),
     "decay": NUMBERS,
     "dtype": names(*POLICIES, "int8", "uint8", "bool", "string", "complex64", "float8_e4m3fn"),
+    "dropout": NUMBERS,
     "epsilon": NUMBERS,
     "filters": st.none() | INTEGERS,
     "head_width": st.none() | INTEGERS,
@@ -251,6 +262,7 @@ ANYTHING = {
     "kernel_initializer": names_of(keras.initializers),
     "kernel_regularizer": names_of(keras.regularizers),
     "kernel_size": SIZES,
+    "label_smoothing": NUMBERS,
     "lipschitz": NUMBERS,
     "max_gain": st.none() | NUMBERS,
     "max_step_size": NUMBERS | st.lists(NUMBERS, max_size=2),
@@ -259,15 +271,21 @@ ANYTHING = {
     "momentum": NUMBERS,
     "name": names("layer"),
     "normalization": names("tv", "scale", "shrinkage"),
+    "opening_kernel_size": SIZES,
+    "opening_stride": SIZES,
+    "opening_width": st.none() | INTEGERS,
     "padding": names("same", "periodic", "valid"),
     "pool_size": INTEGERS,
     "pooling": names("avg", "max"),
     "provable": flags,
     "reduction": names("sum", "mean", "sum_over_batch_size", "mean_with_sample_weight", "none"),
     "scale_regularizer": names_of(keras.regularizers),
+    "spectrogram": st.none() | INTEGERS,
+    "spectrogram_step": st.none() | INTEGERS,
     "step_size": STEP_SIZES | TEXT | st.lists(STEP_SIZES, max_size=2),
     "steps": SIZES,
     "stored_steps": INTEGERS,
+    "strides": SIZES,
     "synchronized": flags,
     "tau": NUMBERS,
     "time_basis": names("constant", "linear", "cosine"),
@@ -278,6 +296,7 @@ ANYTHING = {
     "use_bias": flags,
     "use_scale": flags,
     "weight_decay": NUMBERS,
+    "weights": names("cifar10", "missing.keras"),
     "widths": st.lists(INTEGERS, max_size=3) | st.lists(INTEGERS, max_size=3).map(tuple),
 }
 

@@ -89,7 +89,7 @@ def test_every_class_is_in_a_file():
 
 
 @pytest.mark.parametrize("name", [pytest.param(name, marks=[pytest.mark.slow] * (name in SLOW)) for name in MODELS])
-def test_a_network_is_what_it_was(name, figures, assert_same, eager):
+def test_a_network_is_what_it_was(name, figures, assert_same):
     model = pde.models.load_model(DATA / name)
     other = keras.models.load_model(DATA / name)
     assert type(model).__name__ == type(other).__name__ == ("Functional" if "own" in name else "PDEModel")
