@@ -179,6 +179,8 @@ WRONG = {
     "data": ["", None, 3, b"digits"],
     "data_dir": ["", 3],
     "size": [0, -1, (), (8, 0), "8", 1.5],
+    "sampling_rate": [0, -1, 1.5, True, "8000"],
+    "skip_unreadable": [2, "yes", None],
     "validation": [-0.1, 1.0, float("nan"), "0.1", None],
     "batch_size": [0, -1, 1.5, True, None],
     "drop_remainder": [2, "yes", None],
