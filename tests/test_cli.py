@@ -674,7 +674,7 @@ def test_benchmark_writes_a_report_and_overwrites_none(tmp_path, monkeypatch):
     assert "no memory" in invoke("benchmark", "--output", tmp_path / "other").stderr
 
 
-@pytest.mark.parametrize("epoch", [None, 0, 2])
+@pytest.mark.parametrize("epoch", [None, 0, pytest.param(2, marks=pytest.mark.slow)])
 def test_an_interrupted_training_says_how_to_go_on(archive, tmp_path, monkeypatch, epoch):
     from keras_pdecnn.training import execution
 
@@ -722,6 +722,7 @@ class InterruptAt(keras.callbacks.Callback):
             raise KeyboardInterrupt
 
 
+@pytest.mark.slow
 def test_sounds_from_training_to_prediction(tmp_path):
     """A folder of .wav files in parts, one of them damaged; the network predicts files of another sampling rate."""
     time = np.arange(400) / 4000
