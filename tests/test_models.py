@@ -302,7 +302,7 @@ def test_training_on_images_of_unknown_size(images, labels, settings):
 @pytest.mark.parametrize("architecture", ["hamiltonian", "residual"])
 def test_training_under_a_mixed_policy(images, labels, policy, architecture):
     keras.config.set_dtype_policy(policy)
-    model = small(architecture, widths=(4,))
+    model = small(architecture)
     losses = fit(model, images, labels, epochs=6)
     assert losses[-1] < 0.9 * losses[0]
     assert {weight.dtype for weight in model.trainable_weights} == {"float32"}
@@ -317,7 +317,7 @@ def test_training_under_a_mixed_policy(images, labels, policy, architecture):
 )
 def test_training_on_signals_and_video(rng, labels, space, policy):
     keras.config.set_dtype_policy(policy)
-    model = small(input_shape=(*space, 2), widths=(4,))
+    model = small(input_shape=(*space, 2))
     losses = fit(model, rng.normal(size=(4, *space, 2)), labels, epochs=6)
     assert losses[-1] < 0.9 * losses[0]
 
