@@ -825,7 +825,8 @@ def test_each_method_ends_with_a_run_folder(archive, tmp_path, method, eager):
     folder = tmp_path / "search"
     budget = ["--budget", 12] if method == "hyperband" else ["--trials", 4]
     epochs = 4 if method == "hyperband" else 2
-    options = [*SHORT, "--epochs", 4, "--search", "architecture=hamiltonian,parabolic", "--trial-epochs", epochs]
+    options = [*SHORT, "--search", "architecture=hamiltonian,parabolic", "--trial-epochs", epochs]
+    options[options.index("--epochs") + 1] = 4
     done = call(tune(archive, "--method", method, *budget, *options, "--output", folder))
     assert done.exit_code == 0, done.output
     assert "Search: Running Trial #1" in done.stdout

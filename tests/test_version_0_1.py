@@ -109,8 +109,9 @@ def test_a_network_is_what_it_was(name, figures, assert_same):
     if "provable" in name:
         radius = pde.stability.certified_radius(model, figures["x"])
         before = figures[f"{name}/certified_radius"]
-        assert_same(radius, before, 1e-3)
-        assert np.all(radius <= before * (1 + 1e-5))  # the allowance for rounding errors has grown since
+        # The allowance for rounding errors has grown since.
+        np.testing.assert_allclose(radius, before, rtol=0, atol=1e-4)
+        assert np.all(radius <= before * (1 + 1e-5))
     # Another step depends on the momentum of the first one, and moves the batch statistics.
     other.train_on_batch(figures["x_next"], figures["y_next"])
     weights = np.concatenate([weight.ravel() for weight in other.get_weights()])
