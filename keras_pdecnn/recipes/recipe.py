@@ -133,15 +133,16 @@ class Recipe:
             arrays or datasets: save them as an .npz file, or pass them to `data.load` and train with Keras.
         data_dir, size, sampling_rate, skip_unreadable, validation, batch_size, drop_remainder: Reading of the data, see
             `data.load`.
-        flip, pad, rotate, zoom, time_shift, gain, noise, cutout, time_mask, frequency_mask, mixup, cutmix,
-            rand_augment, rand_augment_magnitude: Random changes of the training examples, see `data.Augmentation`.
-            `mixup` and `cutmix` need the loss "classification".
+        flip, pad, rotate, zoom, time_shift, gain, noise, cutout, time_mask, frequency_mask: Random changes of the
+            training examples, see `data.Augmentation`.
+        mixup, cutmix, rand_augment, rand_augment_magnitude: More of them; `mixup` and `cutmix` need the loss
+            "classification".
         seed: Seed of the initial weights, of the order of the examples and of their augmentation; default 0.
         architecture: Name of the network, one of `models.NETWORKS`: "hamiltonian" (default), "parabolic",
             "second_order", "residual", or one that you have added.
-        widths, head_width, steps, step_size, max_step_size, time_smoothness, weight_decay, box, synchronized,
-            opening_kernel_size, opening_stride, opening_width, dropout, spectrogram, spectrogram_step: Arguments of the
-            network, see `models.HamiltonianCNN`.
+        widths, head_width, steps, step_size, max_step_size, time_smoothness, weight_decay, box, synchronized: Arguments
+            of the network, see `models.HamiltonianCNN`.
+        opening_kernel_size, opening_stride, opening_width, dropout, spectrogram, spectrogram_step: More of them.
         provable: Whether the network has a small Lipschitz bound, see `models.HamiltonianCNN`; it needs the
             normalisation None, "scale" or "shrinkage". Default False.
         lipschitz: Lipschitz constant of a provable network, see `models.HamiltonianCNN`; default 2.
