@@ -528,7 +528,8 @@ def test_predict_images_of_every_kind(run, tmp_path):
 def test_predict_needs_a_model(tmp_path, name):
     (tmp_path / "file.txt").write_text("text")
     (tmp_path / "empty").mkdir()
-    done = invoke("predict", tmp_path / name, "image.png")
+    (tmp_path / "image.png").write_bytes(b"")
+    done = invoke("predict", tmp_path / name, tmp_path / "image.png")
     assert done.exit_code == 2
     assert len(done.stderr.strip().splitlines()) == 1
     assert name in done.stderr
