@@ -7,6 +7,7 @@ exact arithmetic.
 
 from __future__ import annotations
 
+import functools
 import math
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -140,8 +141,13 @@ def _is_chain(model: keras.Model) -> bool:
 
 def _calls_its_layers(kind: type[keras.Model]) -> bool:
     """Return whether a class of models calls its layers and nothing else: a derived class may redefine `call`."""
-    functional = type(keras.Model(inputs := keras.Input((1,)), inputs))
-    return any((kind.call, kind.__call__) == (own.call, own.__call__) for own in (keras.Sequential, functional))
+    return any((kind.call, kind.__call__) == (own.call, own.__call__) for own in (keras.Sequential, _functional()))
+
+
+@functools.cache
+def _functional() -> type[keras.Model]:
+    """Return the class of functional models, which Keras has no public name for."""
+    return type(keras.Model(inputs := keras.Input((1,)), inputs))
 
 
 def _bound(layer: keras.layers.Layer, last: bool) -> LayerBound:
