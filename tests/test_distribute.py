@@ -28,10 +28,10 @@ def agree(a, b, replicas=2):
 
 
 @functools.cache
-def trained_alone(architecture):
+def trained_alone(architecture, **settings):
     """Return what one device makes of a network, in float64, see `replica_cases.trained`."""
     assert keras.config.dtype_policy().name == keras.config.floatx() == "float64"
-    return replica_cases.trained(architecture, ONE)
+    return replica_cases.trained(architecture, ONE, **settings)
 
 
 def test_names_of_strategies(two_devices, monkeypatch):
@@ -85,9 +85,8 @@ def test_two_devices_train_as_one(double, two_devices, architecture):
 @pytest.mark.slow
 @pytest.mark.parametrize("backprop", ["reversible", "checkpointed", "stored"])
 def test_every_backprop_on_two_devices(double, two_devices, backprop):
-    weights, other = (
-        replica_cases.trained("hamiltonian", strategy, steps=5, backprop=backprop)[1] for strategy in (ONE, two_devices)
-    )
+    settings = {"widths": (4,), "steps": 4, "backprop": backprop}
+    weights, other = (replica_cases.trained("hamiltonian", each, **settings)[1] for each in (ONE, two_devices))
     assert all(agree(a, b) for a, b in zip(other, weights, strict=True))
 
 
@@ -153,8 +152,8 @@ def test_workers_of_a_cluster(double, tmp_path, count):
 
 
 def check_training(workers):
-    for architecture in replica_cases.architectures(len(workers)):
-        before, weights, history = trained_alone(architecture)
+    for architecture, settings in replica_cases.architectures(len(workers)).items():
+        before, weights, history = trained_alone(architecture, **settings)
         for arrays, texts in workers:
             others = [arrays[name] for name in sorted(arrays) if name.startswith(architecture)]
             for start, after, other in zip(before, weights, others, strict=True):

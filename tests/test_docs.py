@@ -69,9 +69,15 @@ PAGES_WITH_CODE = [page for page in PAGES if any("--8<--" not in code for code i
 PAGES_WITH_CODE.remove(SERVING)  # whose commands run too
 
 
+# Pages that train networks of the package alone for two batches, without graphs in half of the time.
+EAGER = [ROOT / "docs" / f"{name}.md" for name in ("certificates", "robustness", "search", "training")]
+
+
 @pytest.mark.slow
 @pytest.mark.parametrize("page", PAGES_WITH_CODE, ids=lambda page: page.relative_to(ROOT).as_posix())
-def test_python_of_a_page_runs(page, small):
+def test_python_of_a_page_runs(page, small, request):
+    if page in EAGER:
+        request.getfixturevalue("eager")
     namespace = {"__name__": "page"}
     for code in blocks(page, "python"):
         if "--8<--" not in code:

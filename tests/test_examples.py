@@ -73,7 +73,7 @@ def test_search_mirrored(tmp_path, capsys, two_devices):
 
 
 @pytest.mark.slow
-def test_robustness(tmp_path, capsys):
+def test_robustness(tmp_path, capsys, eager):
     networks = {"residual": {"widths": (4,)}, "parabolic": {"widths": (4,), "head_width": 4, "provable": True}}
     small = {"NETWORKS": networks, "STEPS": 1, "EPOCHS": 1, "BATCH": 256, "TEST_IMAGES": 40}
     load("robustness", DISTANCES=(0, 2), IN_TABLE=(2,), ATTACK_STEPS=2, **small).main(str(tmp_path / "figure.png"))
@@ -173,7 +173,7 @@ def test_invertible_1d(capsys):
     assert float(capsys.readouterr().out.split()[-1]) < 1e-4
 
 
-def test_figures(images, tmp_path, capsys):
+def test_figures(images, tmp_path, capsys, eager):
     example = load("figures/accuracy_over_data", SHARES=(0.2, 0.8))
     example.main(images, tmp_path, "epochs=1", "widths=4", "steps=1", "batch_size=8")
     *_, row = capsys.readouterr().out.splitlines()
@@ -189,7 +189,7 @@ def test_figures(images, tmp_path, capsys):
 
 
 @pytest.mark.slow
-def test_fine_tuning(tmp_path, capsys):
+def test_fine_tuning(tmp_path, capsys, eager):
     widths = (4, 4)
     pde.models.HamiltonianCNN((32, 32, 3), 10, widths=widths).save(tmp_path / "network.keras")
     example = load("fine_tuning", IMAGES=20, WIDTHS=widths, EPOCHS=1, TEST=20)
