@@ -3,6 +3,7 @@
 import importlib.util
 import json
 import pathlib
+import sys
 
 import keras
 import numpy as np
@@ -198,3 +199,19 @@ def test_fine_tuning(tmp_path, capsys, eager):
         "trained weights",
         "from scratch",
     ]
+
+
+@pytest.mark.slow
+def test_comparison_with_pytorch_and_jax(capsys):
+    """A column of the package, that of JAX, and those of the packages for PyTorch that are installed."""
+    installed = [name for name in ("memcnn", "revlib") if importlib.util.find_spec(name)]
+    if not all(map(importlib.util.find_spec, ("jax", "torch"))):
+        pytest.skip("needs keras-pdecnn[jax,torch]")
+    example = load("benchmarks/against_pytorch", torch_python=lambda: sys.executable)
+    every = [*example.couplings(2, ["torch"], True), *example.networks(["tensorflow"], True)]
+    chosen = [contender for contender in every if contender[0] in ("keras_pdecnn, torch", "JAX", *installed)]
+    example.table(example.compare(chosen, rounds=1), 2, "images")
+    rows = [line.strip("| ").split(" | ") for line in capsys.readouterr().out.splitlines()[2:-1]]
+    assert [row[0] for row in rows] == [name for name, *_ in chosen]
+    assert len(rows) == 2 + len(installed)
+    assert all(float(row[2]) > 0 for row in rows)

@@ -821,11 +821,12 @@ def state(folder):
 
 @pytest.mark.slow
 @pytest.mark.parametrize(
-    "method", [pytest.param("random", marks=pytest.mark.pictures), *(name for name in tuning.METHODS if name != "random")]
+    "method",
+    [pytest.param("random", marks=pytest.mark.pictures), *(name for name in tuning.METHODS if name != "random")],
 )
 def test_each_method_ends_with_a_run_folder(archive, tmp_path, method, eager):
     folder = tmp_path / "search"
-    budget = ["--budget", 12] if method == "hyperband" else ["--trials", 3]
+    budget = ["--budget", 6] if method == "hyperband" else ["--trials", 3]
     epochs = 4 if method == "hyperband" else 1
     options = [*SHORT, "--search", "architecture=hamiltonian,parabolic", "--trial-epochs", epochs]
     options[options.index("--epochs") + 1] = 2
