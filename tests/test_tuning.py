@@ -836,7 +836,8 @@ def test_each_method_ends_with_a_run_folder(archive, tmp_path, method, eager):
     assert "| rank | trial | validation accuracy |" in done.stdout
     accuracy, _, run = done.stdout.strip().splitlines()[-3:]
     run = RunFolder(run.removeprefix("Run folder: "))
-    assert (folder / "search.png").stat().st_size > (10_000 if method == "random" else -1)
+    drawn = (folder / "search.png").stat().st_size
+    assert drawn > 10_000 if method == "random" else drawn == 0
     assert "![" in (folder / "report.md").read_text()
 
     # The best hyperparameters rebuild the same network, and the run is like any other.
@@ -917,7 +918,7 @@ def free_port():
 def test_a_chief_and_two_workers_try_every_trial_once(archive, tmp_path, victim):
     folder, log = tmp_path / "search", tmp_path / "log"
     short = ["--learning-rates", "0.1", "--epochs", 1, "--architecture", "parabolic", "--search", "steps=1:3"]
-    arguments = tune(archive, "--trials", 4, *short, "--trial-epochs", 20, "--output", folder, "--patience", 8)
+    arguments = tune(archive, "--trials", 4, *short, "--trial-epochs", 40, "--output", folder, "--patience", 8)
     arguments += ["--address", f"127.0.0.1:{free_port()}", "--role"]
     with contextlib.ExitStack() as stack:
         chief = stack.enter_context(started([*arguments, "chief"], log))
@@ -926,7 +927,9 @@ def test_a_chief_and_two_workers_try_every_trial_once(archive, tmp_path, victim)
             name: stack.enter_context(started([*arguments, "worker", "--worker-id", name], tmp_path / name))
             for name in ("left", "right")
         }
-        wait_for(lambda: len(completed(folder)) >= 1 and state(folder)["ongoing_trials"].get("left"), chief)
+        # The file of a trial is written just before that of the oracle, which must know of its end, too.
+        wait_for(lambda: completed(folder) and state(folder)["end_order"], chief)
+        wait_for(lambda: state(folder)["ongoing_trials"].get("left"), chief)
         if victim == "worker":
             unfinished = state(folder)["ongoing_trials"]["left"]
             workers.pop("left").kill()
@@ -970,5 +973,5 @@ def test_a_search_on_the_digits(tmp_path):
     run = RunFolder(done.stdout.strip().splitlines()[-1].removeprefix("Run folder: "))
     best = found[run.path.name.replace("best-", "trial_")]
     assert best["score"] == max(trial["score"] for trial in found.values())
-    # The default recipe, which trains longer, has 99.4 % on average over five seeds.
-    assert run.read_metrics()["accuracy"] >= 0.95
+    # A quarter of the default recipe, which has 99.4 % on average over five seeds.
+    assert run.read_metrics()["accuracy"] >= 0.85
