@@ -100,7 +100,7 @@ def test_a_run_without_a_model(tmp_path):
 def test_the_names_of_layers_in_files(trained):
     folder, model = trained
     groups = weight_files.group_names(model)
-    assert (groups["opening"], groups["block_2"]) == ("conv2d", "hamiltonian_block_1")
+    assert (groups["opening"], groups["block_2"]) == ("connector", "hamiltonian_block_1")
     stored = weight_files.StoredWeights.read(folder / "network.keras", "")
     assert {name.partition("/")[0] for name in stored.shapes} == {groups[x.name] for x in model.layers if x.weights}
 

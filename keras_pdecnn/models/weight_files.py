@@ -101,8 +101,6 @@ def opened(model: keras.Model) -> Iterator[h5py.Group]:
         path = pathlib.Path(folder, "model.weights.h5")
         model.save_weights(path)
         with h5py.File(path, "r+") as file:
-            for part in set(file) - {"layers"}:  # the state of the optimiser stays
-                del file[part]
             yield file["layers"]
         model.load_weights(path)
 

@@ -71,9 +71,9 @@ RECIPES = {
         pad=1 / 14,
         rotate=0.0,
         zoom=0.0,
-        widths=(32, 64),
-        opening_kernel_size=5,
-        opening_stride=2,
+        widths=(16, 32, 64),
+        steps=2,
+        opening_width=16,
         label_smoothing=0.1,
         nesterov=True,
         schedule="cosine",
@@ -111,6 +111,7 @@ gray images such as those of Fashion-MNIST, `speech` for sound of some thousand 
 """
 
 SIZES: dict[str, dict[float, dict[str, Any]]] = {
+    "gray": {1: {"widths": (16, 32, 56)}, 2: {"widths": (16, 32, 56), "steps": 1}},
     "speech": {1: {"widths": (24, 24, 32, 48)}, 2: {"widths": (24, 24, 32, 48), "steps": 1}},
 }
 """Settings of a recipe for networks with more weights than the Hamiltonian one, by `Network.relative_size`.
