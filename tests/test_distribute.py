@@ -9,7 +9,8 @@ import pytest
 import tensorflow as tf
 from helpers import cluster, replica_cases
 
-from keras_pdecnn import distribute
+from keras_pdecnn import distribute, training
+from keras_pdecnn.recipes import Recipe
 
 ONE = tf.distribute.get_strategy()
 
@@ -129,6 +130,29 @@ def test_fit_takes_the_first_pass_over_the_data_first(two_devices):
     data = data.map(lambda number: (tf.fill((2, 8, 8, 3), number), tf.zeros((2,), tf.int32)))
     replica_cases.build("parabolic", two_devices, **replica_cases.SMALLEST).fit(data, epochs=2, verbose=0)
     assert len(passes) == 2
+
+
+@pytest.mark.parametrize("settings", [{"ema": 0.8}, {"recalibrate": True}], ids=str)
+def test_averages_and_statistics_on_two_devices(two_devices, tmp_path, settings):
+    rng = np.random.default_rng(0)
+    x, y = rng.integers(0, 256, (24, 4, 4, 1), dtype=np.uint8), np.arange(24) % 2
+    np.savez(tmp_path / "noise.npz", x_train=x, y_train=y, x_test=x[:4], y_test=y[:4])
+    recipe = Recipe(
+        **{"data": str(tmp_path / "noise.npz"), "widths": 2, "steps": 1, "batch_size": 8, "validation": 1 / 3},
+        **{"rotate": 0, "zoom": 0, "pad": 0, "epochs": 2, "learning_rates": 0.1, "synchronized": True, **settings},
+    )
+    outcomes = []
+    for strategy in (ONE, two_devices):
+        dataset = training.load_data(recipe)
+        with strategy.scope():
+            model = training.compile(training.build(recipe, dataset.info), recipe, dataset.steps_per_epoch)
+        history = training.fit(model, dataset, recipe, verbose=0).history
+        outcomes.append(([np.array(weight) for weight in model.weights], history))
+    (weights, history), (other_weights, other_history) = outcomes
+    for weight, other in zip(weights, other_weights, strict=True):
+        np.testing.assert_allclose(other, weight, rtol=1e-4, atol=1e-5)
+    for name, values in history.items():
+        np.testing.assert_allclose(other_history[name], values, rtol=1e-4)
 
 
 @pytest.mark.slow

@@ -240,6 +240,7 @@ def test_the_table_is_that_of_the_builders_and_blocks(record):
             assert all((own.equation, own.stability, own.marker, own.color))
         assert [name for name, n in pde.models.NETWORKS.items() if n.is_reversible] == ["hamiltonian", "second_order"]
         assert [name for name, n in pde.models.NETWORKS.items() if not n.has_step_limit] == ["residual"]
+        assert [n.relative_size for n in pde.models.NETWORKS.values()] == [0.5, 1, 1, 2]
     finally:
         pde.models.NETWORKS["wave"] = record
 

@@ -262,8 +262,11 @@ def test_a_run_starts_from_the_same_layers(recipe, tmp_path, changes, message):
     with pytest.raises(ValueError, match=message):
         training.run(dataclasses.replace(recipe, **changes), tmp_path / "run", start_from=tmp_path / "trained.keras")
     assert not (tmp_path / "run").exists()
-    with pytest.raises(ValueError, match="nowhere"):
+    with pytest.raises(ValueError, match=r"The file of the weights does not exist\. Received: .*nowhere"):
         training.run(recipe, tmp_path / "run", start_from=tmp_path / "nowhere")
+    (tmp_path / "trained.keras").write_bytes(b"PK")
+    with pytest.raises(ValueError, match=r"Not readable weights \(.*\)\. Received: .*trained"):
+        training.run(recipe, tmp_path / "run", start_from=tmp_path / "trained.keras")
 
 
 @pytest.mark.parametrize("loss", ["classification", "least_squares"])

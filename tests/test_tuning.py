@@ -22,7 +22,7 @@ import numpy as np
 import pytest
 
 from keras_pdecnn import cli, data, models, training, tuning
-from keras_pdecnn.recipes import RECIPES, Recipe
+from keras_pdecnn.recipes import RECIPES, Recipe, for_source
 from keras_pdecnn.recipes.searches import NAMES
 from keras_pdecnn.runs import RunFolder
 from keras_pdecnn.tuning import report, roles
@@ -36,6 +36,9 @@ SHAPES = {
     "cifar100": ((32, 32, 3), 100),
     "stl10": ((96, 96, 3), 10),
     "cifar10-own": ((32, 32, 3), 10),
+    "cifar100-own": ((32, 32, 3), 100),
+    "stl10-own": ((96, 96, 3), 10),
+    "gray": ((28, 28, 1), 10),
     "speech": ((8000, 1), 10),
 }
 
@@ -238,6 +241,13 @@ def test_a_search_of_provable_networks_has_no_residual_ones():
 @pytest.mark.parametrize(("name", "count"), [("stl10", 324_794), ("cifar10", 264_106), ("cifar100", 362_180)])
 def test_the_papers_numbers_of_weights(name, count):
     assert tuning.count_weights(RECIPES[name], *SHAPES[name]) == count
+    assert tuning.count_weights(RECIPES[f"{name}-own"], *SHAPES[name]) == count
+
+
+@pytest.mark.parametrize("architecture", models.ARCHITECTURES)
+@pytest.mark.parametrize(("source", "name"), [("spoken_digit", "speech"), ("fashion_mnist", "gray")])
+def test_recipes_of_small_networks_have_at_most_100000_weights(source, name, architecture):
+    assert 28_000 < tuning.count_weights(for_source(source, architecture=architecture), *SHAPES[name]) <= 100_000
 
 
 def test_estimated_memory_over_depth():
