@@ -118,10 +118,20 @@ def coupling_settings(layer, channels):
 
 def layer_settings(layer, rank, channels=2):
     """Return the strategies of the required and of the optional arguments of a layer on this many space axes."""
-    common = {"dtype": from_names(*POLICIES), "trainable": flags, "name": from_names("layer", None)}
     if layer in AROUND_LAYERS:
         required, optional = coupling_settings(layer, channels)
-        return required, {**optional, **common}
+        return required, {
+            **optional,
+            "dtype": from_names(*POLICIES),
+            "trainable": flags,
+            "name": from_names("layer", None),
+        }
+    return plain_settings(layer, rank)
+
+
+def plain_settings(layer, rank):
+    """Return the strategies of a layer that has no others inside."""
+    common = {"dtype": from_names(*POLICIES), "trainable": flags, "name": from_names("layer", None)}
     if issubclass(layer, layers.PDEBlock):
         return {"steps": st.integers(1, 6)}, {**block_settings(layer, rank), **common}
     if layer is layers.SymmetricConv:

@@ -3,9 +3,10 @@
 python tests/helpers/reversible_memory.py KIND DEPTH [REPETITIONS]
 
 KIND is "reversible", "stored" or "remat" (Keras, under its backend), "channels_first" (reversible with the axes in that
-order and, in memory, the channels last), or "memcnn" or "revlib" (PyTorch, channels last). Prints megabytes without the gradients of the weights, and the medians of seconds by the clock and of the CPU. A
-gradient for a single small example comes first, so that graphs exist, and memory counts from there. For JAX it is the
-memory that XLA plans. Give each measurement a process.
+order and, in memory, the channels last), or "memcnn" or "revlib" (PyTorch, channels last). Prints megabytes without the
+gradients of the weights, and the medians of seconds by the clock and of the CPU. A gradient for a single small example
+comes first, so that graphs exist, and memory counts from there. For JAX it is the memory that XLA plans. Give each
+measurement a process.
 """
 
 import contextlib
