@@ -132,6 +132,7 @@ def test_fit_takes_the_first_pass_over_the_data_first(two_devices):
     assert len(passes) == 2
 
 
+@pytest.mark.slow
 def test_averages_and_their_statistics_on_two_devices(two_devices, tmp_path):
     rng = np.random.default_rng(0)
     x, y = rng.integers(0, 256, (24, 4, 4, 1), dtype=np.uint8), np.arange(24) % 2
