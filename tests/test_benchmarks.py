@@ -24,13 +24,13 @@ def peak(block, backprop, steps):
 @pytest.mark.slow
 @pytest.mark.parametrize("block", ["HamiltonianBlock", "SecondOrderBlock"])
 def test_memory_of_reversible_backpropagation_does_not_grow_with_depth(block):
-    # One state kept per step would be 28 states more.
-    assert peak(block, "reversible", 32) - peak(block, "reversible", 4) < 10 * STATE
+    # One state kept per step would be 56 states more.
+    assert peak(block, "reversible", 64) - peak(block, "reversible", 8) < 10 * STATE
 
 
 @pytest.mark.slow
 def test_stored_activations_grow_with_depth():
-    assert peak("SecondOrderBlock", "stored", 12) - peak("SecondOrderBlock", "stored", 4) > 2 * 8 * STATE
+    assert peak("SecondOrderBlock", "stored", 24) - peak("SecondOrderBlock", "stored", 8) > 2 * 16 * STATE
 
 
 def test_a_report_has_tables_and_pictures(tmp_path):

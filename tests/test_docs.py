@@ -69,8 +69,8 @@ PAGES_WITH_CODE = [page for page in PAGES if any("--8<--" not in code for code i
 PAGES_WITH_CODE.remove(SERVING)  # whose commands run too
 
 
-# Pages that train networks of the package alone for two batches, without graphs in half of the time.
-EAGER = [ROOT / "docs" / f"{name}.md" for name in ("certificates", "robustness", "search", "training")]
+# Pages that train networks of the package alone for two batches: without graphs in a third of the time.
+EAGER = [ROOT / "docs" / f"{name}.md" for name in ("certificates", "search", "training")]
 
 
 @pytest.mark.slow
