@@ -163,6 +163,14 @@ def test_commands_of_a_page_parse(page):
             command.make_context(name, rest, parent=group)
 
 
+def test_every_command_has_examples_that_parse():
+    assert sorted(cli.main.commands) == sorted(set(sum(cli.help.COMMANDS.values(), ())) & set(cli.main.commands))
+    for name in cli.main.commands:
+        for arguments in commands_in(cli.help.EXAMPLES[name]):
+            assert arguments[0] == name
+            cli.main.commands[name].make_context(name, arguments[1:], parent=click.Context(cli.main))
+
+
 @every_page
 def test_scripts_that_a_page_names_exist(page):
     for name in re.findall(r"(?:examples|tests|keras_pdecnn)/[\w/.]+\.py", page.read_text(encoding="utf-8")):
