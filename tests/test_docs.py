@@ -307,5 +307,8 @@ def test_site_builds_without_a_warning(tmp_path):
     done = subprocess.run(command, capture_output=True, text=True, cwd=ROOT, timeout=300, check=False)
     assert done.returncode == 0, done.stderr[-3000:]
     start = (tmp_path / "site" / "index.html").read_text(encoding="utf-8")
+    formulas = (tmp_path / "site" / "glossary.html").read_text(encoding="utf-8")
+    assert "<math" in formulas
+    assert "$" not in formulas.partition("<article")[2].partition("</article>")[0]
     # Whatever it needs comes along.
     assert not re.search(r'<(script|link|img)[^>]+(src|href)="https?://', start)
