@@ -163,6 +163,14 @@ def test_commands_of_a_page_parse(page):
             command.make_context(name, rest, parent=group)
 
 
+def test_every_command_has_examples_that_parse():
+    assert sorted(cli.main.commands) == sorted(set(sum(cli.help.COMMANDS.values(), ())) & set(cli.main.commands))
+    for name in cli.main.commands:
+        for arguments in commands_in(cli.help.EXAMPLES[name]):
+            assert arguments[0] == name
+            cli.main.commands[name].make_context(name, arguments[1:], parent=click.Context(cli.main))
+
+
 @every_page
 def test_scripts_that_a_page_names_exist(page):
     for name in re.findall(r"(?:examples|tests|keras_pdecnn)/[\w/.]+\.py", page.read_text(encoding="utf-8")):
@@ -299,5 +307,8 @@ def test_site_builds_without_a_warning(tmp_path):
     done = subprocess.run(command, capture_output=True, text=True, cwd=ROOT, timeout=300, check=False)
     assert done.returncode == 0, done.stderr[-3000:]
     start = (tmp_path / "site" / "index.html").read_text(encoding="utf-8")
+    formulas = (tmp_path / "site" / "glossary.html").read_text(encoding="utf-8")
+    assert "<math" in formulas
+    assert "$" not in formulas.partition("<article")[2].partition("</article>")[0]
     # Whatever it needs comes along.
     assert not re.search(r'<(script|link|img)[^>]+(src|href)="https?://', start)

@@ -11,6 +11,7 @@ import sys
 
 import click
 
+from keras_pdecnn.cli import help
 from keras_pdecnn.cli.command import Command
 from keras_pdecnn.cli.explain import explain
 from keras_pdecnn.cli.export import export
@@ -59,6 +60,18 @@ class Commands(click.Group):
 
         cmd.callback = start
         super().add_command(cmd, name)
+
+    def format_commands(self, ctx, formatter):
+        """Write the commands in groups."""
+        width = formatter.width - 6 - max(map(len, self.commands))
+        for title, names in help.COMMANDS.items():
+            with formatter.section(title):
+                present = [self.commands[name] for name in names if name in self.commands]
+                formatter.write_dl([(command.name, command.get_short_help_str(width)) for command in present])
+
+    def format_epilog(self, ctx, formatter):
+        """Write the first commands to try."""
+        help.write_examples("", formatter)
 
     def invoke(self, ctx):
         try:

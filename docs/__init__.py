@@ -1,0 +1,1 @@
+"""What builds the documentation: extensions of Python-Markdown and of griffe."""
