@@ -14,7 +14,7 @@ from keras_pdecnn.data.augmentation import Augmentation
 from keras_pdecnn.data.crops import Crop, check_area
 from keras_pdecnn.data.dataset import Data, Info
 from keras_pdecnn.data.memory import check_memory
-from keras_pdecnn.data.sources import read
+from keras_pdecnn.data.sources import Raw, read
 from keras_pdecnn.data.splits import stratified_split
 from keras_pdecnn.data.stored import Stored, is_stored
 from keras_pdecnn.utils import arguments, optional
@@ -142,11 +142,7 @@ def load(
     check_memory(sum(part.nbytes for part in parts if not is_stored(part)), raw.where)
     y_train = checks.check_labels(raw.y_train, len(x_train), f"{raw.where}: y_train")
     y_test = checks.check_labels(raw.y_test, len(x_test), f"{raw.where}: y_test")
-    x_held, y_held = None, None
-    if raw.x_validation is not None and raw.y_validation is not None and validation:
-        x_held = checks.check_stored(raw.x_validation, f"{raw.where}: x_validation")
-        _check_alike(x_train, x_held, "validation", raw.where)
-        y_held = checks.check_labels(raw.y_validation, len(x_held), f"{raw.where}: y_validation")
+    x_held, y_held = _validation_part(raw, x_train) if validation else (None, None)
     names = raw.class_names
     if names is not None and classes not in (None, len(names)):
         raise ValueError(f"{raw.where} has {len(names)} classes. Received: classes={classes}")
@@ -194,6 +190,15 @@ def load(
         ),
         training=training,
     )
+
+
+def _validation_part(raw: Raw, x_train):
+    """Return the examples and the labels of the validation part of the source; None if it has none."""
+    if raw.x_validation is None or raw.y_validation is None:
+        return None, None
+    x = checks.check_stored(raw.x_validation, f"{raw.where}: x_validation")
+    _check_alike(x_train, x, "validation", raw.where)
+    return x, checks.check_labels(raw.y_validation, len(x), f"{raw.where}: y_validation")
 
 
 def _check_alike(x_train: np.ndarray | Stored, x: np.ndarray | Stored, part: str, where: str):

@@ -24,7 +24,7 @@ def check_unchanged(path: str, expected: tuple[int, int], status: os.stat_result
     try:
         now = stamp(path) if status is None else _of(status)
     except OSError as error:
-        raise ReadError(f"A file of the data set cannot be read ({error.strerror}). Received: {path!r}") from error
+        raise _unreadable(path, error) from error
     if now != expected:
         raise ReadError(f"A file of the data set has changed since the data set was loaded. Received: {path!r}")
 
@@ -42,7 +42,7 @@ class OpenFile:
         try:
             self._descriptor = os.open(path, os.O_RDONLY)
         except OSError as error:
-            raise ReadError(f"A file of the data set cannot be read ({error.strerror}). Received: {path!r}") from error
+            raise _unreadable(path, error) from error
         weakref.finalize(self, os.close, self._descriptor)
         self._stamp = expected or _of(os.fstat(self._descriptor))
 
@@ -55,12 +55,14 @@ class OpenFile:
         try:
             content = os.pread(self._descriptor, count, start)
         except OSError as error:
-            raise ReadError(
-                f"A file of the data set cannot be read ({error.strerror}). Received: {self.path!r}"
-            ) from error
+            raise _unreadable(self.path, error) from error
         if len(content) < count:
             raise ReadError(f"A file of the data set is shorter than it was. Received: {self.path!r}")
         return content
+
+
+def _unreadable(path: str, error: OSError) -> ReadError:
+    return ReadError(f"A file of the data set cannot be read ({error.strerror}). Received: {path!r}")
 
 
 def _of(status: os.stat_result) -> tuple[int, int]:

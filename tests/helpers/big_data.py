@@ -2,8 +2,8 @@
 
     python tests/helpers/big_data.py FOLDER [--photographs cifar10.npz] [--small 200000] [--large 20000]
 
-FOLDER/tfds/pde_crops64 is a data set of TensorFlow Datasets in TFRecord shards: images of 64 x 64 pixels in ten classes.
-FOLDER/crops is a folder of JPEG files of 256 to 512 pixels in twenty classes. The class says from which part of which
+FOLDER/tfds/pde_crops64 is a data set of TensorFlow Datasets in TFRecord shards: images of 64 x 64 pixels, ten classes.
+FOLDER/crops is a folder of JPEG files of 256 to 512 pixels, twenty classes. The class says from which part of which
 photograph, or from a photograph of which class, an image is a crop. Nothing is downloaded.
 """
 

@@ -81,29 +81,18 @@ def read(path: str, in_memory: bool | None = None) -> Raw:
         if headers[key][1].hasobject:
             raise ValueError(f"{key} must not hold Python objects. Received: source={path!r}, {key} of type object")
     needed = sum(math.prod(headers[key][0]) * headers[key][1].itemsize for key in keys)
-    starts = {} if is_held(needed, path, in_memory) else _locate(path, [key for key in keys if key.startswith("x")])
-    if starts is None:
-        refuse_streaming(
-            in_memory, f"source={path!r}", "Only arrays that are not compressed can be streamed: np.savez."
-        )
-        starts = {}
-    if not starts:
-        check_memory(needed, path)
-    try:
-        with archives.open_archive(path) as archive:
-            arrays: dict[str, Any] = {key: archives.read_array(archive, key) for key in keys if key not in starts}
-    except Exception as error:
-        raise ValueError(f"Not a readable .npz file ({error}). Received: source={path!r}") from error
+    starts = _choose_starts(path, [key for key in wanted if key.startswith("x")], needed, in_memory)
+    arrays: dict[str, Any] = _read_arrays(path, [key for key in keys if key not in starts])
+    if starts:
+        file = OpenFile(path)
+        for key, start in starts.items():
+            arrays[key] = NpzExamples(file, start, *headers[key], f"{path}: {key}")
     names = arrays.pop("class_names", None)
     if names is not None and not (names.ndim == 1 and names.dtype.kind in "US"):
         raise ValueError(
             f"class_names must be a vector of strings. "
             f"Received: source={path!r}, class_names of shape {names.shape}, dtype={names.dtype}"
         )
-    if starts:
-        file = OpenFile(path)
-        for key, start in starts.items():
-            arrays[key] = NpzExamples(file, start, *headers[key], f"{path}: {key}")
     class_names = None
     if names is not None:
         class_names = tuple(np.char.decode(names, "utf-8").tolist() if names.dtype.kind == "S" else names.tolist())
@@ -113,6 +102,26 @@ def read(path: str, in_memory: bool | None = None) -> Raw:
             arrays[key] = _with_channels(arrays[key], layout, f"Received: source={path!r}, {key} of shape")
     name = os.path.splitext(os.path.basename(path))[0]
     return (divided if is_undivided else in_two_parts)(name, path, class_names=class_names, **arrays)
+
+
+def _choose_starts(path: str, keys: list[str], needed: int, in_memory: bool | None) -> dict[str, int]:
+    """Return where arrays that are streamed begin in the file; empty if they are held in memory."""
+    if is_held(needed, path, in_memory):
+        return {}
+    starts = _locate(path, keys)
+    if starts is None:
+        why = "Only arrays that are not compressed, as np.savez writes them, can be streamed."
+        refuse_streaming(in_memory, f"source={path!r}", why)
+        check_memory(needed, path)
+    return starts or {}
+
+
+def _read_arrays(path: str, keys: list[str]) -> dict[str, np.ndarray]:
+    try:
+        with archives.open_archive(path) as archive:
+            return {key: archives.read_array(archive, key) for key in keys}
+    except Exception as error:
+        raise ValueError(f"Not a readable .npz file ({error}). Received: source={path!r}") from error
 
 
 def _locate(path: str, keys: list[str]) -> dict[str, int] | None:

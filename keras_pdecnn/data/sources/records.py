@@ -1,4 +1,4 @@
-"""The records of TensorFlow Datasets, read by their numbers: TFRecord shards with an index of their own, ArrayRecord."""
+"""The records of TensorFlow Datasets, read by their numbers: TFRecord files with an index, and ArrayRecord files."""
 
 from __future__ import annotations
 
@@ -258,9 +258,9 @@ def _cropped(builder, size, crop: Crop, where: str):
 
     def read_windows(contents, draws=None):
         x = np.empty((len(contents), *shape), np.uint8)
-        for index, content in enumerate(contents):
+        for place, content in enumerate(contents):
             try:
-                x[index] = images.decode_image(content, shape, crop, None if draws is None else draws[index])
+                x[place] = images.decode_image(content, shape, crop, None if draws is None else draws[place])
             except Exception as error:  # Pillow's readers raise a dozen types on damaged images
                 raise ReadError(f"Not a readable image ({error}). Received: {where}") from error
         return x
