@@ -111,6 +111,9 @@ def test_every_field_is_an_option(chosen):
         data="x.npz",
         data_dir="/data",
         size=(8, 6),
+        crop="random",
+        crop_area=0.5,
+        in_memory=True,
         validation=0.25,
         batch_size=3,
         drop_remainder=True,
@@ -189,7 +192,9 @@ def assert_chosen(chosen, wanted, names):
         else:
             text = ",".join(map(str, value)) if isinstance(value, tuple) else str(value)
             arguments += [option, text]
-    assert chosen(*arguments)[0] == wanted
+    recipe = chosen(*arguments)[0]
+    assert recipe.to_dict() == wanted.to_dict()
+    assert recipe == wanted
 
 
 def test_epochs_alone_are_divided_over_the_phases(chosen):

@@ -1,4 +1,4 @@
-"""The command `keras-pdecnn`: train, tune, evaluate, predict, export, explain, stability, benchmark."""
+"""The command `keras-pdecnn`: train, describe, tune, evaluate, predict, export, explain, stability, benchmark."""
 
 from __future__ import annotations
 
@@ -13,6 +13,7 @@ import click
 
 from keras_pdecnn.cli import help
 from keras_pdecnn.cli.command import Command
+from keras_pdecnn.cli.describe import describe
 from keras_pdecnn.cli.explain import explain
 from keras_pdecnn.cli.export import export
 from keras_pdecnn.cli.paths import DataSource, ExistingPath, check_paths
@@ -90,6 +91,7 @@ def main():
     """Train and use convolutional networks that are discretised partial differential equations."""
 
 
+main.add_command(describe)
 main.add_command(tune)
 main.add_command(explain)
 main.add_command(stability)

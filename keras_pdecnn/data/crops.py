@@ -39,7 +39,7 @@ class Crop:
 
     def __post_init__(self):
         arguments.check_choice("crop", self.kind, KINDS)
-        check_area("crop_area", self.least_area)
+        arguments.check_share("crop_area", self.least_area)
 
     @property
     def is_random(self) -> bool:
@@ -65,10 +65,3 @@ class Crop:
             height, place = min(math.sqrt(area / aspect), size[1]), (float(draws[2]), float(draws[3]))
         left, top = (size[0] - width) * place[0], (size[1] - height) * place[1]
         return left, top, min(left + width, size[0]), min(top + height, size[1])
-
-
-def check_area(name: str, value) -> float:
-    """Return a fraction in (0, 1]; raise ValueError for anything else."""
-    if arguments.check_positive(name, value) > 1:
-        raise ValueError(f"{name} must lie in (0, 1]. Received: {name}={value}")
-    return float(value)

@@ -11,7 +11,7 @@ import numpy as np
 
 from keras_pdecnn.data import checks
 from keras_pdecnn.data.augmentation import Augmentation
-from keras_pdecnn.data.crops import Crop, check_area
+from keras_pdecnn.data.crops import Crop
 from keras_pdecnn.data.dataset import Data, Info
 from keras_pdecnn.data.memory import check_memory
 from keras_pdecnn.data.sources import Raw, read
@@ -211,7 +211,7 @@ def _check_alike(x_train: np.ndarray | Stored, x: np.ndarray | Stored, part: str
 
 def _check_crop(crop, crop_area, size, in_memory: bool | None) -> Crop | None:
     """Return the window of images, None if it is the whole image."""
-    check_area("crop_area", crop_area)
+    arguments.check_share("crop_area", crop_area)
     if crop is None:
         return None
     window = Crop(crop, crop_area)

@@ -44,7 +44,11 @@ class NpzExamples(Read):
     def read(self, rows: np.ndarray, window: np.ndarray | None = None) -> np.ndarray:
         self.file.check()
         content = b"".join(self.file.read(self.start + int(row) * self.row_bytes, self.row_bytes) for row in rows)
-        x = np.frombuffer(content, self.stored).reshape(len(rows), *self.shape[1:]).astype(self.dtype, copy=False)
+        x = (
+            np.frombuffer(content, self.stored, len(rows) * math.prod(self.shape[1:]))
+            .reshape(len(rows), *self.shape[1:])
+            .astype(self.dtype, copy=False)
+        )
         check_finite(x, rows, self.what)
         return x
 
