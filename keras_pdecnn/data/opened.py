@@ -34,17 +34,16 @@ class OpenFile:
 
     Args:
         path: Path of the file.
-        expected: Stamp that the file must have, see `stamp`; default None, the one it has now.
     """
 
-    def __init__(self, path: str, expected: tuple[int, int] | None = None):
+    def __init__(self, path: str):
         self.path = path
         try:
             self._descriptor = os.open(path, os.O_RDONLY)
         except OSError as error:
             raise _unreadable(path, error) from error
         weakref.finalize(self, os.close, self._descriptor)
-        self._stamp = expected or _of(os.fstat(self._descriptor))
+        self._stamp = _of(os.fstat(self._descriptor))
 
     def check(self):
         """Raise a ReadError if the file has been written to since it was opened."""

@@ -69,6 +69,7 @@ class _Chosen(Stored):
     def __init__(self, examples: Stored, rows: np.ndarray):
         super().__init__(len(rows), examples.shape[1:], examples.dtype)
         self.examples, self.rows = examples, rows.astype(np.int64)
+        self._tensor: Any = None
 
     def __getitem__(self, rows: np.ndarray) -> Stored:
         return _Chosen(self.examples, self.rows[rows])
@@ -76,9 +77,10 @@ class _Chosen(Stored):
     def batch(self, rows, window=None):
         import tensorflow as tf
 
-        with tf.device("CPU:0"):
-            chosen = tf.gather(tf.constant(self.rows), rows)
-        return self.examples.batch(chosen, window)
+        # One tensor for all graphs, in which it would otherwise be a constant.
+        with tf.init_scope(), tf.device("CPU:0"):
+            self._tensor = tf.constant(self.rows) if self._tensor is None else self._tensor
+        return self.examples.batch(tf.gather(self._tensor, rows), window)
 
 
 class Held(Stored):

@@ -122,10 +122,10 @@ def locate(archive: zipfile.ZipFile, name: str) -> int:
         if _read_header(file, member.filename)[1]:
             raise ValueError(f"{name} has its axes in the order of Fortran")
         header = file.tell()
-    file = archive.fp
-    assert file is not None  # for mypy; the archive is open
-    file.seek(member.header_offset)
-    start = file.read(_LOCAL_HEADER)
+    whole = archive.fp
+    assert whole is not None  # for mypy; the archive is open
+    whole.seek(member.header_offset)
+    start = whole.read(_LOCAL_HEADER)
     lengths = int.from_bytes(start[26:28], "little") + int.from_bytes(start[28:30], "little")
     return member.header_offset + _LOCAL_HEADER + lengths + header
 

@@ -41,7 +41,7 @@ def read_arrays(folder: str, name: str) -> dict[str, np.ndarray]:
 def write_arrays(folder: str, name: str, **arrays: np.ndarray):
     """Keep arrays under a name in a folder, if it can be written to."""
     content = io.BytesIO()
-    np.savez(content, **arrays)
+    np.savez(content, **arrays)  # type: ignore[arg-type]
     _write(os.path.join(folder, f"{NAME}.{name}.npz"), content.getvalue())
 
 

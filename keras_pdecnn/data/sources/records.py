@@ -8,7 +8,7 @@ import numpy as np
 
 from keras_pdecnn.data import images
 from keras_pdecnn.data.crops import Crop
-from keras_pdecnn.data.opened import OpenFile, stamp
+from keras_pdecnn.data.opened import OpenFile, check_unchanged, stamp
 from keras_pdecnn.data.sources import index
 from keras_pdecnn.data.stored import ReadError, Stored
 from keras_pdecnn.utils import optional
@@ -32,14 +32,16 @@ class Shards:
     """
 
     def __init__(self, paths: list[str], stamps, shard: np.ndarray, start: np.ndarray, size: np.ndarray):
-        self.files = [OpenFile(path, tuple(entry)) for path, entry in zip(paths, stamps, strict=True)]
+        self.paths, self.stamps = paths, stamps
         self.shard, self.start, self.size = shard, start, size
 
     def read(self, rows: np.ndarray) -> np.ndarray:
         """Return the contents of records, an array of bytes objects."""
-        for number in np.unique(self.shard[rows]):
-            self.files[number].check()
-        contents = [self.files[self.shard[row]].read(int(self.start[row]), int(self.size[row])) for row in rows]
+        # There may be more files than a process may have open.
+        files = {number: OpenFile(self.paths[number]) for number in np.unique(self.shard[rows])}
+        for number, file in files.items():
+            check_unchanged(file.path, tuple(self.stamps[number]))
+        contents = [files[self.shard[row]].read(int(self.start[row]), int(self.size[row])) for row in rows]
         return np.array(contents, object)
 
 
