@@ -91,7 +91,7 @@ def count_multiply_adds(recipe: Recipe, input_shape, classes: int) -> int:
     Example:
         >>> from keras_pdecnn.recipes import RECIPES
         >>> count_multiply_adds(RECIPES["cifar10"], (32, 32, 3), 10)
-        63291616
+        83919968
     """
     seen = _seen_shape(recipe, input_shape)
     rank = len(seen) - 1
