@@ -50,14 +50,18 @@ class ArrayRecords:
 
     Args:
         paths: Paths of the files.
+        stamps: Their stamps, see `opened.stamp`.
     """
 
-    def __init__(self, paths: list[str]):
+    def __init__(self, paths: list[str], stamps):
+        self.stamps = dict(zip(paths, map(tuple, stamps), strict=True))
         module = optional.load("array_record.python.array_record_data_source", "An ArrayRecord file", "array-record")
         self.source = module.ArrayRecordDataSource(paths)
 
     def read(self, rows: np.ndarray) -> np.ndarray:
         """Return the contents of records, an array of bytes objects."""
+        for path, expected in self.stamps.items():
+            check_unchanged(path, expected)
         try:
             return np.array(self.source.__getitems__(rows.tolist()), object)
         except Exception as error:  # its own types
@@ -118,11 +122,10 @@ def read_split(builder, split: str, size: tuple[int, ...] | None, crop: Crop | N
         )
     paths = [os.fspath(path) for path in builder.info.splits[split].filepaths]
     labels, records = _open(builder, split, paths, where)
-    example = _first(records)
     if crop is not None:
         shape, dtype, decode = _cropped(builder, size, crop, where)
     else:
-        shape, dtype, decode = _whole(builder, size, where, example)
+        shape, dtype, decode = _whole(builder, size, where, first=records.read(np.zeros(1, np.int64))[0])
     return RecordExamples(records, len(labels), shape, dtype, decode), labels
 
 
@@ -143,21 +146,20 @@ def _open(builder, split: str, paths: list[str], where: str) -> tuple[np.ndarray
     kept = index.read_arrays(folder, split)
     if not (kept and np.array_equal(kept["names"], names) and np.array_equal(kept["stamps"], stamps)):
         scan = _scan_shards if in_tfrecords(builder) else _scan_array_records
-        kept = {"names": names, "stamps": stamps, **scan(builder, paths, where)}
+        kept = {"names": names, "stamps": stamps, **scan(builder, paths, stamps, where)}
         index.write_arrays(folder, split, **kept)
     if not in_tfrecords(builder):
-        return kept["labels"], ArrayRecords(paths)
+        return kept["labels"], ArrayRecords(paths, stamps.tolist())
     order = _interleaved(kept["counts"], 1 if builder.info.disable_shuffling else _CYCLE)
     shard = np.repeat(np.arange(len(paths)), kept["counts"])[order]
     return kept["labels"][order], Shards(paths, stamps.tolist(), shard, kept["start"][order], kept["size"][order])
 
 
-def _scan_shards(builder, paths: list[str], where: str) -> dict[str, np.ndarray]:
+def _scan_shards(builder, paths: list[str], stamps: np.ndarray, where: str) -> dict[str, np.ndarray]:
     """Return the number of records of each shard, where each record is, and its label; all checksums are verified."""
     import tensorflow as tf
 
     labels_of = _label_reader(builder)
-    expected = builder.info.splits
     counts, sizes, starts, labels = [], [], [], []
     for path in paths:
         size: list = []
@@ -177,7 +179,7 @@ def _scan_shards(builder, paths: list[str], where: str) -> dict[str, np.ndarray]
         counts.append(len(of_shard))
         sizes.append(of_shard)
         starts.append(np.cumsum(framed) - framed + _LENGTH + _CHECKSUM)
-    declared = sum(split.num_examples for split in expected.values() if _files_of(split) == set(paths))
+    declared = sum(split.num_examples for split in builder.info.splits.values() if _files_of(split) == set(paths))
     if declared and declared != sum(counts):
         raise ValueError(f"The files must hold {declared:,} examples. Received: {where} with {sum(counts):,}")
     return {
@@ -192,9 +194,9 @@ def _files_of(split) -> set[str]:
     return {os.fspath(path) for path in split.filepaths}
 
 
-def _scan_array_records(builder, paths: list[str], where: str) -> dict[str, np.ndarray]:
+def _scan_array_records(builder, paths: list[str], stamps: np.ndarray, where: str) -> dict[str, np.ndarray]:
     """Return the labels of all records."""
-    records, labels_of = ArrayRecords(paths), _label_reader(builder)
+    records, labels_of = ArrayRecords(paths, stamps.tolist()), _label_reader(builder)
     starts = range(0, len(records.source), _READ_AT_ONCE)
     rows = [np.arange(first, min(first + _READ_AT_ONCE, len(records.source))) for first in starts]
     return {"labels": np.concatenate([labels_of(records.read(part).tolist()).numpy() for part in rows])}
@@ -214,10 +216,6 @@ def _label_reader(builder):
         return tf.map_fn(lambda content: features.deserialize_example(content)[key], contents, fn_output_signature=spec)
 
     return labels_of
-
-
-def _first(records):
-    return records.read(np.zeros(1, np.int64))[0]
 
 
 def _whole(builder, size, where: str, first: bytes):
