@@ -206,9 +206,10 @@ def evaluate(run, source, flipped):
     model = folder.load_model(compile=False)
     dataset = training.load_like(recipe, info, source)
     click.echo(f"{dataset.info.name}: {dataset.info.sizes['test']:,} test examples")
-    metrics = training.evaluate(model, dataset.test, loss=recipe.loss)
+    settings = {"loss": recipe.loss, "labels": dataset.evaluation["test"].labels()}
+    metrics = training.evaluate(model, dataset.test, **settings)
     if recipe.evaluate_flipped if flipped is None else flipped:
-        metrics["flipped"] = training.evaluate(model, dataset.test, loss=recipe.loss, flipped=True)
+        metrics["flipped"] = training.evaluate(model, dataset.test, **settings, flipped=True)
     report_accuracy(metrics)
 
 

@@ -138,7 +138,7 @@ def is_stored(x: Any) -> bool:
 def check_finite(x: np.ndarray, rows: np.ndarray, what: str):
     """Raise a ReadError if floating-point examples that have been read are not all finite."""
     if x.dtype.kind == "f":
-        finite = np.isfinite(x).reshape(len(x), -1).all(axis=1)
+        finite = np.isfinite(x).all(axis=tuple(range(1, x.ndim)))
         if not finite.all():
             raise ReadError(
                 f"{what} must be finite. Received: NaN or infinite values in example {rows[np.argmin(finite)]}"

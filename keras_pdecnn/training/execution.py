@@ -162,10 +162,12 @@ def _further_evaluations(model: keras.Model, dataset: data.Data, recipe: Recipe)
     """Return the evaluations that a recipe asks for beside that of the test examples, by name."""
     results = {}
     if recipe.evaluate_flipped:
-        results["flipped"] = evaluate(model, dataset.test, loss=recipe.loss, flipped=True)
+        labels = dataset.evaluation["test"].labels()
+        results["flipped"] = evaluate(model, dataset.test, loss=recipe.loss, flipped=True, labels=labels)
     if (recipe.ema or recipe.recalibrate) and dataset.validation is not None:
         # The batch statistics are better than those of the last validation of the training.
-        results["validation"] = evaluate(model, dataset.validation, loss=recipe.loss)
+        labels = dataset.evaluation["validation"].labels()
+        results["validation"] = evaluate(model, dataset.validation, loss=recipe.loss, labels=labels)
     return results
 
 

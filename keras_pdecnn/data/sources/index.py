@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
+import contextlib
 import io
 import json
 import logging
 import os
-import tempfile
 
 import numpy as np
 
@@ -47,13 +47,12 @@ def write_arrays(folder: str, name: str, **arrays: np.ndarray):
 
 def _write(path: str, content: bytes):
     """Write a file as a whole, each of several processes its own; without the right or the room to, write nothing."""
-    part = None
+    part = f"{path}.{os.getpid()}.part"
     try:
-        with tempfile.NamedTemporaryFile(dir=os.path.dirname(path), prefix=f"{NAME}.", delete=False) as file:
-            part = file.name
+        with open(part, "wb") as file:
             file.write(content)
         os.replace(part, path)
     except OSError as error:
         _LOG.info("The index of a data set is not kept: %s", error)
-        if part is not None and os.path.exists(part):
+        with contextlib.suppress(OSError):
             os.unlink(part)

@@ -139,6 +139,7 @@ class _Known:
         self.unreadable: dict[str, str] = {}
         self.stamps: dict[str, tuple[int, int]] = {}
         self._kept = read_json(self.folder)
+        self._keys = {file: os.path.relpath(file, self.folder) for file in every}
 
     def attempt(self, function, file: str):
         """Return function(file), or None if the file cannot be read and is to be left out."""
@@ -163,7 +164,7 @@ class _Known:
         if self.skip_unreadable:
             unknown = [file for file in self.headers if not self._entry(file)[4:]]
             list(self.pool.map(lambda file: self.attempt(plan.read, file), unknown))
-        entries = {self._key(file): self._to_keep(file) for file in self.headers}
+        entries = {self._keys[file]: self._to_keep(file) for file in self.headers}
         if entries != self._kept:
             write_json(self.folder, entries)
 
@@ -184,12 +185,9 @@ class _Known:
     def _first_reason(self) -> str:
         return self.unreadable[self.every[0]]
 
-    def _key(self, file: str) -> str:
-        return os.path.relpath(file, self.folder)
-
     def _entry(self, file: str) -> list:
         """Return what is kept of a file: size, time, kind, header, and if it has been read the reason against it."""
-        entry = self._kept.get(self._key(file), ())
+        entry = self._kept.get(self._keys[file], ())
         fits = len(entry) in (4, 5) and tuple(entry[:3]) == (*self.stamps.get(file, ()), self.kind.noun)
         return list(entry) if fits else []
 
