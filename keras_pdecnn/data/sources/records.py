@@ -113,10 +113,12 @@ def read_split(builder, split: str, size: tuple[int, ...] | None, crop: Crop | N
         size: Size of the examples; None stands for their own.
         crop: Window of the images that is read; None stands for the whole image.
     """
+    import tensorflow_datasets as tfds
+
     where = f"{builder.info.full_name}, split {split!r}"
     example_key, _ = builder.info.supervised_keys
     check_numbers([builder.info.features[key].get_tensor_spec() for key in builder.info.supervised_keys], where)
-    if crop is not None and (size is None or not hasattr(builder.info.features[example_key], "encoding_format")):
+    if crop is not None and (size is None or not isinstance(builder.info.features[example_key], tfds.features.Image)):
         raise ValueError(
             f"`crop` is for images, and needs their `size`. Received: {where}, size={size}, crop={crop.kind!r}"
         )
