@@ -89,7 +89,8 @@ def report_unreadable():
     try:
         yield
     except errors.OpError as error:
-        message = re.search(r"ReadError: (.*)", error.message)
+        # Behind the message of an assertion follows its condition in brackets.
+        message = re.search(r"ReadError: (.*?)(?:\] \[|$)", error.message, re.MULTILINE)
         if not message:
             raise
         raise data.ReadError(message.group(1).strip()) from error
