@@ -159,7 +159,10 @@ def test_a_window_is_what_is_cropped_from_the_image(tmp_path):
         ({"crop": "center"}, "`crop` needs the `size` .*crop='center', size=None"),
         ({"crop": "random", "size": 8, "in_memory": True}, "for each batch. Received: crop='random', in_memory=True"),
         ({"crop": "random", "size": 8, "crop_area": 0}, "crop_area"),
-        ({"crop": "random", "size": 8, "crop_area": 1.5}, r"crop_area must lie in \(0, 1\]. Received: crop_area=1.5"),
+        (
+            {"crop": "random", "size": 8, "crop_area": 1.5},
+            r"crop_area must be a number in \(0, 1\]. Received: crop_area=1.5",
+        ),
         ({"in_memory": "yes"}, "in_memory"),
     ],
 )

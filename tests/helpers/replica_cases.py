@@ -120,8 +120,7 @@ def streamed(strategy, folder):
     path = pathlib.Path(folder, "streamed.npz")
     recipe = pde.recipes.Recipe(
         **{"data": str(path), "in_memory": False, "batch_size": BATCH, "validation": 0.25, "flip": True},
-        **{"rotate": 0.0, "zoom": 0.0},
-        **{"widths": (4,), "steps": 1, "synchronized": True, "epochs": (1,), "learning_rates": (0.05,)},
+        **{"rotate": 0.0, "zoom": 0.0, "epochs": (1,), "learning_rates": (0.05,)},
     )
     dataset = pde.training.load_data(recipe)
     read = []
@@ -133,8 +132,7 @@ def streamed(strategy, folder):
 
     dataset.training.examples.x.__class__ = Counted
     dataset = dataclasses.replace(dataset, training=OneEpoch(**vars(dataset.training)))
-    with strategy.scope():
-        model = pde.training.compile(pde.training.build(recipe, dataset.info), recipe, dataset.steps_per_epoch)
+    model = build("parabolic", strategy, **SMALLEST)
     history = pde.training.fit(model, dataset, recipe, verbose=0).history
     return model.get_weights(), read, {name: values[0] for name, values in history.items()}
 
