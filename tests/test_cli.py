@@ -17,6 +17,7 @@ import pytest
 from PIL import Image
 
 from keras_pdecnn import cli, data, training, tuning
+from keras_pdecnn.networks import NETWORKS
 from keras_pdecnn.recipes import RECIPES, Recipe, for_source
 from keras_pdecnn.runs import RunFolder
 
@@ -111,6 +112,9 @@ def test_every_field_is_an_option(chosen):
         data="x.npz",
         data_dir="/data",
         size=(8, 6),
+        crop="random",
+        crop_area=0.5,
+        in_memory=True,
         validation=0.25,
         batch_size=3,
         drop_remainder=True,
@@ -189,7 +193,9 @@ def assert_chosen(chosen, wanted, names):
         else:
             text = ",".join(map(str, value)) if isinstance(value, tuple) else str(value)
             arguments += [option, text]
-    assert chosen(*arguments)[0] == wanted
+    recipe = chosen(*arguments)[0]
+    assert recipe.to_dict() == wanted.to_dict()
+    assert recipe == wanted
 
 
 def test_epochs_alone_are_divided_over_the_phases(chosen):
@@ -639,6 +645,23 @@ def test_a_strategy_that_does_not_suit_is_one_line(tmp_path, monkeypatch):
         assert text in done.stderr
         assert done.stderr.count("\n") == 1
     assert not (tmp_path / "run").exists()
+
+
+def test_describe_prints_a_line_for_each_network_and_size(monkeypatch):
+    from keras_pdecnn.benchmarks import suite
+
+    done = invoke("describe", "--sizes", "32,64", "--batch-size", 8)
+    assert done.exit_code == 0, done.output
+    lines = [line.split("|") for line in done.output.splitlines()]
+    assert len(lines) == 2 + 2 * len(NETWORKS) + 1
+    assert [cell.strip() for cell in lines[2][1:5]] == ["Hamiltonian", "32 x 32", "264,106", "83.9 M"]
+
+    monkeypatch.setattr(suite, "run", lambda wanted: {"rows": {"network": [{"step_s": 0.5, "peak_bytes": 2e9}]}})
+    done = invoke("describe", "--sizes", 32, "--architecture", "parabolic", "--batch-size", 8, "--measure")
+    assert len(done.output.splitlines()) == 4
+    assert [cell.strip() for cell in done.output.splitlines()[2].split("|")[-3:-1]] == ["16.0", "2.00"]
+    refused = invoke("describe", "--sizes", "large")
+    assert refused.exit_code == 2 and "Received: sizes='large'" in refused.stderr
 
 
 def test_benchmark_writes_a_report_and_overwrites_none(tmp_path, monkeypatch):

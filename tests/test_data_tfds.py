@@ -5,11 +5,14 @@ from typing import ClassVar
 
 import numpy as np
 import pytest
+import tensorflow as tf
 import tensorflow_datasets as tfds
-from helpers.data_sets import arrays, ids
+from helpers.data_sets import arrays, assert_equal_batches, batches, ids
 
 from keras_pdecnn import data
 from keras_pdecnn.data import memory
+from keras_pdecnn.data.sources import records
+from keras_pdecnn.data.sources.index import NAME
 
 IMAGE = tfds.features.Image(shape=(None, None, 3))
 LABEL = tfds.features.ClassLabel(names=["left", "right"])
@@ -105,7 +108,7 @@ def data_dir(tmp_path_factory):
     tfds.disable_progress_bar()
     config = tfds.download.DownloadConfig(try_download_gcs=False)
     for builder in Tiny.__subclasses__():
-        if builder is not PdeUnreachable:
+        if builder not in (PdeUnreachable, PdeShards):
             builder(data_dir=folder).download_and_prepare(download_config=config)
     return folder
 
@@ -192,6 +195,77 @@ def test_tfds_larger_than_the_limit(prepared, monkeypatch):
     monkeypatch.setattr(memory, "MEMORY_LIMIT", 1000)
     with pytest.raises(ValueError, match=r"pde_images/1.0.0, split 'train', which needs"):
         prepared("pde_images")
+
+
+# Streamed
+
+
+class PdeShards(Tiny, skip_registration=True):
+    """Images of two sizes in several files."""
+
+    splits: ClassVar = {"train": 100, "test": 20}
+
+    def example(self, index):
+        return np.full((4 + index % 2, 5, 3), index, np.uint8)
+
+
+@pytest.fixture(params=["tfrecord", "array_record"])
+def shards(request, tmp_path):
+    """Return a function that loads a data set of several files, and the folder of the files."""
+    if request.param == "array_record":
+        pytest.importorskip("array_record")
+    builder = PdeShards(data_dir=str(tmp_path), file_format=request.param)
+    builder.download_and_prepare(download_config=tfds.download.DownloadConfig(try_download_gcs=False, num_shards=3))
+    return lambda **kwargs: data.load("pde_shards", 16, data_dir=str(tmp_path), **kwargs), builder.data_path
+
+
+def test_streamed_records_are_those_in_memory(shards, monkeypatch):
+    load, folder = shards
+    settings = {"size": (4, 5), "validation": 0.2}
+    held, streamed = (load(in_memory=flag, **settings) for flag in (True, False))
+    assert held.info == streamed.info and len(list(folder.glob(f"{NAME}*"))) == 2
+    for name in ("train", "validation", "test"):
+        assert_equal_batches(batches(getattr(held, name), -1), batches(getattr(streamed, name), -1))
+    for scan in ("_scan_shards", "_scan_array_records"):
+        monkeypatch.setattr(records, scan, None)  # what is known is not found out again
+    assert load(in_memory=False, **settings).info == held.info
+    monkeypatch.undo()
+
+    cropped, random = (load(size=3, crop=crop, validation=0) for crop in ("center", "random"))
+    assert type(cropped.training.examples.x).__name__ == "Held"
+    assert_equal_batches(
+        batches(cropped.train, 2), batches(load(size=3, crop="center", in_memory=False, validation=0).train, 2)
+    )
+    x, y = arrays(random.train)
+    np.testing.assert_array_equal(ids(x) % 2, y)
+    assert sorted(ids(x)) == list(range(100))
+    # The first examples of the two parts may differ as well.
+    differ = r"ReadError: The examples of .* give `size` to make them equal|must have one shape and type"
+    with pytest.raises((ValueError, tf.errors.OpError), match=differ):
+        arrays(load(in_memory=False).train)
+
+
+def test_damaged_records(tmp_path):
+    builder = PdeShards(data_dir=str(tmp_path))
+    builder.download_and_prepare(download_config=tfds.download.DownloadConfig(try_download_gcs=False))
+    load = lambda: data.load("pde_shards", data_dir=str(tmp_path), size=4, in_memory=False)  # noqa: E731
+    path = next(builder.data_path.glob("*-train.*"))
+    whole = path.read_bytes()
+    loaded = load()
+    for damaged in (whole[:-20], whole[:-200] + b"x" + whole[-199:]):
+        path.write_bytes(damaged)
+        with pytest.raises(ValueError, match=r"Not a readable TFRecord file .*Received: '.*-train\.tfrecord"):
+            load()
+    end = 0
+    for _ in range(50):  # whole records
+        end += int.from_bytes(whole[end : end + 8], "little") + 16
+    path.write_bytes(whole[:end])
+    with pytest.raises(
+        ValueError, match=r"must hold 100 examples\. Received: pde_shards/1\.0\.0, split 'train' with 50"
+    ):
+        load()
+    with pytest.raises(tf.errors.OpError, match="ReadError: A file of the data set has changed"):
+        arrays(loaded.train)
 
 
 def test_tfds_that_cannot_be_downloaded(tmp_path):

@@ -159,6 +159,7 @@ def test_averages_and_their_statistics_on_two_devices(two_devices, tmp_path):
 @pytest.mark.parametrize("count", [2, 3])
 def test_workers_of_a_cluster(double, tmp_path, count):
     """One test of each cluster, as its processes take half a minute."""
+    replica_cases.write_streamed(tmp_path)
     with cluster.start_workers(count, [replica_cases.__file__, tmp_path], tmp_path) as processes:
         codes = cluster.wait(processes, 150)
     assert codes == [0] * count, cluster.logs(tmp_path)
@@ -170,6 +171,7 @@ def test_workers_of_a_cluster(double, tmp_path, count):
     check_evaluation_and_prediction(workers)
     check_that_every_example_is_seen_once_an_epoch(workers)
     check_refusal_of_batches_that_do_not_divide(workers)
+    check_streaming(workers, tmp_path)
     # When this fails, Keras has mended its issue 20585: `PDEModel` may be able to do without its private methods.
     if count == 2:
         assert all("PerReplica" in (texts["keras"] or "") for _, texts in workers)
@@ -206,6 +208,19 @@ def check_that_every_example_is_seen_once_an_epoch(workers):
         assert first != pytest.approx(sums[:4])
         assert first.sum() == pytest.approx(x.sum())
         assert second.sum() == pytest.approx(x.sum())
+
+
+def check_streaming(workers, folder):
+    """Each worker reads its part of every batch, and the network is that of one process."""
+    weights, read, history = replica_cases.streamed(ONE, folder)
+    parts = [texts["read"] for _, texts in workers]
+    assert len(read) == len(set(read)) == 64  # 48 to train, 16 to validate
+    assert max(map(len, parts)) - min(map(len, parts)) <= 1
+    assert sorted(row for part in parts for row in part) == sorted(read)
+    for arrays, texts in workers:
+        others = [arrays[name] for name in sorted(arrays) if name.startswith("streamed/")]
+        assert all(agree(other, after, len(workers)) for other, after in zip(others, weights, strict=True))
+        assert texts["streamed"] == pytest.approx(history, rel=1e-5)
 
 
 def check_refusal_of_batches_that_do_not_divide(workers):

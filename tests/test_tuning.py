@@ -40,6 +40,9 @@ SHAPES = {
     "stl10-own": ((96, 96, 3), 10),
     "gray": ((28, 28, 1), 10),
     "speech": ((8000, 1), 10),
+    "photos64": ((64, 64, 3), 20),
+    "photos128": ((128, 128, 3), 20),
+    "photos224": ((224, 224, 3), 100),
 }
 
 
@@ -220,6 +223,19 @@ def test_weights_are_counted_without_the_network(architecture, changes):
     model = training.build(recipe, info((8, 8, 3), 7))
     count = sum(math.prod(weight.shape) for weight in model.trainable_weights)
     assert tuning.count_weights(recipe, (8, 8, 3), 7) == count
+
+
+@pytest.mark.parametrize(
+    ("changes", "expected"),
+    [
+        ({}, 1024 * (27 * 4 + 2 * (2 * 9 * 2 * 2**2) + 4 * 6) + 256 * (2 * (2 * 9 * 2 * 3**2) + 6 * 6) + 6 * 10),
+        ({"opening_stride": 2, "opening_width": 8, "architecture": "parabolic", "steps": 1},
+         256 * (27 * 8 + 8 * 4) + 64 * (2 * 9 * 4**2 + 4 * 6) + 16 * (2 * 9 * 6**2 + 6 * 6) + 6 * 10),
+    ],
+)  # fmt: skip
+def test_multiply_adds(changes, expected):
+    recipe = Recipe(**{"widths": (4, 6), "steps": 2, **changes})
+    assert tuning.count_multiply_adds(recipe, (32, 32, 3), 10) == expected
 
 
 def test_weights_of_signals_and_volumes():

@@ -1,4 +1,4 @@
-"""The command `keras-pdecnn`: train, tune, evaluate, predict, export, explain, stability, benchmark."""
+"""The command `keras-pdecnn`: train, describe, tune, evaluate, predict, export, explain, stability, benchmark."""
 
 from __future__ import annotations
 
@@ -13,6 +13,7 @@ import click
 
 from keras_pdecnn.cli import help
 from keras_pdecnn.cli.command import Command
+from keras_pdecnn.cli.describe import describe
 from keras_pdecnn.cli.explain import explain
 from keras_pdecnn.cli.export import export
 from keras_pdecnn.cli.paths import DataSource, ExistingPath, check_paths
@@ -90,6 +91,7 @@ def main():
     """Train and use convolutional networks that are discretised partial differential equations."""
 
 
+main.add_command(describe)
 main.add_command(tune)
 main.add_command(explain)
 main.add_command(stability)
@@ -204,9 +206,10 @@ def evaluate(run, source, flipped):
     model = folder.load_model(compile=False)
     dataset = training.load_like(recipe, info, source)
     click.echo(f"{dataset.info.name}: {dataset.info.sizes['test']:,} test examples")
-    metrics = training.evaluate(model, dataset.test, loss=recipe.loss)
+    settings = {"loss": recipe.loss, "labels": dataset.evaluation["test"].labels()}
+    metrics = training.evaluate(model, dataset.test, **settings)
     if recipe.evaluate_flipped if flipped is None else flipped:
-        metrics["flipped"] = training.evaluate(model, dataset.test, loss=recipe.loss, flipped=True)
+        metrics["flipped"] = training.evaluate(model, dataset.test, **settings, flipped=True)
     report_accuracy(metrics)
 
 

@@ -46,7 +46,8 @@ def explain(run, images, output, overwrite):
 
     model = folder.load_model()
     if images:
-        read = [inference.read_examples(image, info.input_shape, info.sampling_rate) for image in images]
+        shape, rate = info.input_shape, info.sampling_rate
+        read = [inference.read_examples(image, shape, rate, info.crop) for image in images]
         names = [name for image, x in zip(images, read, strict=True) for name in inference.example_names(image, len(x))]
         x, labels = np.concatenate(read), None
     else:

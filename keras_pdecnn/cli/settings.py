@@ -69,8 +69,8 @@ def recipe_options(command):
     hints = typing.get_type_hints(Recipe)
     for field in reversed(dataclasses.fields(Recipe)[1:]):
         option = "--" + field.name.replace("_", "-")
-        if hints[field.name] is bool:
-            option, kind = f"{option}/--no-{option[2:]}", None
+        if hints[field.name] in (bool, bool | None):
+            option, kind = f"{option}/--{field.metadata['opposite'] or 'no-' + option[2:]}", None
         else:
             kind = Setting(field.name, hints[field.name])
         command = click.option(option, field.name, type=kind, default=None, help=field.metadata["help"])(command)

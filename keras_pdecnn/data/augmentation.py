@@ -118,7 +118,8 @@ class Augmentation:
 
         Args:
             x: Tensor of shape `(batch, *space, channels)`; all axes but the first have a static size.
-            key: Integer tensor of shape `(2,)`: the seed of TensorFlow's stateless generators.
+            key: Integer tensor of shape `(2,)`: the seed of TensorFlow's stateless generators. Or a `draws.Key` of some
+                of the examples of a batch, which are changed as in the whole one.
 
         Returns:
             A tensor of the same shape and type.

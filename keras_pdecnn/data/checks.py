@@ -7,7 +7,17 @@ from collections.abc import Sequence
 import numpy as np
 from numpy.typing import ArrayLike, DTypeLike
 
+from keras_pdecnn.data.stored import is_stored
+
 _ROWS = 1024  # examples checked at a time, so that the data are not copied
+
+
+def check_stored(x, what: str):
+    """Return examples as `check_examples` does, or unchanged if they are a `stored.Stored`, which is read later."""
+    if not is_stored(x):
+        return check_examples(x, what)
+    check_form(x.shape, x.dtype, what)
+    return x
 
 
 def check_examples(
@@ -30,20 +40,9 @@ def check_examples(
         x = np.asarray(x)
     except (TypeError, ValueError) as error:  # lists of different lengths
         raise ValueError(f"{what} must be an array of numbers. Received: {type(x).__name__} ({error})") from error
-    if x.dtype.kind not in "buif":
-        raise ValueError(f"{what} must hold numbers. Received: dtype={x.dtype}")
-    if shape is not None:
-        if x.ndim != len(shape) + 1 or any(n not in (None, m) for n, m in zip(shape, x.shape[1:], strict=True)):
-            raise ValueError(f"{what} must be examples of the shape {tuple(shape)}. Received: shape={x.shape}")
-    elif not 3 <= x.ndim <= 5:
-        raise ValueError(
-            f"{what} must have shape (examples, *space, channels) with one, two or three space axes; "
-            f"a single channel is an axis of length 1. Received: shape={x.shape}"
-        )
-    if 0 in x.shape:
-        raise ValueError(f"{what} must not be empty. Received: shape={x.shape}")
+    check_form(x.shape, x.dtype, what, shape)
     with np.errstate(over="ignore"):  # the check below reports overflows
-        x = x.astype(_native(x.dtype) if dtype is None else dtype, copy=False)
+        x = x.astype(native(x.dtype) if dtype is None else dtype, copy=False)
     if x.dtype.kind == "f":
         for first in range(0, len(x), _ROWS):
             rows = x[first : first + _ROWS]
@@ -54,7 +53,31 @@ def check_examples(
     return x
 
 
-def _native(dtype: np.dtype) -> np.dtype:
+def check_form(shape: tuple[int, ...], dtype: np.dtype, what: str, expected: Sequence[int | None] | None = None):
+    """Raise ValueError if an array of this shape and type cannot hold examples, see `check_examples`.
+
+    Args:
+        shape: Shape of the array.
+        dtype: Type of the array.
+        what: Name of the examples in error messages.
+        expected: `(*space, channels)` that the examples must have; default None, any with one to three space axes.
+    """
+    if dtype.kind not in "buif":
+        raise ValueError(f"{what} must hold numbers. Received: dtype={dtype}")
+    if expected is not None:
+        given = zip(expected, shape[1:], strict=True) if len(shape) == len(expected) + 1 else None
+        if given is None or any(n not in (None, m) for n, m in given):
+            raise ValueError(f"{what} must be examples of the shape {tuple(expected)}. Received: shape={shape}")
+    elif not 3 <= len(shape) <= 5:
+        raise ValueError(
+            f"{what} must have shape (examples, *space, channels) with one, two or three space axes; "
+            f"a single channel is an axis of length 1. Received: shape={shape}"
+        )
+    if 0 in shape:
+        raise ValueError(f"{what} must not be empty. Received: shape={shape}")
+
+
+def native(dtype: np.dtype) -> np.dtype:
     """Return the type of TensorFlow and Keras that replaces a type of NumPy."""
     if dtype.kind == "b":
         return np.dtype(np.uint8)

@@ -10,7 +10,7 @@ from keras_pdecnn.utils import arguments
 if TYPE_CHECKING:
     import tensorflow as tf
 
-    from keras_pdecnn.data.pipeline import Training
+    from keras_pdecnn.data.pipeline import Examples, Training
 
 
 @dataclasses.dataclass(frozen=True)
@@ -26,6 +26,7 @@ class Info:
         dtype: Type of the raw examples, such as `"uint8"`.
         sampling_rate: Samples per second of sounds read from .wav files. Default None, for other examples.
         skipped: Files that could not be read and are left out, see `load`. Default none.
+        crop: Part of the images that is seen, see `load`. Default None, whole images or other examples.
 
     Example:
         >>> keras_pdecnn.data.load("digits").info.input_shape
@@ -40,6 +41,7 @@ class Info:
     dtype: str
     sampling_rate: int | None = None
     skipped: tuple[str, ...] = ()
+    crop: str | None = None
 
 
 @dataclasses.dataclass(frozen=True)
@@ -53,6 +55,7 @@ class Data:
         test: Test batches in a fixed order, not augmented.
         info: Properties of the data set.
         training: Plan of the epochs, which `train` and `epochs` follow.
+        evaluation: Plans of `validation`, if it is there, and `test`, by name.
 
     Example:
         >>> x, label = next(iter(keras_pdecnn.data.load("digits", batch_size=32).train))
@@ -65,6 +68,7 @@ class Data:
     test: tf.data.Dataset
     info: Info
     training: Training = dataclasses.field(repr=False)
+    evaluation: dict[str, Examples] = dataclasses.field(repr=False)
 
     @property
     def steps_per_epoch(self) -> int:

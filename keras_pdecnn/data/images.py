@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import io
+import math
 import os
 from collections.abc import Sequence
 
 import numpy as np
 
+from keras_pdecnn.data.crops import Crop
 from keras_pdecnn.utils import files
 
 FORMATS = ("PNG", "JPEG", "BMP", "GIF", "WEBP")
@@ -15,7 +18,7 @@ _WIDE = ("I", "I;16", "I;16B", "I;16L")  # 16 bits per pixel; Pillow's own conve
 _GRAY = ("1", "L", "LA", "La", *_WIDE)
 
 
-def read_image(path: str | os.PathLike, shape: Sequence[int]) -> np.ndarray:
+def read_image(path: str | os.PathLike, shape: Sequence[int], crop: Crop | None = None, draws=None) -> np.ndarray:
     """Read an image file into the shape a model takes.
 
     Of an animation the first frame is read; transparency is ignored, and 16 bits are reduced to 8. As in TensorFlow and
@@ -25,6 +28,8 @@ def read_image(path: str | os.PathLike, shape: Sequence[int]) -> np.ndarray:
     Args:
         path: A PNG, JPEG, BMP, GIF or WebP file.
         shape: `(height, width, channels)`; one channel for gray, three for RGB.
+        crop: The window that is resized, a `crops.Crop`; default None, the whole image, whose aspect is not kept.
+        draws: Random numbers that choose the window, see `crops.Crop.box`; default None, the window in the centre.
 
     Returns:
         A uint8 array of that shape, with values 0..255.
@@ -45,7 +50,15 @@ def read_image(path: str | os.PathLike, shape: Sequence[int]) -> np.ndarray:
     shape = tuple(shape)
     if len(shape) != 3 or shape[-1] not in (1, 3):
         raise ValueError(f"`shape` must be (height, width, 1) or (height, width, 3). Received: shape={shape}")
-    return _decode(path, lambda image: _to_array(image, shape))
+    return _decode(path, lambda image: _to_array(image, shape, crop, draws))
+
+
+def decode_image(content: bytes, shape: Sequence[int], crop: Crop, draws=None) -> np.ndarray:
+    """Return the window of an encoded image in memory, see `read_image`; raise an exception if it is damaged."""
+    from PIL import Image
+
+    with Image.open(io.BytesIO(content), formats=FORMATS) as image:
+        return _to_array(image, tuple(shape), crop, draws)
 
 
 def measure_image(path: str | os.PathLike) -> tuple[int, int, int]:
@@ -75,13 +88,21 @@ def _decode(path, function):
         raise ValueError(f"Not a readable image ({error}). Received: {os.fspath(path)!r}") from error
 
 
-def _to_array(image, shape):
+def _to_array(image, shape, crop: Crop | None = None, draws=None):
     from PIL import Image
 
     height, width, channels = shape
+    box = None
+    if crop is not None:
+        natural, box = image.size, crop.box(image.size, (height, width), draws)
+        # A JPEG file is decoded at 1/2, 1/4 or 1/8 of its size where the window stays larger than the result.
+        scale = width / (box[2] - box[0]), height / (box[3] - box[1])
+        image.draft(None, tuple(math.ceil(n * s) for n, s in zip(natural, scale, strict=True)))
+        sizes = zip(image.size * 2, natural * 2, strict=True)
+        box = tuple(min(edge * now / was, now) for edge, (now, was) in zip(box, sizes, strict=True))
     if image.mode in _WIDE:
         image = Image.fromarray(np.uint8(np.clip(np.asarray(image), 0, 65535) // 256))
     image = image.convert("L" if channels == 1 else "RGB")
-    if image.size != (width, height):
-        image = image.resize((width, height), Image.Resampling.BILINEAR)
+    if image.size != (width, height) or box is not None:
+        image = image.resize((width, height), Image.Resampling.BILINEAR, box)
     return np.asarray(image).reshape(shape)

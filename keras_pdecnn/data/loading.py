@@ -11,10 +11,12 @@ import numpy as np
 
 from keras_pdecnn.data import checks
 from keras_pdecnn.data.augmentation import Augmentation
+from keras_pdecnn.data.crops import Crop
 from keras_pdecnn.data.dataset import Data, Info
 from keras_pdecnn.data.memory import check_memory
-from keras_pdecnn.data.sources import read
+from keras_pdecnn.data.sources import Raw, read
 from keras_pdecnn.data.splits import stratified_split
+from keras_pdecnn.data.stored import Stored, is_stored
 from keras_pdecnn.utils import arguments, optional
 
 
@@ -31,8 +33,14 @@ def load(
     skip_unreadable: bool = False,
     classes: int | None = None,
     drop_remainder: bool = False,
+    crop: str | None = None,
+    crop_area: float = 0.25,
+    in_memory: bool | None = None,
 ) -> Data:
-    """Load a labelled data set into memory, and divide it into batches of raw examples.
+    """Load a labelled data set and divide it into batches of raw examples.
+
+    A data set of up to 512 MiB is read into memory, a larger one is streamed: each batch is read when it is needed. The
+    batches are the same, see `in_memory`.
 
     Sources:
 
@@ -79,13 +87,21 @@ def load(
         classes: Expected number of classes. Default None, as many as the data set has.
         drop_remainder: Whether a training epoch drops a smaller last batch. Validation and test are always complete.
             Default False.
+        crop: The part of images of natural size that is resized to `size`, with its aspect kept. "center" is the
+            largest window in the centre. "random" is a window of random area, aspect and place in training, and 7/8 of
+            the largest one in the centre otherwise; such a data set is always streamed. Default None, the whole image,
+            whose aspect is not kept.
+        crop_area: Smallest area of a random window as a fraction of that of the image, in (0, 1]. Default 0.25.
+        in_memory: Whether the examples are held in memory (True), or read from their files for each batch (False).
+            Default None, in memory up to 512 MiB of examples. Datasets of tf.data, PyDatasets and compressed arrays are
+            always held in memory.
 
     Returns:
         A `Data` with `train`, `validation`, `test` and `info`.
 
     Raises:
-        ValueError: If an argument is out of range, the source does not exist, cannot be read or is larger than
-            `MEMORY_LIMIT`, or its arrays are not examples and labels.
+        ValueError: If an argument is out of range, the source does not exist, cannot be read or is to be held in memory
+            and larger than `MEMORY_LIMIT`, or its arrays are not examples and labels.
         ImportError: If TensorFlow, whose tf.data makes the batches under every backend, is not installed.
 
     Example:
@@ -103,8 +119,10 @@ def load(
     seed = _check_seed(seed)
     sampling_rate = None if sampling_rate is None else arguments.check_positive_integer("sampling_rate", sampling_rate)
     skip_unreadable = arguments.check_flag("skip_unreadable", skip_unreadable)
+    in_memory = None if in_memory is None else arguments.check_flag("in_memory", in_memory)
+    window = _check_crop(crop, crop_area, size, in_memory)
     optional.tensorflow("pde.data.load")
-    from keras_pdecnn.data.pipeline import Examples, Training, in_host_memory
+    from keras_pdecnn.data.pipeline import Examples, Training, as_stored, in_host_memory
 
     raw = read(
         source,
@@ -112,21 +130,19 @@ def load(
         size=_check_size(size),
         sampling_rate=sampling_rate,
         skip_unreadable=skip_unreadable,
+        crop=window,
+        in_memory=in_memory,
     )
-    x_train = checks.check_examples(raw.x_train, f"{raw.where}: x_train")
-    x_test = checks.check_examples(raw.x_test, f"{raw.where}: x_test")
+    x_train = checks.check_stored(raw.x_train, f"{raw.where}: x_train")
+    x_test = checks.check_stored(raw.x_test, f"{raw.where}: x_test")
     _check_alike(x_train, x_test, "test", raw.where)
     if augmentation is not None:
         augmentation.check_shape(x_train.shape[1:])
-    held_bytes = 0 if raw.x_validation is None else raw.x_validation.nbytes
-    check_memory(x_train.nbytes + x_test.nbytes + held_bytes, raw.where)
+    parts = [part for part in (x_train, x_test, raw.x_validation) if part is not None]
+    check_memory(sum(part.nbytes for part in parts if not is_stored(part)), raw.where)
     y_train = checks.check_labels(raw.y_train, len(x_train), f"{raw.where}: y_train")
     y_test = checks.check_labels(raw.y_test, len(x_test), f"{raw.where}: y_test")
-    x_held, y_held = None, None
-    if raw.x_validation is not None and raw.y_validation is not None and validation:
-        x_held = checks.check_examples(raw.x_validation, f"{raw.where}: x_validation")
-        _check_alike(x_train, x_held, "validation", raw.where)
-        y_held = checks.check_labels(raw.y_validation, len(x_held), f"{raw.where}: y_validation")
+    x_held, y_held = _validation_part(raw, x_train) if validation else (None, None)
     names = raw.class_names
     if names is not None and classes not in (None, len(names)):
         raise ValueError(f"{raw.where} has {len(names)} classes. Received: classes={classes}")
@@ -141,21 +157,26 @@ def load(
         train_rows, validation_rows = stratified_split(
             y_train, round(validation * len(y_train)), f"{raw.where}, validation={validation}"
         )
-    x, y, x_last, y_last = in_host_memory(x_train, y_train, x_test, y_test)
-    x_held, y_held = (x, y) if x_held is None else in_host_memory(x_held, y_held)
-    parts = train_rows, validation_rows, np.arange(len(x_test))
-    rows = in_host_memory(*(np.asarray(part, np.int64) for part in parts))
+    x, x_last = as_stored(x_train), as_stored(x_test)
+    x_held = x if x_held is None else as_stored(x_held)
+    y, y_last, y_held = in_host_memory(y_train, y_test, y_train if y_held is None else y_held)
+    of_parts = train_rows, validation_rows, np.arange(len(x_test))
+    rows = in_host_memory(*(np.asarray(part, np.int64) for part in of_parts))
     examples = Examples(x, y, rows[0], batch_size, drop_remainder)
     if not examples.steps:
         raise ValueError(
             f"`drop_remainder` leaves no batch of the {len(train_rows)} training examples. "
             f"Received: drop_remainder=True, batch_size={batch_size}"
         )
-    training = Training(examples, seed, augmentation, classes)
+    training = Training(examples, seed, augmentation, classes, window is not None and window.is_random)
+    evaluation = {"test": Examples(x_last, y_last, rows[2], batch_size)}
+    if validation:
+        evaluation["validation"] = Examples(x_held, y_held, rows[1], batch_size)
     return Data(
         train=training.one_by_one(),
-        validation=Examples(x_held, y_held, rows[1], batch_size).in_order() if validation else None,
-        test=Examples(x_last, y_last, rows[2], batch_size).in_order(),
+        validation=evaluation["validation"].in_order() if validation else None,
+        test=evaluation["test"].in_order(),
+        evaluation=evaluation,
         info=Info(
             name=raw.name,
             input_shape=x_train.shape[1:],
@@ -165,17 +186,43 @@ def load(
             dtype=x_train.dtype.name,
             sampling_rate=raw.sampling_rate,
             skipped=raw.skipped,
+            crop=crop,
         ),
         training=training,
     )
 
 
-def _check_alike(x_train: np.ndarray, x: np.ndarray, part: str, where: str):
+def _validation_part(raw: Raw, x_train):
+    """Return the examples and the labels of the validation part of the source; None if it has none."""
+    if raw.x_validation is None or raw.y_validation is None:
+        return None, None
+    x = checks.check_stored(raw.x_validation, f"{raw.where}: x_validation")
+    _check_alike(x_train, x, "validation", raw.where)
+    return x, checks.check_labels(raw.y_validation, len(x), f"{raw.where}: y_validation")
+
+
+def _check_alike(x_train: np.ndarray | Stored, x: np.ndarray | Stored, part: str, where: str):
     if x_train.shape[1:] != x.shape[1:] or x_train.dtype != x.dtype:
         raise ValueError(
             f"{where}: training and {part} examples must have one shape and type. Received: "
             f"{x_train.shape[1:]} {x_train.dtype} and {x.shape[1:]} {x.dtype}"
         )
+
+
+def _check_crop(crop, crop_area, size, in_memory: bool | None) -> Crop | None:
+    """Return the window of images, None if it is the whole image."""
+    arguments.check_share("crop_area", crop_area)
+    if crop is None:
+        return None
+    window = Crop(crop, crop_area)
+    if size is None:
+        raise ValueError(f"`crop` needs the `size` that images are resized to. Received: crop={crop!r}, size=None")
+    if window.is_random and in_memory:
+        raise ValueError(
+            "Random windows are read from the files of the images for each batch. "
+            f"Received: crop={crop!r}, in_memory=True"
+        )
+    return window
 
 
 def _check_seed(seed) -> int:

@@ -9,12 +9,12 @@ import tensorflow as tf
 from keras_pdecnn.data import draws
 
 
-def cover_window(x: tf.Tensor, key: tf.Tensor, fraction: float) -> tf.Tensor:
+def cover_window(x: tf.Tensor, key: tf.Tensor | draws.Key, fraction: float) -> tf.Tensor:
     """Return examples in each of which a window at a random place has the mean of the example, channel by channel.
 
     Args:
         x: Tensor of shape `(batch, *space, channels)`.
-        key: Integer tensor of shape `(2,)`.
+        key: Integer tensor of shape `(2,)`, or a `draws.Key` of some of the examples of a batch.
         fraction: Length of each side of the window as a fraction of that of the example.
     """
     batch, space = tf.shape(x)[0], x.shape[1:-1]
@@ -26,12 +26,12 @@ def cover_window(x: tf.Tensor, key: tf.Tensor, fraction: float) -> tf.Tensor:
     return _cover(x, inside)
 
 
-def cover_band(x: tf.Tensor, key: tf.Tensor, axis: int, fraction: float) -> tf.Tensor:
+def cover_band(x: tf.Tensor, key: tf.Tensor | draws.Key, axis: int, fraction: float) -> tf.Tensor:
     """Return examples in each of which a band across one space axis has the mean of the example.
 
     Args:
         x: Tensor of shape `(batch, *space, channels)`.
-        key: Integer tensor of shape `(2,)`.
+        key: Integer tensor of shape `(2,)`, or a `draws.Key` of some of the examples of a batch.
         axis: Number of the space axis, counted from 0.
         fraction: Largest width of the band as a fraction of the size of the axis.
     """

@@ -14,7 +14,9 @@ from keras_pdecnn.data import draws
 from keras_pdecnn.data.masks import interval
 
 
-def mix(x: tf.Tensor, y: tf.Tensor, key: tf.Tensor, mixup: float, cutmix: float) -> tuple[tf.Tensor, tf.Tensor]:
+def mix(
+    x: tf.Tensor, y: tf.Tensor, key: tf.Tensor | draws.Key, mixup: float, cutmix: float
+) -> tuple[tf.Tensor, tf.Tensor]:
     """Return examples mixed with their neighbours in the batch, and the labels in the same shares.
 
     If both ways are asked for, each example is mixed in one of them, with equal probability.
@@ -22,7 +24,7 @@ def mix(x: tf.Tensor, y: tf.Tensor, key: tf.Tensor, mixup: float, cutmix: float)
     Args:
         x: Tensor of shape `(batch, *space, channels)`.
         y: Probabilities of the classes, of shape `(batch, classes)`.
-        key: Integer tensor of shape `(2,)`.
+        key: Integer tensor of shape `(2,)`, or a `draws.Key` of some of the examples of a batch.
         mixup: Parameter of the distribution of the share, Beta(mixup, mixup); 0 for no sums of examples.
         cutmix: Parameter of the distribution of the share, Beta(cutmix, cutmix); 0 for no windows.
     """
@@ -61,5 +63,5 @@ def _paste(x, key, alpha):
 
 def _beta(key, batch, alpha):
     """Return draws from Beta(alpha, alpha), as a ratio of draws from two gamma distributions."""
-    first, second = (tf.random.stateless_gamma((batch,), part, alpha) for part in draws.split(key, 2))
+    first, second = (draws.gamma(part, (batch,), alpha) for part in draws.split(key, 2))
     return tf.math.divide_no_nan(first, first + second)

@@ -15,7 +15,7 @@ from keras_pdecnn.data import draws
 from keras_pdecnn.data.transforms import project
 
 
-def rand_augment(x: tf.Tensor, key: tf.Tensor, count: int, magnitude: float) -> tf.Tensor:
+def rand_augment(x: tf.Tensor, key: tf.Tensor | draws.Key, count: int, magnitude: float) -> tf.Tensor:
     """Return images changed at random.
 
     The strength s of a change is uniform in [-magnitude, magnitude]. Colours are numbers between 0 and 1 for the least
@@ -23,7 +23,7 @@ def rand_augment(x: tf.Tensor, key: tf.Tensor, count: int, magnitude: float) -> 
 
     Args:
         x: Tensor of shape `(batch, height, width, channels)`.
-        key: Integer tensor of shape `(2,)`.
+        key: Integer tensor of shape `(2,)`, or a `draws.Key` of some of the examples of a batch.
         count: Number of changes of each image.
         magnitude: Largest strength, in [0, 1).
     """

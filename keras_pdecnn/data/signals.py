@@ -7,12 +7,12 @@ import tensorflow as tf
 from keras_pdecnn.data import draws
 
 
-def roll(x: tf.Tensor, key: tf.Tensor, largest: int) -> tf.Tensor:
+def roll(x: tf.Tensor, key: tf.Tensor | draws.Key, largest: int) -> tf.Tensor:
     """Return signals shifted in time at random; what leaves at one end enters at the other.
 
     Args:
         x: Tensor of shape `(batch, length, channels)`.
-        key: Integer tensor of shape `(2,)`.
+        key: Integer tensor of shape `(2,)`, or a `draws.Key` of some of the examples of a batch.
         largest: Largest shift in samples, in either direction.
     """
     batch, length = tf.shape(x)[0], x.shape[1]
@@ -21,12 +21,12 @@ def roll(x: tf.Tensor, key: tf.Tensor, largest: int) -> tf.Tensor:
     return tf.gather(x, index, batch_dims=1)
 
 
-def amplify_and_add_noise(x: tf.Tensor, key: tf.Tensor, gain: float, noise: float) -> tf.Tensor:
+def amplify_and_add_noise(x: tf.Tensor, key: tf.Tensor | draws.Key, gain: float, noise: float) -> tf.Tensor:
     """Return examples made louder or softer at random, with white noise.
 
     Args:
         x: Tensor of shape `(batch, *space, channels)`.
-        key: Integer tensor of shape `(2,)`.
+        key: Integer tensor of shape `(2,)`, or a `draws.Key` of some of the examples of a batch.
         gain: Range of the volume: the factor lies between exp(-gain) and exp(gain).
         noise: Largest standard deviation of the noise, as a fraction of the standard deviation of the example.
     """

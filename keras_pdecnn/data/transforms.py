@@ -6,19 +6,21 @@ import math
 
 import tensorflow as tf
 
+from keras_pdecnn.data import draws
 
-def mirror_and_shift(x: tf.Tensor, key: tf.Tensor, flip: bool, margin: tuple[int, ...]) -> tf.Tensor:
+
+def mirror_and_shift(x: tf.Tensor, key: tf.Tensor | draws.Key, flip: bool, margin: tuple[int, ...]) -> tf.Tensor:
     """Return the examples mirrored along the last space axis, and shifted along all of them, at random.
 
     Args:
         x: Tensor of shape `(batch, *space, channels)`; all axes but the first have a static size.
-        key: Integer tensor of shape `(2,)`.
+        key: Integer tensor of shape `(2,)`, or a `draws.Key` of some of the examples of a batch.
         flip: Whether to mirror with probability 1/2.
         margin: Number of zeros on each side of every space axis, of which a shift takes up to as many.
     """
     *space, channels = x.shape[1:]
     batch = tf.shape(x, tf.int64)[0]
-    keys = tf.random.experimental.stateless_split(key, 1 + len(space), alg="philox")
+    keys = draws.split(key, 1 + len(space))
     if any(margin):
         x = tf.pad(x, [(0, 0), *zip(margin, margin, strict=True), (0, 0)])
     # Cropping and mirroring are one lookup: the position in the padded batch of each pixel of the result.
@@ -26,29 +28,29 @@ def mirror_and_shift(x: tf.Tensor, key: tf.Tensor, flip: bool, margin: tuple[int
     for axis, (size, zeros) in enumerate(zip(space, margin, strict=True)):
         here = tf.range(size, dtype=tf.int64)[tf.newaxis]
         if flip and axis == len(space) - 1:
-            mirrored = _uniform((batch, 1), keys[0], 2) == 1
+            mirrored = draws.integers(keys[0], (batch, 1), 2) == 1
             here = tf.where(mirrored, size - 1 - here, here)
         if zeros:
-            here += _uniform((batch, 1), keys[1 + axis], 2 * zeros + 1)
+            here += draws.integers(keys[1 + axis], (batch, 1), 2 * zeros + 1)
         here = tf.reshape(here, (-1, *[1] * axis, size))
         index = index[..., tf.newaxis] * (size + 2 * zeros) + here
     return tf.gather(tf.reshape(x, (-1, channels)), index)
 
 
-def rotate_and_zoom(x: tf.Tensor, key: tf.Tensor, rotate: float, zoom: float) -> tf.Tensor:
+def rotate_and_zoom(x: tf.Tensor, key: tf.Tensor | draws.Key, rotate: float, zoom: float) -> tf.Tensor:
     """Return images rotated and zoomed about their centre at random.
 
     Args:
         x: Tensor of shape `(batch, height, width, channels)`.
-        key: Integer tensor of shape `(2,)`.
+        key: Integer tensor of shape `(2,)`, or a `draws.Key` of some of the examples of a batch.
         rotate: Largest angle in degrees.
         zoom: Range of the zoom: the factor lies between exp(-zoom) and exp(zoom).
     """
     # Mirroring and shifting use at most four seeds; these are others.
-    keys = tf.random.experimental.stateless_split(key, 8, alg="philox")[-2:]
+    keys = draws.split(key, 8)[-2:]
     batch = tf.shape(x)[0]
-    angle = _between((batch,), keys[0], rotate * math.pi / 180)
-    factor = tf.exp(_between((batch,), keys[1], zoom))
+    angle = draws.between(keys[0], (batch,), rotate * math.pi / 180)
+    factor = tf.exp(draws.between(keys[1], (batch,), zoom))
     cos, sin, zero = factor * tf.cos(angle), factor * tf.sin(angle), tf.zeros_like(angle)
     result = project(tf.cast(x, tf.float32), (cos, -sin, sin, cos), (zero, zero))
     return tf.cast(tf.round(result) if x.dtype.is_integer else result, x.dtype)
@@ -78,11 +80,3 @@ def project(x: tf.Tensor, matrix: tuple, shift: tuple) -> tf.Tensor:
         interpolation="BILINEAR",
         fill_mode="CONSTANT",
     )
-
-
-def _uniform(shape, key, count):
-    return tf.random.stateless_uniform(shape, key, 0, count, tf.int64, alg="philox")
-
-
-def _between(shape, key, bound):
-    return tf.random.stateless_uniform(shape, key, -bound, bound, alg="philox")

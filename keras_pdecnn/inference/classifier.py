@@ -24,6 +24,7 @@ class Classifier:
         outputs: Function of raw examples, shape (n, *space, channels), to an array of shape (n, classes).
         quantity: Kind of the outputs: "probability" (default), or "score" of a network trained for least squares.
         sampling_rate: Samples per second of the .wav files that the network was trained on; default None, unknown.
+        crop: Part of images that the network was trained on, see `data.load`; default None, whole images.
     """
 
     input_shape: tuple[int | None, ...]
@@ -31,6 +32,7 @@ class Classifier:
     outputs: Callable[[np.ndarray], np.ndarray]
     quantity: str = "probability"
     sampling_rate: int | None = None
+    crop: str | None = None
 
 
 def load(path) -> Classifier:
@@ -77,9 +79,8 @@ def _from_run(path: pathlib.Path) -> Classifier:
             f"classes. Received: {str(path)!r}"
         )
     quantity = "probability" if recipe.has_probabilities else "score"
-    return dataclasses.replace(
-        classifier, class_names=info.class_names, quantity=quantity, sampling_rate=info.sampling_rate
-    )
+    known = {"class_names": info.class_names, "sampling_rate": info.sampling_rate, "crop": info.crop}
+    return dataclasses.replace(classifier, quantity=quantity, **known)
 
 
 def _from_model(model, path) -> Classifier:

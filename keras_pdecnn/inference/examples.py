@@ -11,6 +11,7 @@ import numpy as np
 from keras_pdecnn import data
 from keras_pdecnn.data.audio import read_sound
 from keras_pdecnn.data.checks import check_examples
+from keras_pdecnn.data.crops import Crop
 from keras_pdecnn.data.images import measure_image
 from keras_pdecnn.inference.limits import check_example_size
 from keras_pdecnn.utils import archives, files
@@ -19,7 +20,7 @@ _KEYS = ("x", "x_test")
 _LARGEST_FILE = 2**30  # bytes of an array
 
 
-def read_examples(path, input_shape, sampling_rate: int | None = None) -> np.ndarray:
+def read_examples(path, input_shape, sampling_rate: int | None = None, crop: str | None = None) -> np.ndarray:
     """Read the examples of a file.
 
     Args:
@@ -28,6 +29,8 @@ def read_examples(path, input_shape, sampling_rate: int | None = None) -> np.nda
         input_shape: (*space, channels) of an example; a None in it leaves the size to the file.
         sampling_rate: Samples per second of the sound that the model was trained on, for .wav files; default None,
             samples are never resampled.
+        crop: Part of images that the model was trained on, "center" or "random", see `data.load`; default None, the
+            whole image.
 
     Returns:
         Raw examples, shape (n, *space, channels).
@@ -45,7 +48,7 @@ def read_examples(path, input_shape, sampling_rate: int | None = None) -> np.nda
         )
     if kind == ".npz":
         return _read_npz(path, shape)
-    x = _read_sound(path, shape, sampling_rate) if kind == ".wav" else _read_image(path, shape)
+    x = _read_sound(path, shape, sampling_rate) if kind == ".wav" else _read_image(path, shape, crop)
     check_example_size(x.shape, path)
     return x[None]
 
@@ -65,7 +68,7 @@ def _read_sound(path, shape, sampling_rate) -> np.ndarray:
     return read_sound(path, shape, sampling_rate)
 
 
-def _read_image(path, shape) -> np.ndarray:
+def _read_image(path, shape, crop: str | None) -> np.ndarray:
     if len(shape) != 3 or shape[-1] not in (1, 3):
         raise ValueError(
             "Images are for models of images, of shape (height, width, channels) with one or three channels. "
@@ -74,7 +77,7 @@ def _read_image(path, shape) -> np.ndarray:
     if None in shape:
         shape = tuple(n or size for n, size in zip(shape, measure_image(path), strict=True))
         check_example_size(shape, path)
-    return data.read_image(path, shape)
+    return data.read_image(path, shape, None if crop is None else Crop(crop))
 
 
 def _read_npz(path, shape) -> np.ndarray:

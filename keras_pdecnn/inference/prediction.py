@@ -57,7 +57,7 @@ def predict(classifier: Classifier, files: Iterable, sampling_rate: int | None =
     waiting: list[tuple[str, np.ndarray]] = []
     for file in files:
         try:
-            x = read_examples(file, classifier.input_shape, sampling_rate)
+            x = read_examples(file, classifier.input_shape, sampling_rate, classifier.crop)
         except ValueError as error:
             yield from _predict(classifier, waiting)
             waiting = []

@@ -12,12 +12,18 @@ from keras_pdecnn.utils import arguments
 LOSSES = ("classification", "least_squares")
 
 
-def setting(default, check, text: str):
+def setting(default, check, text: str, opposite: str | None = None, compare: bool = True):
     """Return a field of a dataclass with its default, its check and its help on the command line.
 
-    The check is a function (name, value) -> value to keep, which raises ValueError.
+    Args:
+        default: Value that the field has if none is given.
+        check: Function (name, value) -> value to keep, which raises ValueError.
+        text: Help on the command line.
+        opposite: Option of the command line that stands for False; default None, "no-" with the name.
+        compare: Whether recipes differ if this field does; default True.
     """
-    return dataclasses.field(default=default, metadata={"check": check, "help": text})
+    metadata = {"check": check, "help": text, "opposite": opposite}
+    return dataclasses.field(default=default, metadata=metadata, compare=compare)
 
 
 def optional(check):

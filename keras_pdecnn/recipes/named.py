@@ -56,6 +56,27 @@ _OWN: dict[str, Any] = {
     "epochs": (80,),
 }
 
+# Photographs of natural size: an opening whose stride leaves 32 or 56 pixels a side to the first block.
+_PHOTOS = Recipe(
+    data="photos",
+    crop="random",
+    batch_size=128,
+    validation=0.1,
+    flip=True,
+    pad=0.0,
+    rotate=0.0,
+    zoom=0.0,
+    opening_kernel_size=7,
+    opening_stride=2,
+    weight_decay=1e-4,
+    label_smoothing=0.1,
+    nesterov=True,
+    schedule="cosine",
+    warmup=0.1,
+    learning_rates=(0.1,),
+    epochs=(60,),
+)
+
 RECIPES = {
     "digits": Recipe(),
     "cifar10": _CIFAR10,
@@ -103,11 +124,15 @@ RECIPES = {
         learning_rates=(0.1,),
         epochs=(24,),
     ),
+    "photos64": dataclasses.replace(_PHOTOS, size=64, opening_kernel_size=5, widths=(32, 64, 128)),
+    "photos128": dataclasses.replace(_PHOTOS, size=128, opening_width=32, widths=(64, 96, 128)),
+    "photos224": dataclasses.replace(_PHOTOS, size=224, opening_width=32, widths=(64, 128, 192, 256), batch_size=64),
 }
 """The recipes by name: as published for `cifar10`, `cifar100` and `stl10`, and our own for the others.
 
 A name of a data set followed by "-own" is our recipe where the name alone is the published one. `gray` is for small
-gray images such as those of Fashion-MNIST, `speech` for sound of some thousand samples.
+gray images such as those of Fashion-MNIST, `speech` for sound of some thousand samples, and `photos64`, `photos128` and
+`photos224` are for photographs of natural size.
 """
 
 SIZES: dict[str, dict[float, dict[str, Any]]] = {

@@ -39,8 +39,10 @@ class Recipe:
     Args:
         data: Name or path of the data, see `data.load`; default "digits". A recipe is kept in a file and cannot hold
             arrays or datasets: save them as an .npz file, or pass them to `data.load` and train with Keras.
-        data_dir, size, sampling_rate, skip_unreadable, validation, batch_size, drop_remainder: Reading of the data, see
-            `data.load`.
+        data_dir, size, crop, crop_area, sampling_rate, skip_unreadable, validation, batch_size, drop_remainder: Reading
+            of the data, see `data.load`.
+        in_memory: Whether the examples are held in memory or streamed, see `data.load`; the run is the same, and may be
+            resumed in the other way. Default None, in memory up to 512 MiB.
         flip, pad, rotate, zoom, time_shift, gain, noise, cutout, time_mask, frequency_mask: Random changes of the
             training examples, see `data.Augmentation`.
         mixup, cutmix, rand_augment, rand_augment_magnitude: More of them; `mixup` and `cutmix` need the loss
@@ -102,6 +104,21 @@ class Recipe:
         None,
         checks.optional(checks.one_or_more(_whole)),
         "Resize images to a side or height,width; cut signals to a length.",
+    )
+    crop: str | None = checks.setting(
+        None,
+        checks.optional(checks.one_of("center", "random")),
+        "Keep the aspect of images: center (a window in the centre) or random (any window, in training); none: do not.",
+    )
+    crop_area: float = checks.setting(
+        0.25, arguments.check_share, "Smallest area of a random window, as a fraction of the image."
+    )
+    in_memory: bool | None = checks.setting(
+        None,
+        checks.optional(_flag),
+        "Hold the examples in memory, or read them from their files for each batch; default: by their size.",
+        opposite="streamed",
+        compare=False,
     )
     sampling_rate: int | None = checks.setting(
         None, checks.optional(_whole), "Resample .wav files to so many samples per second; none: keep their own rate."

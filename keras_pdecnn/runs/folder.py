@@ -167,7 +167,7 @@ def _to_info(entries: dict):
     info = Info(**values)
     counts = (info.classes, *info.input_shape, *info.sizes.values())
     counts += () if info.sampling_rate is None else (info.sampling_rate,)
-    texts = (info.name, info.dtype, *info.class_names, *info.skipped)
+    texts = (info.name, info.dtype, *info.class_names, *info.skipped, info.crop or "")
     if not all(type(count) is int for count in counts) or not all(isinstance(text, str) for text in texts):
         raise ValueError("sizes must be integers and names texts")
     if len(info.class_names) != info.classes or set(info.sizes) != {"train", "validation", "test"}:

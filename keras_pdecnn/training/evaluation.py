@@ -5,11 +5,17 @@ from __future__ import annotations
 import keras
 import numpy as np
 
+from keras_pdecnn.training.failures import report_unreadable
 from keras_pdecnn.training.fitting import loss_function
 
 
 def evaluate(
-    model: keras.Model, dataset, verbose: int | str = 0, loss: str = "classification", flipped: bool = False
+    model: keras.Model,
+    dataset,
+    verbose: int | str = 0,
+    loss: str = "classification",
+    flipped: bool = False,
+    labels: np.ndarray | None = None,
 ) -> dict:
     """Evaluate a model on a dataset of (x, label).
 
@@ -20,6 +26,7 @@ def evaluate(
         loss: "classification" (default) or "least_squares", see `recipes.Recipe`. Labels are not smoothed.
         flipped: Whether the outputs are means of those for each example and for its mirror image along the last space
             axis; default False.
+        labels: Labels of all examples in their order; default None, they are taken from another pass over the dataset.
 
     Returns:
         A dict with `loss` (mean loss plus regularisation, as in `keras.Model.evaluate`), `accuracy`, and
@@ -33,11 +40,13 @@ def evaluate(
         >>> sum(map(sum, evaluate(model, digits.test)["confusion_matrix"]))
         360
     """
-    outputs = model.predict(dataset, verbose=verbose)
-    if flipped:
-        mirrored = dataset.map(lambda x, y: (x[..., ::-1, :], y))
-        outputs = (outputs + model.predict(mirrored, verbose=verbose)) / 2
-    labels = np.concatenate([np.asarray(y) for _, y in dataset])
+    with report_unreadable():
+        outputs = model.predict(dataset, verbose=verbose)
+        if flipped:
+            mirrored = dataset.map(lambda x, y: (x[..., ::-1, :], y))
+            outputs = (outputs + model.predict(mirrored, verbose=verbose)) / 2
+    if labels is None:
+        labels = np.concatenate([np.asarray(y) for _, y in dataset])
     classes, best = outputs.shape[-1], outputs.argmax(-1)
     confusion = np.bincount(labels * classes + best, minlength=classes**2)
     terms = [loss_function(loss)(labels, outputs), *model.losses]

@@ -19,9 +19,15 @@ from keras_pdecnn.runs.checkpoints import CheckpointFolder, CheckpointWriter
 from keras_pdecnn.training.beginning import begin_run, open_run
 from keras_pdecnn.training.building import build
 from keras_pdecnn.training.evaluation import evaluate
-from keras_pdecnn.training.failures import DivergedError, report_files, report_interruption, report_lost_worker
+from keras_pdecnn.training.failures import (
+    DivergedError,
+    report_files,
+    report_interruption,
+    report_lost_worker,
+    report_unreadable,
+)
 from keras_pdecnn.training.fitting import compile, fit
-from keras_pdecnn.training.inputs import load_data, spread
+from keras_pdecnn.training.inputs import load_data
 from keras_pdecnn.training.result import Result
 from keras_pdecnn.training.starting import copy_weights, read_weights
 from keras_pdecnn.utils import optional
@@ -86,7 +92,7 @@ def run(
     with report_lost_worker(strategy):
         start = None if start_from is None else os.path.abspath(os.path.expanduser(start_from))
         recipe, path = distribute.from_chief(strategy, lambda: open_run(recipe, folder, resume, start))
-        with report_interruption(path), report_files(path):
+        with report_interruption(path), report_files(path), report_unreadable():
             return _train(recipe, RunFolder(path), callbacks, verbose, strategy, monitor, start)
 
 
@@ -121,7 +127,7 @@ def _train(
     used = [guard, *callbacks]
     if is_chief:
         if monitor:
-            x, _ = spread(dataset.test, dataset.info.sizes["test"], count=4)
+            x, _ = dataset.evaluation["test"].spread(4)
             callbacks = [StabilityMonitor(x, folder.logs), *callbacks]
         used = [
             guard,
@@ -135,13 +141,13 @@ def _train(
     fit(model, dataset, recipe, used, first_epoch, verbose if is_chief else 0)
     seconds = time.perf_counter() - start
     metrics = {
-        **evaluate(model, dataset.test, loss=recipe.loss),
+        **evaluate(model, dataset.test, loss=recipe.loss, labels=dataset.evaluation["test"].labels()),
         **_further_evaluations(model, dataset, recipe),
         "seconds": round(seconds, 3),
         "trainable_weights": sum(int(np.prod(weight.shape)) for weight in model.trainable_weights),
         "diverged": dataclasses.asdict(guard.divergence) if guard.divergence else None,
     }
-    x, labels = spread(dataset.test, dataset.info.sizes["test"], count=12)
+    x, labels = dataset.evaluation["test"].spread(12)
     shown = x, labels, model.predict(x, verbose=0)
     # The other workers wait for the chief to write: a worker that left earlier would seem lost.
     distribute.from_chief(strategy, lambda: _write(folder, recipe, model, metrics, shown, dataset.info))
@@ -156,10 +162,12 @@ def _further_evaluations(model: keras.Model, dataset: data.Data, recipe: Recipe)
     """Return the evaluations that a recipe asks for beside that of the test examples, by name."""
     results = {}
     if recipe.evaluate_flipped:
-        results["flipped"] = evaluate(model, dataset.test, loss=recipe.loss, flipped=True)
+        labels = dataset.evaluation["test"].labels()
+        results["flipped"] = evaluate(model, dataset.test, loss=recipe.loss, flipped=True, labels=labels)
     if (recipe.ema or recipe.recalibrate) and dataset.validation is not None:
         # The batch statistics are better than those of the last validation of the training.
-        results["validation"] = evaluate(model, dataset.validation, loss=recipe.loss)
+        labels = dataset.evaluation["validation"].labels()
+        results["validation"] = evaluate(model, dataset.validation, loss=recipe.loss, labels=labels)
     return results
 
 

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import contextlib
+import re
 from typing import TYPE_CHECKING
 
-from keras_pdecnn import distribute
+from keras_pdecnn import data, distribute
 from keras_pdecnn.callbacks import Divergence
 from keras_pdecnn.runs import RunFolder
 from keras_pdecnn.runs.checkpoints import CheckpointError, CheckpointFolder
@@ -32,7 +33,7 @@ class DivergedError(RuntimeError):
 
 
 class StoppedError(RuntimeError):
-    """A run stopped before its end: a file could not be written, or another worker no longer answers.
+    """A run stopped before its end: a file could not be written or read, or another worker no longer answers.
 
     The files in the run folder are undamaged; `run(…, resume=True)` continues from the last checkpoint.
     """
@@ -69,13 +70,30 @@ def report_interruption(path):
 
 @contextlib.contextmanager
 def report_files(path):
-    """Raise a StoppedError if a file cannot be written."""
+    """Raise a StoppedError if a file cannot be written, or one of the data set cannot be read any more."""
     try:
         yield
     except CheckpointError as error:
         raise StoppedError(str(error)) from error
     except OSError as error:
         raise StoppedError(f"The run in {str(path)!r} stopped, a file could not be written: {error}.") from error
+    except data.ReadError as error:
+        raise StoppedError(f"The run in {str(path)!r} stopped. {error}") from error
+
+
+@contextlib.contextmanager
+def report_unreadable():
+    """Raise a `data.ReadError` if an example could not be read, which TensorFlow reports as another error."""
+    from tensorflow import errors
+
+    try:
+        yield
+    except errors.OpError as error:
+        # Behind the message of an assertion follows its condition in brackets.
+        message = re.search(r"ReadError: (.*?)(?:\] \[|$)", error.message, re.MULTILINE)
+        if not message:
+            raise
+        raise data.ReadError(message.group(1).strip()) from error
 
 
 @contextlib.contextmanager

@@ -6,7 +6,7 @@ import itertools
 
 import keras
 
-from keras_pdecnn import data
+from keras_pdecnn import data, distribute
 from keras_pdecnn.losses import CrossEntropy, LeastSquares
 from keras_pdecnn.recipes import Recipe, check_loss
 from keras_pdecnn.training.statistics import FINAL_BATCHES, EvaluationWeights, estimate_statistics, first_batches
@@ -136,20 +136,16 @@ def fit(
         >>> len(fit(model, digits, recipe, verbose=0).history["loss"])
         1
     """
-    validation, callbacks = dataset.validation, list(callbacks)
-    if recipe.mixes and validation is not None:
-        from keras_pdecnn.data.pipeline import with_probabilities
-
-        # Keras chooses the metric by the first labels, those of the training.
-        validation = with_probabilities(validation, dataset.info.classes)
+    callbacks = list(callbacks)
     if recipe.ema or recipe.recalibrate:
         callbacks.append(EvaluationWeights(dataset, averaged=bool(recipe.ema)))
+    strategy = getattr(model, "distribute_strategy", None)  # with TensorFlow
     history = model.fit(
-        dataset.epochs(first_epoch),
+        divide(strategy, lambda pieces: dataset.training.endless(first_epoch, pieces)),
         steps_per_epoch=dataset.steps_per_epoch,
         initial_epoch=first_epoch,
         epochs=sum(recipe.epochs),
-        validation_data=validation,
+        validation_data=_validation(dataset, recipe, strategy),
         callbacks=callbacks,
         shuffle=False,  # the data set shuffles its examples itself
         verbose=verbose,
@@ -157,6 +153,40 @@ def fit(
     if recipe.ema or recipe.recalibrate:
         estimate_statistics(model, first_batches(dataset, sum(recipe.epochs), FINAL_BATCHES))
     return history
+
+
+def _validation(dataset: data.Data, recipe: Recipe, strategy):
+    """Return the dataset of the validation part, None if there is none."""
+    if dataset.validation is None:
+        return None
+    from keras_pdecnn.data.pipeline import with_probabilities
+
+    def batches(pieces):
+        examples = dataset.evaluation["validation"].in_order(pieces)
+        # Keras chooses the metric by the first labels, those of the training.
+        return with_probabilities(examples, dataset.info.classes) if recipe.mixes else examples
+
+    return divide(strategy, batches)
+
+
+def divide(strategy, batches):
+    """Return a dataset for `keras.Model.fit`, of which each worker of a cluster reads its own part alone.
+
+    Args:
+        strategy: Strategy of `tf.distribute`; None under another backend than TensorFlow.
+        batches: Function that returns a dataset, from the `data.pipeline.Piece` of each replica of a worker whose parts
+            of each batch follow each other, or from None for whole batches.
+    """
+    if strategy is None or not distribute.in_cluster(strategy):
+        return batches(None)
+    from keras_pdecnn.data.pipeline import Piece
+
+    def of_worker(context):
+        replicas = context.num_replicas_in_sync
+        each = replicas // context.num_input_pipelines
+        return batches([Piece(context.input_pipeline_id * each + index, replicas) for index in range(each)])
+
+    return strategy.distribute_datasets_from_function(of_worker)
 
 
 def loss_function(name: str) -> keras.losses.Loss:

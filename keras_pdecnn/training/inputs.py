@@ -39,6 +39,9 @@ def load_data(recipe: Recipe) -> data.Data:
         size=recipe.size,
         sampling_rate=recipe.sampling_rate,
         skip_unreadable=recipe.skip_unreadable,
+        crop=recipe.crop,
+        crop_area=recipe.crop_area,
+        in_memory=recipe.in_memory,
         drop_remainder=recipe.drop_remainder,
     )
 
@@ -71,6 +74,7 @@ def load_like(recipe: Recipe, info: data.Info, source: str | None = None) -> dat
             data=source,
             size=info.input_shape[:-1] if of_files else None,
             sampling_rate=info.sampling_rate if of_files else None,
+            crop=info.crop if of_files else None,
             validation=0.0,  # only the test part is needed, and there may be too few examples for a validation part
         )
     loaded = load_data(recipe)

@@ -7,6 +7,15 @@ optional.load("keras_tuner", "pde.tuning", "keras-tuner")
 from keras_pdecnn.tuning.hypermodel import PDEHyperModel  # noqa: E402
 from keras_pdecnn.tuning.oracles import METHODS  # noqa: E402
 from keras_pdecnn.tuning.search import Search, SearchFailedError, search  # noqa: E402
-from keras_pdecnn.tuning.sizes import count_weights, training_memory  # noqa: E402
+from keras_pdecnn.tuning.sizes import count_multiply_adds, count_weights, training_memory  # noqa: E402
 
-__all__ = ["METHODS", "PDEHyperModel", "Search", "SearchFailedError", "count_weights", "search", "training_memory"]
+__all__ = [
+    "METHODS",
+    "PDEHyperModel",
+    "Search",
+    "SearchFailedError",
+    "count_multiply_adds",
+    "count_weights",
+    "search",
+    "training_memory",
+]

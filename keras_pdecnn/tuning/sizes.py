@@ -72,6 +72,47 @@ def count_weights(recipe: Recipe, input_shape, classes: int) -> int:
     return total + classes * (pixels * following[-1] + 1)
 
 
+def count_multiply_adds(recipe: Recipe, input_shape, classes: int) -> int:
+    """Return the number of multiplications, each with an addition, of the prediction of one example.
+
+    They are those of the convolutions and of the classifier, of whose kinds `count_weights` counts the weights: a
+    weight of a convolution counts once for each pixel of its result, and a kernel of a symmetric layer twice, because
+    its adjoint is applied as well. Training takes about three times as many, and four times with the reversible mode,
+    which computes each step again.
+
+    Args:
+        recipe: Settings of the network.
+        input_shape: (*space, channels) of an example.
+        classes: Number of classes.
+
+    Returns:
+        The number, which is exact for networks of the shape that the package's own have.
+
+    Example:
+        >>> from keras_pdecnn.recipes import RECIPES
+        >>> count_multiply_adds(RECIPES["cifar10"], (32, 32, 3), 10)
+        83919968
+    """
+    seen = _seen_shape(recipe, input_shape)
+    rank = len(seen) - 1
+    opening = _opening(recipe, rank)
+    pixels = math.prod(opening.strided(seen[:-1]))
+    width = recipe.opening_width or recipe.widths[0]
+    total = pixels * _entries(recipe.opening_kernel_size, rank) * seen[-1] * width
+    if recipe.opening_width:
+        total += pixels * width * recipe.widths[0]
+    space = first_space(recipe, input_shape)
+    block = NETWORKS[recipe.architecture].block
+    kernel = _entries(recipe.kernel_size, rank)
+    steps, following = _steps(recipe), _following(recipe)
+    for count, c, after in zip(steps, recipe.widths, following, strict=True):
+        pixels = math.prod(space)
+        step = 2 * kernel * block.integrator.fields * (c // block.integrator.parts) ** 2
+        total += pixels * (count * step + c * after)
+        last, space = pixels, [max(1, n // 2) for n in space]
+    return total + classes * following[-1] * (last if recipe.provable else 1)
+
+
 def training_memory(recipe: Recipe, input_shape, classes: int) -> int:
     """Return an estimate of the memory of training in bytes, besides that of the data and the framework.
 

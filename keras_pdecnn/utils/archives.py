@@ -13,6 +13,7 @@ _TYPES = (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED)  # what NumPy and Keras writ
 _HEADERS = {(1, 0): np.lib.format.read_array_header_1_0, (2, 0): np.lib.format.read_array_header_2_0}
 _LONGEST_HEADER = 2**16
 _CHUNK = 2**20
+_LOCAL_HEADER = 30  # bytes before the name of a member; two lengths at its end say how much follows
 
 
 def open_archive(path) -> zipfile.ZipFile:
@@ -105,6 +106,28 @@ def read_array(archive: zipfile.ZipFile, name: str) -> np.ndarray:
         if file.read(1):
             raise ValueError(f"{member} is longer than its header says")
     return array
+
+
+def locate(archive: zipfile.ZipFile, name: str) -> int:
+    """Return where the numbers of an array of an .npz archive begin in its file.
+
+    Raises:
+        ValueError: If the array is compressed, or its axes are in the order of Fortran.
+        Exception: Of several types, if the archive is damaged.
+    """
+    member = archive.getinfo(name if name in archive.namelist() else f"{name}.npy")
+    if member.compress_type != zipfile.ZIP_STORED:
+        raise ValueError(f"{name} is compressed")
+    with archive.open(member) as file:
+        if _read_header(file, member.filename)[1]:
+            raise ValueError(f"{name} has its axes in the order of Fortran")
+        header = file.tell()
+    whole = archive.fp
+    assert whole is not None  # for mypy; the archive is open
+    whole.seek(member.header_offset)
+    start = whole.read(_LOCAL_HEADER)
+    lengths = int.from_bytes(start[26:28], "little") + int.from_bytes(start[28:30], "little")
+    return member.header_offset + _LOCAL_HEADER + lengths + header
 
 
 def _read_header(file, name: str):

@@ -92,6 +92,13 @@ def check_fraction(name: str, value) -> float:
     return float(value)
 
 
+def check_share(name: str, value) -> float:
+    """Return a number in (0, 1] as a float; raise ValueError for anything else."""
+    if not (_is_finite_number(value) and 0 < value <= 1):
+        raise ValueError(f"{name} must be a number in (0, 1]. Received: {name}={describe(value)}")
+    return float(value)
+
+
 def check_angle(name: str, value) -> float:
     """Return value as a float if it is a number of degrees from 0 to 180."""
     if not _is_finite_number(value) or not 0 <= value <= 180:

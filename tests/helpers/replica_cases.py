@@ -1,5 +1,6 @@
 """What is the same on one device and on several replicas: run by the tests, and as a program by each worker."""
 
+import dataclasses
 import json
 import pathlib
 import sys
@@ -105,6 +106,43 @@ def refused(strategy):
     return messages
 
 
+def streamed(strategy, folder):
+    """Return the weights after an epoch of a streamed data set, the examples that this process reads, the history."""
+    from keras_pdecnn.data.pipeline import Training
+    from keras_pdecnn.data.sources.npz import NpzExamples
+
+    class OneEpoch(Training):
+        """Reads nothing of the next epoch ahead."""
+
+        def endless(self, first, pieces=None):
+            return self._batches(tf.data.Dataset.range(1), pieces)
+
+    path = pathlib.Path(folder, "streamed.npz")
+    recipe = pde.recipes.Recipe(
+        **{"data": str(path), "in_memory": False, "batch_size": BATCH, "validation": 0.25, "flip": True},
+        **{"rotate": 0.0, "zoom": 0.0, "epochs": (1,), "learning_rates": (0.05,)},
+    )
+    dataset = pde.training.load_data(recipe)
+    read = []
+
+    class Counted(NpzExamples):
+        def read(self, rows, window=None):
+            read.extend(rows.tolist())
+            return super().read(rows, window)
+
+    dataset.training.examples.x.__class__ = Counted
+    dataset = dataclasses.replace(dataset, training=OneEpoch(**vars(dataset.training)))
+    model = build("parabolic", strategy, **SMALLEST)
+    history = pde.training.fit(model, dataset, recipe, verbose=0).history
+    return model.get_weights(), read, {name: values[0] for name, values in history.items()}
+
+
+def write_streamed(folder):
+    """Write the examples of `streamed`: 48 to train and 16 to validate."""
+    x, y = examples(64)
+    np.savez(pathlib.Path(folder, "streamed.npz"), x_train=x, y_train=y, x_test=x[:8], y_test=y[:8])
+
+
 def architectures(workers):
     """Return the networks that a cluster trains and their settings, by name.
 
@@ -133,6 +171,8 @@ def main(folder):
         results["shuffled"] = seen(strategy, shuffle=True)
         texts["keras"] = keras_alone(strategy)
     texts["refused"] = refused(strategy)
+    weights, texts["read"], texts["streamed"] = streamed(strategy, folder)
+    results |= {f"streamed/{i:03d}": weight for i, weight in enumerate(weights)}
     np.savez(pathlib.Path(folder, f"{index}.npz"), **results)
     pathlib.Path(folder, f"{index}.json").write_text(json.dumps(texts))
     pde.distribute.from_chief(strategy, lambda: None)  # leave together

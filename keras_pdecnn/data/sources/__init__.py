@@ -2,6 +2,7 @@
 
 import os
 
+from keras_pdecnn.data.crops import Crop
 from keras_pdecnn.data.sources import arrays, catalog, digits, folder, listing, npz, table
 from keras_pdecnn.data.sources.raw import Raw
 from keras_pdecnn.utils import arguments, files
@@ -16,6 +17,8 @@ def read(
     size: tuple[int, ...] | None = None,
     sampling_rate: int | None = None,
     skip_unreadable: bool = False,
+    crop: Crop | None = None,
+    in_memory: bool | None = None,
 ) -> Raw:
     """Return the arrays of a source, which are not checked yet.
 
@@ -26,6 +29,8 @@ def read(
         size: A tuple of one or two sizes; default None, the sizes of the examples themselves.
         sampling_rate: Samples per second of sounds; default None, that of the files.
         skip_unreadable: Whether to leave out files that cannot be read; default False.
+        crop: Window of images that is resized to `size`; default None, the whole image.
+        in_memory: Whether the examples are held in memory; default None, up to `memory.STREAMING_LIMIT`.
 
     Returns:
         A `Raw`.
@@ -35,25 +40,26 @@ def read(
     """
     is_text = isinstance(source, (str, os.PathLike))
     if not is_text and arrays.is_arrays(source):
-        _refuse(source, size=size, sampling_rate=sampling_rate)
-        return arrays.read(source)
+        _refuse(source, crop=crop, size=size, sampling_rate=sampling_rate)
+        return arrays.read(source, in_memory)
     if not (is_text and os.fspath(source)):
         raise ValueError(f"{catalog.ACCEPTED} Received: source={arguments.describe(source)}")
     path = os.path.expanduser(os.fspath(source))
     if source == "digits" or path.lower().endswith(".npz"):
-        _refuse(source, size=size, sampling_rate=sampling_rate)
-        return digits.read() if source == "digits" else npz.read(path)
+        _refuse(source, crop=crop, size=size, sampling_rate=sampling_rate)
+        return digits.read(in_memory) if source == "digits" else npz.read(path, in_memory)
     if os.path.isdir(path):
         labels = table.find(path)
         listed = folder.list_files(path) if labels is None else table.list_files(labels, path)
-        return listing.read(listed, size, sampling_rate, skip_unreadable)
+        return listing.read(listed, size, sampling_rate, skip_unreadable, crop, in_memory)
     if os.path.exists(path):
         _check_suffix(path, source)
-        return listing.read(table.list_files(path, path), size, sampling_rate, skip_unreadable)
+        listed = table.list_files(path, path)
+        return listing.read(listed, size, sampling_rate, skip_unreadable, crop, in_memory)
     if not isinstance(source, str) or files.is_path(source):
         raise ValueError(f"The path does not exist. {catalog.ACCEPTED} Received: source={source!r}")
     _refuse(source, sampling_rate=sampling_rate)
-    return catalog.read(source, data_dir, size)
+    return catalog.read(source, data_dir, size, crop, in_memory)
 
 
 def check_source(source: str, data_dir: str | None = None):
@@ -78,6 +84,7 @@ def _check_suffix(path: str, source):
 
 
 _MEANT_FOR = {
+    "crop": "folders of images and TensorFlow data sets of images",
     "size": "folders of images or sounds and TensorFlow data sets; the examples of this source already have one size",
     "sampling_rate": "folders of .wav files",
 }
@@ -88,5 +95,6 @@ def _refuse(source, **settings):
     for name, value in settings.items():
         if value is not None:
             raise ValueError(
-                f"`{name}` is for {_MEANT_FOR[name]}. Received: source={arguments.describe(source)}, {name}={value}"
+                f"`{name}` is for {_MEANT_FOR[name]}. Received: source={arguments.describe(source)}, "
+                f"{name}={getattr(value, 'kind', value)}"
             )

@@ -6,9 +6,11 @@ from typing import Any
 
 import numpy as np
 
-from keras_pdecnn.data.memory import check_memory
+from keras_pdecnn.data.checks import check_examples
+from keras_pdecnn.data.memory import check_memory, is_held, refuse_streaming
 from keras_pdecnn.data.sources.channels import check_channels
 from keras_pdecnn.data.sources.raw import Raw, divided, in_two_parts
+from keras_pdecnn.data.stored import Rows
 from keras_pdecnn.utils import arguments
 
 _NAME = "arrays"
@@ -20,22 +22,40 @@ def is_arrays(source) -> bool:
     return isinstance(source, tuple) or _is_dataset(source)
 
 
-def read(source) -> Raw:
+def read(source, in_memory: bool | None = None) -> Raw:
     """Return the examples of one part, of which a fifth becomes the test part, or of a pair of parts (train, test).
 
     A part is a pair of arrays `(x, y)`, or a dataset of batches `(x, y)`, which is read once, in its order.
+
+    Args:
+        source: One part or two.
+        in_memory: Whether arrays are copied into the memory of TensorFlow; False for taking rows from the arrays
+            themselves, which may be memory maps of NumPy. Default None, copied up to `memory.STREAMING_LIMIT`.
     """
+    parts = _parts(source)
+    if any(map(_is_dataset, parts)):
+        refuse_streaming(in_memory, _describe(source), "A dataset is read into memory; arrays can be streamed.")
+    examples = [_examples(part) for part in parts]
+    if not any(map(_is_dataset, parts)):
+        needed = sum(getattr(x, "nbytes", 0) for x, _ in examples)
+        if not is_held(needed, _describe(source), in_memory):
+            what = f"{_describe(source)}: x"
+            examples = [(Rows(check_examples(x, what)), y) for x, y in examples]
+    joined = [array for pair in examples for array in pair]
+    return (divided if len(parts) == 1 else in_two_parts)(_NAME, _describe(source), *joined)
+
+
+def _parts(source) -> list:
+    """Return the one part, or the two parts (train, test), of a source."""
     if _is_dataset(source):
-        return divided(_NAME, _describe(source), *_examples(source))
+        return [source]
     if len(source) != 2:
         raise ValueError(f"Arrays must be {_FORMS}, or a pair (train, test) of these. Received: {_describe(source)}")
-    are_parts = [_is_dataset(entry) or (isinstance(entry, tuple) and len(entry) == 2) for entry in source]
-    if all(are_parts):
-        train, test = source
-        return in_two_parts(_NAME, _describe(source), *_examples(train), *_examples(test))
+    if all(_is_dataset(entry) or (isinstance(entry, tuple) and len(entry) == 2) for entry in source):
+        return list(source)
     if any(map(_is_dataset, source)):
         raise ValueError(f"Each part of (train, test) must be {_FORMS}. Received: {_describe(source)}")
-    return divided(_NAME, _describe(source), *_examples(source))
+    return [source]
 
 
 def _describe(source) -> str:

@@ -4,7 +4,9 @@ import difflib
 
 import numpy as np
 
-from keras_pdecnn.data.memory import check_memory
+from keras_pdecnn.data.crops import Crop
+from keras_pdecnn.data.memory import check_memory, is_held, refuse_streaming
+from keras_pdecnn.data.sources import records
 from keras_pdecnn.data.sources.raw import Raw
 from keras_pdecnn.data.splits import stratified_split
 from keras_pdecnn.utils import optional
@@ -16,7 +18,7 @@ ACCEPTED = (
 _TEST = 0.2
 
 
-def read(name, data_dir=None, size=None):
+def read(name, data_dir=None, size=None, crop: Crop | None = None, in_memory: bool | None = None) -> Raw:
     """Return the splits `train` and `test` (or `validation`, or a fifth of `train`) of a TensorFlow data set."""
     builder = _builder(name, data_dir)
     if not builder.is_prepared():
@@ -29,14 +31,42 @@ def read(name, data_dir=None, size=None):
         raise ValueError(
             f"The data set must have a split 'train'. Received: {name!r} with {', '.join(builder.info.splits)}"
         )
-    x, y = _read_split(builder, "train", size)
+    splits = splits[:2]
     names = getattr(builder.info.features[keys[1]], "names", None)
+    class_names = None if names is None else tuple(names)
+    read_split = _choose_reader(builder, splits, size, crop, in_memory)
+    x, y = read_split("train")
     if len(splits) > 1:
-        x_test, y_test = _read_split(builder, splits[1], size)
+        x_test, y_test = read_split(splits[1])
     else:
         train, test = stratified_split(np.ravel(y), round(_TEST * len(y)), name)
         x, y, x_test, y_test = x[train], y[train], x[test], y[test]
-    return Raw(name, name, x, y, x_test, y_test, None if names is None else tuple(names))
+    return Raw(name, name, x, y, x_test, y_test, class_names, crop=crop)
+
+
+def _choose_reader(builder, splits: list[str], size, crop: Crop | None, in_memory: bool | None):
+    """Return the function that reads a split: into memory, or a record at a time when it is needed."""
+    where = builder.info.full_name
+    if not records.can_read(builder):
+        if crop is not None:
+            raise ValueError(f"{records.WHY} Received: {where}, crop={crop.kind!r}")
+        refuse_streaming(in_memory, where, records.WHY)
+        return lambda split: _read_split(builder, split, size)
+    if crop is None and records.in_tfrecords(builder):
+        count = sum(_count(builder, split) for split in splits)
+        if in_memory or (in_memory is None and is_held(count * _example_bytes(builder, size), where, None)):
+            return lambda split: _read_split(builder, split, size)
+    stored = {split: records.read_split(builder, split, size, crop) for split in splits}
+    needed = sum(x.nbytes for x, _ in stored.values())
+    if (crop is not None and crop.is_random) or not is_held(needed, where, in_memory):
+        return lambda split: stored[split]
+    return lambda split: (stored[split][0].to_array(), stored[split][1])
+
+
+def _example_bytes(builder, size) -> int:
+    """Return the number of bytes of an example, by the first one."""
+    x, _ = next(iter(_dataset(builder, "train", size)))
+    return len(x.numpy().tobytes())
 
 
 def check_name(name, data_dir=None):
@@ -89,19 +119,25 @@ def _count(builder, split):
     return builder.info.splits[split].num_examples if split in builder.info.splits else 0
 
 
-def _read_split(builder, split, size):
-    """Return the examples and labels of a split, in the order of its files."""
+def _dataset(builder, split, size):
+    """Return the dataset of the examples and labels of a split, in the order of its files."""
     import tensorflow as tf
-    import tensorflow_datasets as tfds
 
     where = f"{builder.info.full_name}, split {split!r}"
     dataset = builder.as_dataset(split=split, as_supervised=True, shuffle_files=False)
-    for spec in tf.nest.flatten(dataset.element_spec):
-        if not isinstance(spec, tf.TensorSpec) or spec.shape.rank is None or spec.dtype == tf.string:
-            raise ValueError(f"Examples and labels must be arrays of numbers. Received: {where} with {spec}")
+    records.check_numbers(dataset.element_spec, where)
     if size is not None:
-        fit = _fit(dataset.element_spec[0].shape, size, where)
+        fit = records.fit(dataset.element_spec[0].shape, size, where)
         dataset = dataset.map(lambda x, y: (fit(x), y), num_parallel_calls=tf.data.AUTOTUNE, deterministic=True)
+    return dataset
+
+
+def _read_split(builder, split, size):
+    """Return the examples and labels of a split, in the order of its files."""
+    import tensorflow_datasets as tfds
+
+    where = f"{builder.info.full_name}, split {split!r}"
+    dataset = _dataset(builder, split, size)
     count, x_all, y_all = _count(builder, split), None, []
     for index, (x, y) in enumerate(tfds.as_numpy(dataset)):
         if x.ndim == 1:  # a signal of one channel
@@ -117,31 +153,3 @@ def _read_split(builder, split, size):
         x_all[index] = x
         y_all.append(y)
     return x_all, np.array(y_all)
-
-
-def _fit(shape, size, where):
-    """Return the function that brings an example of this static shape to `size`."""
-    if shape.rank == 3:
-        return lambda image: _resize(image, (size[0], size[-1]))
-    if shape.rank in (1, 2) and len(size) == 1:
-        return lambda signal: _cut(signal, size[0])
-    raise ValueError(
-        "`size` must be a length for signals, a side or (height, width) for images. "
-        f"Received: size={size}, {where} with examples of shape {shape}"
-    )
-
-
-def _resize(image, size):
-    import tensorflow as tf
-
-    resized = tf.image.resize(image, size, antialias=True)
-    return tf.saturate_cast(tf.round(resized) if image.dtype.is_integer else resized, image.dtype)
-
-
-def _cut(signal, length):
-    import tensorflow as tf
-
-    signal = signal[:length]
-    missing = length - tf.shape(signal)[0]
-    padded = tf.pad(signal, [(0, missing), *[(0, 0)] * (signal.shape.rank - 1)])
-    return tf.ensure_shape(padded, (length, *signal.shape[1:]))

@@ -9,6 +9,7 @@ from collections.abc import Callable
 import numpy as np
 
 from keras_pdecnn.data import audio, images
+from keras_pdecnn.data.crops import Crop
 
 
 @dataclasses.dataclass(frozen=True)
@@ -18,13 +19,13 @@ class Plan:
     Args:
         shape: Shape of an example.
         dtype: Type of the array.
-        read: Function from the path of a file to its example.
+        read: Function from the path of a file, and the random numbers that choose a window or None, to its example.
         sampling_rate: Samples per second of sounds; default None.
     """
 
     shape: tuple[int, ...]
     dtype: type
-    read: Callable[[str], np.ndarray]
+    read: Callable[..., np.ndarray]
     sampling_rate: int | None = None
 
     @property
@@ -40,7 +41,17 @@ class Images:
     suffixes = images.SUFFIXES
     measure = staticmethod(images.measure_image)
 
-    def plan(self, headers: dict, size: tuple[int, ...] | None, sampling_rate: int | None, where: str) -> Plan:
+    def header(self, *entries) -> tuple[int, int, int]:
+        """Return the header with these entries."""
+        return entries  # type: ignore[return-value]
+
+    def entries(self, header) -> tuple:
+        """Return the entries of a header, which JSON can hold."""
+        return header
+
+    def plan(
+        self, headers: dict, size: tuple[int, ...] | None, sampling_rate: int | None, where: str, crop: Crop | None
+    ) -> Plan:
         """Return the `Plan` for files with these headers, a dict of path and (height, width, channels)."""
         if sampling_rate is not None:
             raise ValueError(
@@ -57,7 +68,7 @@ class Images:
                 )
         space = common[:2] if size is None else (size[0], size[-1])
         shape = (*space, channels)
-        return Plan(shape, np.uint8, lambda path: images.read_image(path, shape))
+        return Plan(shape, np.uint8, lambda path, draws=None: images.read_image(path, shape, crop, draws))
 
 
 class Sounds:
@@ -70,8 +81,20 @@ class Sounds:
     suffixes = audio.SUFFIXES
     measure = staticmethod(audio.measure_sound)
 
-    def plan(self, headers: dict, size: tuple[int, ...] | None, sampling_rate: int | None, where: str) -> Plan:
+    def header(self, *entries) -> audio.Header:
+        """Return the header with these entries."""
+        return audio.Header(*entries)
+
+    def entries(self, header) -> tuple:
+        """Return the entries of a header, which JSON can hold."""
+        return dataclasses.astuple(header)
+
+    def plan(
+        self, headers: dict, size: tuple[int, ...] | None, sampling_rate: int | None, where: str, crop: Crop | None
+    ) -> Plan:
         """Return the `Plan` for files with these headers, a dict of path and `audio.Header`."""
+        if crop is not None:
+            raise ValueError(f"`crop` is for images. Received: source={where!r}, with sounds, crop={crop.kind!r}")
         if size is not None and len(size) != 1:
             raise ValueError(f"`size` must be a length for sounds. Received: source={where!r}, size={size}")
         first, common = next(iter(headers.items()))
@@ -92,7 +115,8 @@ class Sounds:
         counts = {header.channels for header in headers.values()}
         shape = (length, counts.pop() if len(counts) == 1 else 1)
         is_exact = all((h.channels, h.sampling_rate) == (shape[1], rate) and h.width <= 2 for h in headers.values())
-        return Plan(shape, np.int16 if is_exact else np.float32, lambda path: audio.read_sound(path, shape, rate), rate)
+        dtype = np.int16 if is_exact else np.float32
+        return Plan(shape, dtype, lambda path, draws=None: audio.read_sound(path, shape, rate), rate)
 
 
 KINDS: tuple[Images | Sounds, ...] = (Images(), Sounds())

@@ -7,8 +7,10 @@ import dataclasses
 import numpy as np
 
 from keras_pdecnn.data import checks
+from keras_pdecnn.data.crops import Crop
 from keras_pdecnn.data.labels import to_integers
 from keras_pdecnn.data.splits import stratified_split
+from keras_pdecnn.data.stored import Stored
 
 TEST = 0.2
 """Fraction of the examples that is the test part where a source has none."""
@@ -16,7 +18,7 @@ TEST = 0.2
 
 @dataclasses.dataclass(frozen=True)
 class Raw:
-    """The arrays of a data set as the source holds them.
+    """The arrays of a data set as the source holds them; examples may be a `stored.Stored`, which is read later.
 
     Args:
         name: Name of the data set.
@@ -31,20 +33,22 @@ class Raw:
         y_validation: Validation labels; default None.
         sampling_rate: Samples per second of sounds; default None.
         skipped: Files that could not be read and are left out; default none.
+        crop: Window of each image that is read; default None, the whole example.
     """
 
     name: str
     where: str
-    x_train: np.ndarray
+    x_train: np.ndarray | Stored
     y_train: np.ndarray
-    x_test: np.ndarray
+    x_test: np.ndarray | Stored
     y_test: np.ndarray
     class_names: tuple[str, ...] | None = None
     classes: int | None = None
-    x_validation: np.ndarray | None = None
+    x_validation: np.ndarray | Stored | None = None
     y_validation: np.ndarray | None = None
     sampling_rate: int | None = None
     skipped: tuple[str, ...] = ()
+    crop: Crop | None = None
 
 
 def divided(name: str, where: str, x, y, class_names: tuple[str, ...] | None = None) -> Raw:
@@ -60,7 +64,7 @@ def divided(name: str, where: str, x, y, class_names: tuple[str, ...] | None = N
         class_names: Names of the classes; default None.
     """
     labels, class_names, classes = to_integers({"y": y}, class_names, where)
-    x = checks.check_examples(x, f"{where}: x")
+    x = checks.check_stored(x, f"{where}: x")
     y = checks.check_labels(labels["y"], len(x), f"{where}: y")
     train, test = stratified_split(y, round(TEST * len(y)), where)
     return Raw(name, where, x[train], y[train], x[test], y[test], class_names, classes)
