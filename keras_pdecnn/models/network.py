@@ -2,25 +2,19 @@
 
 from __future__ import annotations
 
-import difflib
-import inspect
-import operator
-
 import keras
 
 from keras_pdecnn import layers
-from keras_pdecnn.constraints import Box
 from keras_pdecnn.models.certified import CertifiedParts, check_input_size
+from keras_pdecnn.models.channels import channels_last, from_channels_last
 from keras_pdecnn.models.model import PDEModel
 from keras_pdecnn.models.opening import Opening
 from keras_pdecnn.models.ordinary import OrdinaryParts
 from keras_pdecnn.models.pretrained import load_pretrained
+from keras_pdecnn.models.settings import check_divisible, check_input_shape, check_names, regularization
 from keras_pdecnn.models.spectrogram import Spectrogram
 from keras_pdecnn.ops import layout
-from keras_pdecnn.regularizers import TimeSmoothness
 from keras_pdecnn.utils import arguments
-
-_OF_LAYERS = ("dtype", "trainable", "activity_regularizer")
 
 
 def build_network(
@@ -62,9 +56,9 @@ def build_network(
     Raises:
         ValueError: If an argument is unknown or outside its range, or the input is too small for so many blocks.
     """
-    _check_names(block, builder, block_kwargs)
+    check_names(build_network, block, builder, block_kwargs)
     widths = arguments.check_entries("widths", widths, arguments.check_positive_integer)
-    _check_divisible(block, widths)
+    check_divisible(block, widths)
     steps = arguments.per_entry("steps", steps, len(widths), "block")
     steps = tuple(arguments.check_positive_integer("steps", count) for count in steps)
     step_size = arguments.per_entry("step_size", step_size, len(widths), "block")
@@ -78,7 +72,7 @@ def build_network(
     include_top = arguments.check_flag("include_top", include_top)
     synchronized = arguments.check_flag("synchronized", synchronized)
     data_format = layout.standardize_data_format(data_format)
-    input_shape = _check_input_shape(input_shape, data_format)
+    input_shape = check_input_shape(input_shape, data_format)
     provable = arguments.check_flag("provable", provable)
     front_end = _front_end(spectrogram, spectrogram_step, provable)
     shape = layout.shape_to_channels_last((None, *input_shape), data_format)[1:]
@@ -107,7 +101,7 @@ def build_network(
     ):
         settings = {
             **parts.block_settings(count),
-            **_regularization(alpha1, alpha2, largest if isinstance(h, str) else h, box),
+            **regularization(alpha1, alpha2, largest if isinstance(h, str) else h, box),
             **block_kwargs,
             "data_format": "channels_last",
         }
@@ -120,55 +114,8 @@ def build_network(
     elif pooling is not None:
         y = _pool(y, pooling, state_dtype)
     else:
-        y = _from_channels_last(y, data_format)
+        y = from_channels_last(y, data_format)
     return load_pretrained(PDEModel(inputs, y, name=name), weights, builder, include_top)
-
-
-def _check_names(block: type[layers.PDEBlock], builder: str, block_kwargs: dict):
-    """Raise ValueError for an argument that neither the builder nor the block has, with the name that is most alike."""
-    own = set(inspect.signature(build_network).parameters) - {"block", "builder", "block_kwargs"}
-    known = sorted(own | _arguments_of(block) | set(_OF_LAYERS))
-    for name, value in block_kwargs.items():
-        if name not in known:
-            alike = difflib.get_close_matches(name, known, n=1)
-            question = f": did you mean {alike[0]!r}?" if alike else "."
-            raise ValueError(
-                f"{builder} has no argument {name!r}{question} Received: {name}={arguments.describe(value)}"
-            )
-
-
-def _arguments_of(block: type[layers.PDEBlock]) -> set[str]:
-    """Return the names of the arguments of a block, those of its base classes included."""
-    classes = block.__mro__[: block.__mro__.index(keras.layers.Layer)]
-    signatures = [inspect.signature(cls) for cls in classes if "__init__" in vars(cls)]
-    parameters = [parameter for signature in signatures for parameter in signature.parameters.values()]
-    return {parameter.name for parameter in parameters if parameter.kind is not parameter.VAR_KEYWORD}
-
-
-def _check_divisible(block: type[layers.PDEBlock], widths: tuple[int, ...]):
-    """Raise ValueError for a width that the block cannot divide into its parts."""
-    parts = block.integrator.parts
-    if any(width % parts for width in widths):
-        raise ValueError(
-            f"widths must be divisible by {parts}: a {block.__name__} divides its channels into {parts} equal parts. "
-            f"Received: widths={widths}"
-        )
-
-
-def _check_input_shape(shape, data_format: str) -> tuple:
-    """Return the shape of one example as a tuple of int or None; it may come from an array, a list, a TensorShape."""
-    try:
-        sizes = tuple(None if n is None else operator.index(n) for n in shape)
-    except (TypeError, ValueError):
-        sizes = ()
-    channels = 0 if data_format == "channels_first" else -1
-    if not 2 <= len(sizes) <= 4 or sizes[channels] is None or any(n is not None and n < 1 for n in sizes):
-        axes = "(channels, *space)" if data_format == "channels_first" else "(*space, channels)"
-        raise ValueError(
-            f"input_shape must be {axes} of one example, with one to three space axes. "
-            f"Received: input_shape={arguments.describe(shape)}"
-        )
-    return sizes
 
 
 def _front_end(frame_length, frame_step, provable: bool) -> Spectrogram | None:
@@ -203,24 +150,12 @@ def _check_number_of_blocks(space: tuple, input_shape: tuple, widths: tuple[int,
         )
 
 
-def _regularization(alpha1: float, alpha2: float, h: float, box: float | None) -> dict:
-    """Return the arguments of a block for the regulariser (eq. 13) and the box constraint."""
-    settings = {}
-    if alpha1 or alpha2:
-        settings["kernel_regularizer"] = TimeSmoothness(alpha1, alpha2, h)
-    if alpha1:
-        settings["scale_regularizer"] = settings["bias_regularizer"] = TimeSmoothness(alpha1, 0.0, h)
-    if box is not None:
-        settings["kernel_constraint"] = Box(-box, box)
-    return settings
-
-
 def _prepare(y, front_end: Spectrogram | None, standardize: bool, data_format: str, dtype: str):
     """Return the input of the opening, with the channels last, for the examples of a user."""
     if front_end is not None:
-        y, data_format = front_end.layer(dtype=dtype)(_channels_last(y, data_format, dtype)), "channels_last"
+        y, data_format = front_end.layer(dtype=dtype)(channels_last(y, data_format, dtype)), "channels_last"
     y = layers.Standardization(name="standardization")(y) if standardize else y
-    return _channels_last(y, data_format, dtype)
+    return channels_last(y, data_format, dtype)
 
 
 def _drop(y, rate: float, dtype: str):
@@ -236,19 +171,3 @@ def _pool(y, pooling: str, dtype: str):
     kind, name = {"avg": ("Average", "average"), "max": ("Max", "maximum")}[pooling]
     layer = getattr(keras.layers, f"Global{kind}Pooling{len(y.shape) - 2}D")
     return layer(name=name, **settings)(y)
-
-
-def _channels_last(y, data_format: str, dtype: str):
-    """Return features with the channels last, as all layers of a network have them."""
-    if data_format == "channels_last":
-        return y
-    rank = len(y.shape) - 2
-    return keras.layers.Permute((*range(2, rank + 2), 1), dtype=dtype, name="channels_last")(y)
-
-
-def _from_channels_last(y, data_format: str):
-    """Return feature maps in the format of the input."""
-    if data_format == "channels_last":
-        return y
-    rank = len(y.shape) - 2
-    return keras.layers.Permute((rank + 1, *range(1, rank + 1)), name="channels_first")(y)
