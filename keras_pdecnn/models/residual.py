@@ -174,8 +174,8 @@ def ResidualUNet(
         widths: Width on each grid, from the finest to the coarsest; default (16, 32, 64).
         output_activation: Activation of the outputs, such as "softmax"; default None.
         steps: Number of time steps of each block, one number or one per width; default 3.
-        step_size: Step size h, one number or one per width; default 1. It must be a number: no step size is known to make the steps
-            of a residual network stable.
+        step_size: Step size h, one number or one per width; default 1. It must be a number: no step size is
+            known to make the steps of a residual network stable.
         skip: Way of the skip connections, "add" (default) or "concatenate", which is followed by a 1x1 connector.
         restoration: Whether the output is the input plus the output of the network, which is then called a correction
             and is 0 at first; default False.
@@ -183,12 +183,12 @@ def ResidualUNet(
         weight_decay: Factor alpha2 of the regulariser of every kernel and of the head, a part of the loss; default 0.
         box: Bound of the absolute value of the kernel entries of the blocks; default None.
         include_preprocessing: Whether the model standardises each example itself, so that it takes raw pixels; default
-            None, True without `restoration`. It must be False with `restoration`.
+            None, True unless the network is a restoration or provable. It must be False with `restoration`.
         synchronized: Whether batch statistics are taken over all replicas; default False.
         provable: Argument of the other networks that must be False here, as no residual network is certified; default
             False.
-        weights: Path of a .keras file, of a .weights.h5 file or of the folder of a run with the weights that the network
-            starts from; default None, random weights.
+        weights: Path of a .keras file, of a .weights.h5 file or of the folder of a run, with the weights that the
+            network starts from; default None, random weights.
         name: Name of the model; default "residual_unet".
         max_step_size: Argument of the other networks, which belongs to the step size "auto"; default 1.
         data_format: Place of the channels in input and output, "channels_last" or "channels_first"; default None, the

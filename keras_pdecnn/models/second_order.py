@@ -192,11 +192,11 @@ def SecondOrderUNet(
         weight_decay: Factor alpha2 of the regulariser of every kernel and of the head, a part of the loss; default 0.
         box: Bound of the absolute value of the kernel entries of the blocks; default None.
         include_preprocessing: Whether the model standardises each example itself, so that it takes raw pixels; default
-            None, True without `restoration`. It must be False with `restoration`.
+            None, True unless the network is a restoration or provable. It must be False with `restoration`.
         synchronized: Whether batch statistics are taken over all replicas; default False.
         provable: Whether the network is built so that `stability.lipschitz_bound` is small; default False.
-        weights: Path of a .keras file, of a .weights.h5 file or of the folder of a run with the weights that the network
-            starts from; default None, random weights.
+        weights: Path of a .keras file, of a .weights.h5 file or of the folder of a run, with the weights that the
+            network starts from; default None, random weights.
         name: Name of the model; default "second_order_unet".
         max_step_size: Upper bound of the step size "auto", one number or one per width; default 1. With "auto" the
             regulariser takes it for h.

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 import keras
 
 from keras_pdecnn import layers
@@ -65,9 +67,9 @@ def build_unet(
     provable = arguments.check_flag("provable", provable)
     data_format = layout.standardize_data_format(data_format)
     input_shape = check_input_shape(input_shape, data_format)
-    channels = input_shape[layout.channel_axis(data_format) if data_format == "channels_last" else 0]
+    channels = layout.shape_to_channels_last((None, *input_shape), data_format)[-1]
     outputs = _check_outputs(outputs, channels, restoration)
-    standardize = _check_preprocessing(include_preprocessing, restoration)
+    standardize = _check_preprocessing(include_preprocessing, restoration, provable)
     activation = arguments.look_up("output_activation", keras.activations.get, output_activation)
     if (restoration or provable) and activation is not keras.activations.linear:
         raise ValueError(
@@ -83,9 +85,9 @@ def build_unet(
     decay = keras.regularizers.L2(alpha2 / 2) if alpha2 else None
     parts = CertifiedParts(block, 1.0, decay) if provable else OrdinaryParts(synchronized, decay)
     step_size, max_step_size = parts.steps(step_size, max_step_size)
-    dtype = keras.config.dtype_policy().variable_dtype
 
     def evolve(y, level, number):
+        """Return features after the block of this number, on the grid of this level."""
         h, largest = step_size[level], max_step_size[level]
         settings = {
             **parts.block_settings(steps[level]),
@@ -95,27 +97,16 @@ def build_unet(
         }
         return block(steps[level], step_size=h, max_step_size=largest, name=f"block_{number}", **settings)(y)
 
+    dtype = keras.config.dtype_policy().variable_dtype
     inputs = keras.Input(input_shape, dtype=dtype, name="input")
     y = layers.Standardization(name="standardization")(inputs) if standardize else inputs
     y = original = channels_last(y, data_format, dtype)
-    bottom = len(widths) - 1
-    pads = any(n is None or n % 2**bottom for n in original.shape[1:-1])
+    multiple = 2 ** (len(widths) - 1)
+    pads = any(n is None or n % multiple for n in original.shape[1:-1])
     if pads:
-        y = PadToMultiple(2**bottom, dtype=dtype, name="padding")(y)
+        y = PadToMultiple(multiple, dtype=dtype, name="padding")(y)
     y = parts.connector(widths[0], kernel_size=3, pool_size=1, name="opening")(y)
-    skips = []
-    for level in range(bottom):
-        y = evolve(y, level, level + 1)
-        skips.append(y)
-        y = parts.connector(widths[level + 1], pool_size=2, name=f"connector_{level + 1}")(y)
-    y = evolve(y, bottom, bottom + 1)
-    for level in reversed(range(bottom)):
-        number = 2 * bottom - level + 1
-        y = parts.refining_connector(widths[level], name=f"connector_{number - 1}")(y)
-        y = parts.join(skip, skips[level], y, dtype=dtype, name=f"skip_{level + 1}")
-        if skip == "concatenate":
-            y = parts.connector(widths[level], pool_size=1, name=f"mixing_{level + 1}")(y)
-        y = evolve(y, level, number)
+    y = _cycle(y, evolve, parts, widths, skip, dtype)
     y = parts.head(outputs, activation, restoration, rank=len(original.shape) - 2, dtype=dtype, name="head")(y)
     if pads:
         y = CropLike(dtype=dtype, name="cropping")([y, original])
@@ -123,6 +114,28 @@ def build_unet(
         y = parts.correct(original, y, dtype=dtype, name="correction")
     y = from_channels_last(y, data_format)
     return load_pretrained(PDEModel(inputs, y, name=name), weights, builder, include_top=True)
+
+
+def _cycle(y, evolve: Callable, parts: OrdinaryParts | CertifiedParts, widths: tuple[int, ...], skip: str, dtype: str):
+    """Return features after blocks on all grids, down to the coarsest and up again: one cycle of a multigrid method.
+
+    `evolve` maps features, the number of their grid and the number of a block to the features after this block.
+    """
+    coarsest = len(widths) - 1
+    skips = []
+    for level in range(coarsest):
+        y = evolve(y, level, level + 1)
+        skips.append(y)
+        y = parts.connector(widths[level + 1], pool_size=2, name=f"connector_{level + 1}")(y)
+    y = evolve(y, coarsest, coarsest + 1)
+    for level in reversed(range(coarsest)):
+        number = 2 * coarsest - level + 1
+        y = parts.refining_connector(widths[level], name=f"connector_{number - 1}")(y)
+        y = parts.join(skip, skips[level], y, dtype=dtype, name=f"skip_{level + 1}")
+        if skip == "concatenate":
+            y = parts.connector(widths[level], pool_size=1, name=f"mixing_{level + 1}")(y)
+        y = evolve(y, level, number)
+    return y
 
 
 def _check_outputs(outputs, channels: int, restoration: bool) -> int:
@@ -137,10 +150,10 @@ def _check_outputs(outputs, channels: int, restoration: bool) -> int:
     return channels
 
 
-def _check_preprocessing(include_preprocessing, restoration: bool) -> bool:
-    """Return whether the network standardises its input, by default unless it restores it."""
+def _check_preprocessing(include_preprocessing, restoration: bool, provable: bool) -> bool:
+    """Return whether the network standardises its input, by default unless it restores it or has a bound."""
     if include_preprocessing is None:
-        return not restoration
+        return not (restoration or provable)
     if arguments.check_flag("include_preprocessing", include_preprocessing) and restoration:
         raise ValueError(
             "A restoration adds a correction to the input, so that it keeps the unit of the input: scale the images "
