@@ -107,9 +107,9 @@ def build_unet(
         y = PadToMultiple(multiple, dtype=dtype, name="padding")(y)
     y = parts.connector(widths[0], kernel_size=3, pool_size=1, name="opening")(y)
     y = _cycle(y, evolve, parts, widths, skip, dtype)
-    y = parts.head(outputs, activation, restoration, rank=len(original.shape) - 2, dtype=dtype, name="head")(y)
     if pads:
         y = CropLike(dtype=dtype, name="cropping")([y, original])
+    y = parts.head(outputs, activation, restoration, rank=len(original.shape) - 2, dtype=dtype, name="head")(y)
     if restoration:
         y = parts.correct(original, y, dtype=dtype, name="correction")
     y = from_channels_last(y, data_format)
