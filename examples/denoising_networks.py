@@ -30,7 +30,7 @@ NETWORKS = {
     "second_order": {"steps": 2},
     "residual": {"steps": 1},
 }
-PLAIN_DEPTH, PLAIN_WIDTH = 7, 53
+PLAIN_DEPTH, PLAIN_WIDTH = 7, 52
 BATCHES, BATCH, RATE = 4000, 32, 2e-3
 TEST, TUNING = 500, 50
 TV_WEIGHTS = np.geomspace(0.02, 0.4, 14)

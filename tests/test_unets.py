@@ -86,3 +86,107 @@ def test_gradients_of_every_mode_at_any_size(float64, eager, rng, randomize, net
     for other in gradients[1:]:
         for a, b in zip(gradients[0], other, strict=True):
             assert gap(a, b) <= 1e-10 * max(1, np.max(np.abs(a)))
+
+
+def test_restoration_starts_as_the_identity(rng):
+    x = rng.uniform(size=(2, 5, 7, 3)).astype("float32")
+    assert gap(small("residual", (None, None, 3), restoration=True)(x), x) == 0
+
+
+def test_channels_first(float64, rng, randomize):
+    first = randomize(small(input_shape=(3, 5, 6), data_format="channels_first", skip="concatenate"))
+    last = small(input_shape=(5, 6, 3), skip="concatenate")
+    last.set_weights(first.get_weights())
+    x = rng.normal(size=(2, 3, 5, 6))
+    assert gap(np.moveaxis(first(x), 1, -1), last(np.moveaxis(x, 1, -1))) < 1e-12
+
+
+@every_network
+def test_save_and_load(tmp_path, rng, randomize, network):
+    model, x = randomize(small(network, (None, None, 3))), rng.normal(size=(2, 5, 6, 3)).astype("float32")
+    model.save(tmp_path / "unet.keras")
+    loaded = models.load_model(tmp_path / "unet.keras")
+    assert type(loaded) is models.PDEModel
+    assert gap(loaded(x), model(x)) == 0
+    again = small(network, (None, None, 3), weights=tmp_path / "unet.keras")
+    assert gap(again(x), model(x)) == 0
+
+
+def test_training_lowers_the_loss(eager, rng):
+    x = rng.uniform(size=(4, 6, 6, 1)).astype("float32")
+    model = small("second_order", (6, 6, 1), restoration=True)
+    model.compile(keras.optimizers.Adam(0.01), "mean_squared_error")
+    losses = model.fit(x, 0 * x, epochs=4, verbose=0).history["loss"]
+    assert losses[-1] < losses[0]
+
+
+@pytest.mark.parametrize("restoration", [False, True])
+def test_a_provable_network_moves_no_two_images_apart(rng, randomize, restoration):
+    kind = {"restoration": True} if restoration else {"outputs": 3}
+    model = randomize(small("parabolic", (6, 7, 3), provable=True, **kind), scale=1.0)
+    bound = stability.lipschitz_bound(model)
+    assert bound <= 1 + 1e-5
+    x = rng.normal(size=(1, 6, 7, 3)).astype("float32")
+    for size in (1e-2, 1.0):
+        step = (size * rng.normal(size=x.shape)).astype("float32")
+        d = np.linalg.norm(model(x + step) - model(x))
+        assert d <= bound * np.linalg.norm(step) * (1 + 1e-5)
+        if restoration:  # firmly: |Df|^2 <= <Df, Dx>
+            moved = np.asarray(model(x + step) - model(x), "float64")
+            assert np.sum(moved**2) <= np.sum(moved * step) * (1 + 1e-4) + 1e-9
+
+
+WRONG = [
+    ({"outputs": None}, "outputs must be an integer.* Received: outputs=None"),
+    ({"outputs": 2, "restoration": True}, "3 channels of its input. Received: restoration=True, outputs=2"),
+    ({"restoration": True, "include_preprocessing": True}, "Received: restoration=True, include_preprocessing=True"),
+    ({"restoration": True, "output_activation": "relu"}, "Received: output_activation='relu'"),
+    ({"outputs": 2, "skip": "multiply"}, "skip must be one of 'add', 'concatenate'. Received: skip='multiply'"),
+    ({"outputs": 2, "provable": True, "skip": "concatenate"}, "Received: provable=True, skip='concatenate'"),
+    ({"outputs": 2, "stps": 3}, "ParabolicUNet has no argument 'stps': did you mean 'steps'"),
+    ({"outputs": 2, "steps": (1, 2, 3)}, r"one per width \(2\). Received: steps=\(1, 2, 3\)"),
+    ({"outputs": 2, "weights": "cifar10"}, "trained weights of a ParabolicUNet, of which there are: none"),
+]
+
+
+@pytest.mark.parametrize(("settings", "message"), WRONG)
+def test_wrong_arguments(settings, message):
+    with pytest.raises(ValueError, match=message):
+        models.ParabolicUNet((8, 8, 3), **{"widths": (4, 6), **settings})
+
+
+# Nested models, and blocks that are called twice
+
+
+def test_calls_of_a_nested_model():
+    inner = small("parabolic", (8, 8, 3), outputs=3)
+    inputs = keras.Input((8, 8, 3))
+    once = inner(inputs)
+    outer = keras.Model(inputs, keras.layers.Add()([once, inner(once)]) * 2.0)
+    names = [call.name for call in Graph(outer).blocks]
+    first = [f"parabolic_unet/block_{i}" for i in (1, 2, 3)]
+    assert names == [*first, *(f"parabolic_unet (call 2)/block_{i}" for i in (1, 2, 3))]
+    x = np.random.default_rng(0).normal(size=(2, 8, 8, 3)).astype("float32")
+    rows = stability.report(outer, x, cheap=True)
+    alone = stability.report(inner, np.asarray(inner(x)), cheap=True)
+    assert [row.block for row in rows] == [name for name in names for _ in range(2)]
+    assert [row.energy for row in rows[6:]] == pytest.approx([row.energy for row in alone], rel=1e-5)
+    sequence = keras.Sequential([keras.Input((8, 8, 3)), inner, inner])
+    assert len(stability.report(sequence, x, cheap=True)) == 12
+
+
+def test_lipschitz_bound_counts_calls_and_joins_branches():
+    inputs = keras.Input((4, 4, 3))
+    triples = keras.layers.Dense(3, kernel_initializer=keras.initializers.Identity(3), name="triples")
+    inner = keras.Sequential([keras.Input((4, 4, 3)), triples], name="inner")
+    fourfold = keras.layers.Conv2D(3, 1, kernel_initializer=lambda shape, dtype: 4 * np.eye(3).reshape(shape))
+    branches = [inner(inner(inputs)), fourfold(inputs)]
+    for join, bound in (("Add", 13), ("Average", 6.5), ("Concatenate", 97**0.5)):
+        model = keras.Model(inputs, getattr(keras.layers, join)()(branches))
+        assert stability.lipschitz_bound(model) == pytest.approx(bound, rel=1e-6)
+    names = [bound.layer for bound in stability.layer_bounds(model)]
+    assert names[:2] == ["inner/triples", "inner (call 2)/triples"]
+    # Keras would repeat the single pixel, which has a norm.
+    one_pixel = keras.layers.AveragePooling2D(4)(inputs)
+    model = keras.Model(inputs, keras.layers.Add(name="sum")([inputs, one_pixel]))
+    assert "same known shape" in next(b.reason for b in stability.layer_bounds(model) if b.layer == "sum")

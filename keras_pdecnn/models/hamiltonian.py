@@ -38,6 +38,7 @@ def HamiltonianCNN(
     dropout: float = 0.0,
     spectrogram: int | None = None,
     spectrogram_step: int | None = None,
+    pool: int | Sequence[int] = 2,
     **block_kwargs,
 ) -> PDEModel:
     """Build a Hamiltonian network (eq. 10), which is reversible and has half the weights.
@@ -97,6 +98,8 @@ def HamiltonianCNN(
             their logarithmic spectrogram, (frames, frequencies, channels), by `keras.layers.STFTSpectrogram`. Default
             None, no spectrogram.
         spectrogram_step: Number of samples from one frame to the next; default None, half a frame.
+        pool: Factor by which every space axis shrinks behind a block, 1 for no pooling; one number, which is not for
+            the last block, or one per block; default 2.
         **block_kwargs: Further arguments of every block, see `layers.HamiltonianBlock`.
 
     Returns:
@@ -139,6 +142,7 @@ def HamiltonianCNN(
         dropout=dropout,
         spectrogram=spectrogram,
         spectrogram_step=spectrogram_step,
+        pool=pool,
         block_kwargs=block_kwargs,
     )
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+
 import keras
 
 from keras_pdecnn import layers
@@ -47,6 +49,7 @@ def build_network(
     dropout,
     spectrogram,
     spectrogram_step,
+    pool,
     block_kwargs: dict,
 ) -> PDEModel:
     """Build the network of one kind of block, for a builder such as `ParabolicCNN`, whose arguments the others are.
@@ -78,7 +81,8 @@ def build_network(
     shape = layout.shape_to_channels_last((None, *input_shape), data_format)[1:]
     shape = shape if front_end is None else front_end.output_shape(shape)
     opening = Opening(opening_kernel_size, opening_stride, opening_width, rank=len(shape) - 1)
-    _check_number_of_blocks(shape[:-1], input_shape, widths, opening)
+    pool_sizes = _pool_sizes(pool, len(widths))
+    _check_number_of_blocks(shape[:-1], input_shape, widths, opening, pool, pool_sizes)
     dropout = arguments.check_fraction("dropout", dropout)
     lipschitz = arguments.check_positive("lipschitz", lipschitz)
     if include_top:
@@ -96,8 +100,8 @@ def build_network(
     y = _prepare(inputs, front_end, include_preprocessing, data_format, state_dtype)
     y = opening(y, parts, widths[0])
     following = (*widths[1:], head_width)
-    for i, (count, h, largest, filters) in enumerate(
-        zip(steps, step_size, max_step_size, following, strict=True), start=1
+    for i, (count, h, largest, filters, size) in enumerate(
+        zip(steps, step_size, max_step_size, following, pool_sizes, strict=True), start=1
     ):
         settings = {
             **parts.block_settings(count),
@@ -106,7 +110,7 @@ def build_network(
             "data_format": "channels_last",
         }
         y = block(count, step_size=h, max_step_size=largest, name=f"block_{i}", **settings)(y)
-        y = parts.connector(filters, pool_size=2 if i < len(widths) else 1, name=f"connector_{i}")(y)
+        y = parts.connector(filters, pool_size=size, name=f"connector_{i}")(y)
 
     if include_top:
         y = _drop(_pool(y, parts.pooling, state_dtype), dropout, state_dtype)
@@ -134,20 +138,35 @@ def _front_end(frame_length, frame_step, provable: bool) -> Spectrogram | None:
     return Spectrogram(frame_length, frame_step)
 
 
-def _check_number_of_blocks(space: tuple, input_shape: tuple, widths: tuple[int, ...], opening: Opening):
+def _pool_sizes(pool, count: int) -> tuple[int, ...]:
+    """Return by which factor the space axes shrink behind each block; a single factor is not for the last one."""
+    sizes = arguments.per_entry("pool", pool, count, "block")
+    sizes = tuple(arguments.check_positive_integer("pool", size) for size in sizes)
+    return sizes if isinstance(pool, tuple | list) else (*sizes[:-1], 1)
+
+
+def _check_number_of_blocks(
+    space: tuple, input_shape: tuple, widths: tuple[int, ...], opening: Opening, pool, pool_sizes: tuple[int, ...]
+):
     """Raise ValueError if the pooling between the blocks would leave nothing of one of the space axes of the opening.
 
-    `input_shape` is the shape that the user gave, for the message.
+    `input_shape` and `pool` are what the user gave, for the message.
     """
     known = [size for size in opening.output_space(space) if size is not None]
-    fitting = min(known).bit_length() if known else len(widths)
-    if fitting < len(widths):
-        blocks = {0: "no block fits", 1: "one block fits"}.get(fitting, f"at most {fitting} blocks fit")
+    if not known or min(known) >= math.prod(pool_sizes):
+        return
+    if pool != 2:
         raise ValueError(
-            f"{len(widths)} blocks halve every space axis {len(widths) - 1} times. That leaves nothing of an axis with "
-            f"{min(known)} pixels{opening.described()}: {blocks} an input of this size. "
-            f"Received: input_shape={input_shape}, widths={widths}{opening.received()}"
+            f"Pooling by {' x '.join(map(str, pool_sizes))} leaves nothing of an axis with {min(known)} "
+            f"pixels{opening.described()}. Received: input_shape={input_shape}, pool={pool}{opening.received()}"
         )
+    fitting = min(known).bit_length()
+    blocks = {0: "no block fits", 1: "one block fits"}.get(fitting, f"at most {fitting} blocks fit")
+    raise ValueError(
+        f"{len(widths)} blocks halve every space axis {len(widths) - 1} times. That leaves nothing of an axis with "
+        f"{min(known)} pixels{opening.described()}: {blocks} an input of this size. "
+        f"Received: input_shape={input_shape}, widths={widths}{opening.received()}"
+    )
 
 
 def _prepare(y, front_end: Spectrogram | None, standardize: bool, data_format: str, dtype: str):

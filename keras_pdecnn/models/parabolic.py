@@ -38,6 +38,7 @@ def ParabolicCNN(
     dropout: float = 0.0,
     spectrogram: int | None = None,
     spectrogram_step: int | None = None,
+    pool: int | Sequence[int] = 2,
     **block_kwargs,
 ) -> PDEModel:
     """Build a parabolic network (eq. 8), a nonlinear heat equation.
@@ -95,6 +96,8 @@ def ParabolicCNN(
             their logarithmic spectrogram, (frames, frequencies, channels), by `keras.layers.STFTSpectrogram`. Default
             None, no spectrogram.
         spectrogram_step: Number of samples from one frame to the next; default None, half a frame.
+        pool: Factor by which every space axis shrinks behind a block, 1 for no pooling; one number, which is not for
+            the last block, or one per block; default 2.
         **block_kwargs: Further arguments of every block, see `layers.ParabolicBlock`.
 
     Returns:
@@ -137,6 +140,7 @@ def ParabolicCNN(
         dropout=dropout,
         spectrogram=spectrogram,
         spectrogram_step=spectrogram_step,
+        pool=pool,
         block_kwargs=block_kwargs,
     )
 

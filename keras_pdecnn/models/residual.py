@@ -38,6 +38,7 @@ def ResidualCNN(
     dropout: float = 0.0,
     spectrogram: int | None = None,
     spectrogram_step: int | None = None,
+    pool: int | Sequence[int] = 2,
     **block_kwargs,
 ) -> PDEModel:
     """Build a residual network (eq. 3) of the same shape as the others, for comparison.
@@ -89,6 +90,8 @@ def ResidualCNN(
             their logarithmic spectrogram, (frames, frequencies, channels), by `keras.layers.STFTSpectrogram`. Default
             None, no spectrogram.
         spectrogram_step: Number of samples from one frame to the next; default None, half a frame.
+        pool: Factor by which every space axis shrinks behind a block, 1 for no pooling; one number, which is not for
+            the last block, or one per block; default 2.
         **block_kwargs: Further arguments of every block, see `layers.ResidualBlock`.
 
     Returns:
@@ -131,6 +134,7 @@ def ResidualCNN(
         dropout=dropout,
         spectrogram=spectrogram,
         spectrogram_step=spectrogram_step,
+        pool=pool,
         block_kwargs=block_kwargs,
     )
 

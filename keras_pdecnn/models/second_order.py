@@ -38,6 +38,7 @@ def SecondOrderCNN(
     dropout: float = 0.0,
     spectrogram: int | None = None,
     spectrogram_step: int | None = None,
+    pool: int | Sequence[int] = 2,
     **block_kwargs,
 ) -> PDEModel:
     """Build a second-order network (eq. 11), a nonlinear wave equation.
@@ -95,6 +96,8 @@ def SecondOrderCNN(
             their logarithmic spectrogram, (frames, frequencies, channels), by `keras.layers.STFTSpectrogram`. Default
             None, no spectrogram.
         spectrogram_step: Number of samples from one frame to the next; default None, half a frame.
+        pool: Factor by which every space axis shrinks behind a block, 1 for no pooling; one number, which is not for
+            the last block, or one per block; default 2.
         **block_kwargs: Further arguments of every block, see `layers.SecondOrderBlock`.
 
     Returns:
@@ -137,6 +140,7 @@ def SecondOrderCNN(
         dropout=dropout,
         spectrogram=spectrogram,
         spectrogram_step=spectrogram_step,
+        pool=pool,
         block_kwargs=block_kwargs,
     )
 

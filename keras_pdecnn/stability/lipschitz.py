@@ -158,18 +158,13 @@ def _bound(call: Call, last: bool) -> LayerBound:
 
 def _upper(call: Call, last: bool) -> float:
     """Return the bound of a call; raise ValueError with the reason if there is none."""
-    # Only a bound that the class itself defines counts: a derived class may compute something else.
     layer, kind, shape = call.layer, type(call.layer), call.sources[0].shape
     if kind in _JOINS:
         _check_join(call)
         return _JOIN_NORMS[kind](len(call.sources))
-    if last and getattr(layer, "activation", None) in TO_PROBABILITIES:
-        if "logits_bound" in vars(kind):
-            return layer.logits_bound()
-        if kind is keras.layers.Dense:
-            return _norm_of_dense(layer)
-        if kind in _CONVOLUTIONS:
-            return _norm_of_convolution(layer)
+    if last and getattr(layer, "activation", None) in TO_PROBABILITIES and (bound := _of_logits(layer)) is not None:
+        return bound
+    # Only a bound that the class itself defines counts: a derived class may compute something else.
     if "lipschitz_bound" in vars(kind):
         return layer.lipschitz_bound(shape)
     if isinstance(layer, layers.PDEBlock) and kind in vars(layers).values():
@@ -177,6 +172,16 @@ def _upper(call: Call, last: bool) -> float:
     if kind in _OF_KERAS:
         return _OF_KERAS[kind](layer, shape)
     raise ValueError(f"nothing is known about layers of the class {kind.__name__}")
+
+
+def _of_logits(layer: keras.layers.Layer) -> float | None:
+    """Return the bound of a layer before its activation, None if it is not known."""
+    kind = type(layer)
+    if "logits_bound" in vars(kind):
+        return layer.logits_bound()
+    if kind is keras.layers.Dense:
+        return _norm_of_dense(layer)
+    return _norm_of_convolution(layer) if kind in _CONVOLUTIONS else None
 
 
 def classifier_kernel(layer: keras.layers.Layer) -> np.ndarray:
