@@ -1,6 +1,6 @@
 """Train the four U-Nets and a plain convolutional network to remove noise from images, and compare them.
 
-    python examples/denoising_networks.py --data FILE.npz [--sigma 25] [--seeds 0] [--folder denoising]
+    python examples/denoising_networks.py --data FILE.npz [--sigma 25] [--seeds 0] [--batches 1500] [--folder denoising]
 
 FILE.npz has images 0 … 255 as `x_train` and `x_test`. The networks have equal numbers of weights (to 2 %) and see the
 same images with the same noise, of the standard deviation sigma. All predict the correction: output = input + network.
@@ -31,7 +31,7 @@ NETWORKS = {
     "residual": {"steps": 1},
 }
 PLAIN_DEPTH, PLAIN_WIDTH = 7, 52
-BATCHES, BATCH, RATE = 4000, 32, 2e-3
+BATCHES, BATCH, RATE = 1500, 32, 2e-3
 TEST, TUNING = 500, 50
 TV_WEIGHTS = np.geomspace(0.02, 0.4, 14)
 NLM_STRENGTHS = np.linspace(0.3, 1.3, 11)
@@ -69,12 +69,12 @@ def noisy(images, sigma, seed):
 class Batches(keras.utils.PyDataset):
     """Batches of images drawn at random, mirrored at random and with noise: (noisy, clean)."""
 
-    def __init__(self, images, sigma, seed):
+    def __init__(self, images, sigma, seed, batches):
         super().__init__()
-        self.images, self.sigma, self.seed = images, sigma, seed
+        self.images, self.sigma, self.seed, self.batches = images, sigma, seed, batches
 
     def __len__(self):
-        return BATCHES
+        return self.batches
 
     def __getitem__(self, index):
         rng = np.random.default_rng([self.seed, index])
@@ -84,14 +84,14 @@ class Batches(keras.utils.PyDataset):
         return noisy(clean, self.sigma, [self.seed, index, 1]), clean
 
 
-def train(name, images, sigma, seed):
+def train(name, images, sigma, seed, batches):
     """Return a trained network, and the seconds that its training took."""
     keras.utils.set_random_seed(seed)
     model = build(name, (None, None, images.shape[-1]))
-    rate = keras.optimizers.schedules.CosineDecay(RATE, BATCHES)
+    rate = keras.optimizers.schedules.CosineDecay(RATE, batches)
     model.compile(keras.optimizers.Adam(rate), "mean_squared_error", jit_compile=False)
     start = time.monotonic()
-    model.fit(Batches(images, sigma, seed), epochs=1, shuffle=False, verbose=2)
+    model.fit(Batches(images, sigma, seed, batches), epochs=1, shuffle=False, verbose=2)
     return model, time.monotonic() - start
 
 
@@ -134,7 +134,7 @@ def classical(train_images, x, clean, sigma):
     return {name: (images, scores(images, clean)) for name, images in outputs.items()}
 
 
-def network_scores(name, data, sigma, seed, folder):
+def network_scores(name, data, sigma, seed, folder, batches):
     """Return the denoised images and the scores of a network, trained unless it is in the folder."""
     train_images, x, clean = data
     path = folder / f"{name}-{sigma}-{seed}.keras"
@@ -142,7 +142,7 @@ def network_scores(name, data, sigma, seed, folder):
     if facts.exists():
         model, seconds = pde.models.load_model(path, compile=False), json.loads(facts.read_text())["seconds"]
     else:
-        model, seconds = train(name, train_images, sigma, seed)
+        model, seconds = train(name, train_images, sigma, seed, batches)
         model.save(path)
         facts.write_text(json.dumps({"weights": weights_of(model), "seconds": seconds}))
     images = model.predict(x, batch_size=50, verbose=0)
@@ -165,7 +165,7 @@ def draw(clean, pictures):
     return figure
 
 
-def main(data, sigmas, seeds, names, folder):
+def main(data, sigmas, seeds, names, folder, batches=BATCHES):
     """Train, evaluate, and write table.md and a picture for each sigma into the folder."""
     folder = pathlib.Path(folder)
     folder.mkdir(parents=True, exist_ok=True)
@@ -177,7 +177,7 @@ def main(data, sigmas, seeds, names, folder):
         pictures = classical(train_images[:TUNING] / 255, x, clean, sigma)
         rows = {name: [found] for name, (_, found) in pictures.items()}
         for name in names:
-            results = [network_scores(name, (train_images, x, clean), sigma, seed, folder) for seed in seeds]
+            results = [network_scores(name, (train_images, x, clean), sigma, seed, folder, batches) for seed in seeds]
             label = name if name == "plain" else pde.models.NETWORKS[name].label
             pictures[label], rows[label] = results[0], [found for _, found in results]
         for name, found in rows.items():
@@ -198,6 +198,7 @@ if __name__ == "__main__":
     parser.add_argument("--sigma", type=int, nargs="+", default=[15, 25, 50], help="Standard deviations of the noise.")
     parser.add_argument("--seeds", type=int, nargs="+", default=[0], help="Seeds of weights, batches and noise.")
     parser.add_argument("--networks", nargs="+", default=[*NETWORKS, "plain"], choices=[*NETWORKS, "plain"])
+    parser.add_argument("--batches", type=int, default=BATCHES, help=f"Batches of {BATCH} images that train a network.")
     parser.add_argument("--folder", default="denoising", help="Folder of networks, table and pictures.")
     given = parser.parse_args()
-    main(given.data, given.sigma, given.seeds, given.networks, given.folder)
+    main(given.data, given.sigma, given.seeds, given.networks, given.folder, given.batches)

@@ -1,6 +1,6 @@
 """Find cell membranes in electron microscopy with a U-Net of blocks, and with a plain one of the same size.
 
-    python examples/membranes.py --data FILE.npz [--network hamiltonian] [--seeds 0] [--folder membranes]
+    python examples/membranes.py --data FILE.npz [--network hamiltonian] [--batches 1000] [--folder membranes]
 
 FILE.npz has images 0 … 255 as `x_train` and `x_test`, (n, height, width, 1), and a class for each of their pixels as
 `y_train` and `y_test`; the ISBI 2012 challenge has such images of nerve tissue, with the classes membrane and cell. The
@@ -22,7 +22,7 @@ import keras_pdecnn as pde
 WIDTHS = (16, 32, 64)
 STEPS = {"parabolic": 2, "hamiltonian": 4, "second_order": 2, "residual": 1}  # of equal numbers of weights
 PLAIN_WIDTH = 16
-PATCH, BATCHES, BATCH, RATE = 128, 1500, 8, 2e-3
+PATCH, BATCHES, BATCH, RATE = 128, 1000, 4, 2e-3
 
 
 def plain(input_shape, classes):
@@ -58,12 +58,12 @@ def build(name, input_shape, classes):
 class Patches(keras.utils.PyDataset):
     """Batches of patches, turned and mirrored at random: (images, classes, weights)."""
 
-    def __init__(self, x, y, weights, seed):
+    def __init__(self, x, y, weights, seed, batches):
         super().__init__()
-        self.x, self.y, self.weights, self.seed = x, y, weights, seed
+        self.x, self.y, self.weights, self.seed, self.batches = x, y, weights, seed, batches
 
     def __len__(self):
-        return BATCHES
+        return self.batches
 
     def __getitem__(self, index):
         rng = np.random.default_rng([self.seed, index])
@@ -88,17 +88,17 @@ def scores(classes, y, number):
     return {"mean": shares.mean(), "each": shares, "accuracy": both.sum() / counts.sum()}
 
 
-def train(name, data, seed):
+def train(name, data, seed, batches):
     """Return a trained network, and the seconds that its training took."""
     x, y, number = data["x_train"], data["y_train"], int(data["y_train"].max()) + 1
     shares = np.bincount(y.ravel(), minlength=number) / y.size
     weights = (1 / (number * shares)).astype("float32")  # all classes count alike
     keras.utils.set_random_seed(seed)
     model = build(name, (None, None, x.shape[-1]), number)
-    rate = keras.optimizers.schedules.CosineDecay(RATE, BATCHES)
+    rate = keras.optimizers.schedules.CosineDecay(RATE, batches)
     model.compile(keras.optimizers.Adam(rate), "sparse_categorical_crossentropy", jit_compile=False)
     start = time.monotonic()
-    model.fit(Patches(x, y, weights, seed), epochs=1, shuffle=False, verbose=2)
+    model.fit(Patches(x, y, weights, seed, batches), epochs=1, shuffle=False, verbose=2)
     return model, time.monotonic() - start
 
 
@@ -116,7 +116,7 @@ def draw(data, predictions):
     return figure
 
 
-def main(data, network, seeds, folder):
+def main(data, network, seeds, folder, batches=BATCHES):
     """Train and evaluate both networks, and write table.md and membranes.png into the folder."""
     folder = pathlib.Path(folder)
     folder.mkdir(parents=True, exist_ok=True)
@@ -128,7 +128,7 @@ def main(data, network, seeds, folder):
     for name in (network, "plain"):
         found = []
         for seed in seeds:
-            model, seconds = train(name, data, seed)
+            model, seconds = train(name, data, seed, batches)
             model.save(folder / f"{name}-{seed}.keras")
             classes = model.predict(data["x_test"].astype("float32"), batch_size=1, verbose=0).argmax(axis=-1)
             predictions.setdefault(name, classes)
@@ -150,6 +150,9 @@ if __name__ == "__main__":
     parser.add_argument("--data", required=True, help="File .npz with x_train, y_train, x_test and y_test.")
     parser.add_argument("--network", default="hamiltonian", choices=list(STEPS), help="U-Net of blocks.")
     parser.add_argument("--seeds", type=int, nargs="+", default=[0], help="Seeds of weights and patches.")
+    parser.add_argument(
+        "--batches", type=int, default=BATCHES, help=f"Batches of {BATCH} patches that train a network."
+    )
     parser.add_argument("--folder", default="membranes", help="Folder of networks, table and picture.")
     given = parser.parse_args()
-    main(given.data, given.network, given.seeds, given.folder)
+    main(given.data, given.network, given.seeds, given.folder, given.batches)
