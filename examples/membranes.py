@@ -21,7 +21,7 @@ import keras_pdecnn as pde
 
 WIDTHS = (16, 32, 64)
 STEPS = {"parabolic": 2, "hamiltonian": 4, "second_order": 2, "residual": 1}  # of equal numbers of weights
-PLAIN_WIDTH = 16
+PLAIN_WIDTHS = (16, 33, 66)
 PATCH, BATCHES, BATCH, RATE = 128, 1000, 4, 2e-3
 
 
@@ -37,13 +37,13 @@ def plain(input_shape, classes):
     inputs = keras.Input(input_shape)
     y, skips = pde.layers.Standardization()(inputs), []
     for level in range(2):
-        y = convolve(y, PLAIN_WIDTH * 2**level)
+        y = convolve(y, PLAIN_WIDTHS[level])
         skips.append(y)
         y = keras.layers.MaxPooling2D()(y)
-    y = convolve(y, PLAIN_WIDTH * 4)
+    y = convolve(y, PLAIN_WIDTHS[2])
     for level in (1, 0):
         y = keras.layers.Concatenate()([keras.layers.UpSampling2D()(y), skips[level]])
-        y = convolve(y, PLAIN_WIDTH * 2**level)
+        y = convolve(y, PLAIN_WIDTHS[level])
     return keras.Model(inputs, keras.layers.Conv2D(classes, 1, activation="softmax")(y), name="plain")
 
 
@@ -150,9 +150,7 @@ if __name__ == "__main__":
     parser.add_argument("--data", required=True, help="File .npz with x_train, y_train, x_test and y_test.")
     parser.add_argument("--network", default="hamiltonian", choices=list(STEPS), help="U-Net of blocks.")
     parser.add_argument("--seeds", type=int, nargs="+", default=[0], help="Seeds of weights and patches.")
-    parser.add_argument(
-        "--batches", type=int, default=BATCHES, help=f"Batches of {BATCH} patches that train a network."
-    )
+    parser.add_argument("--batches", type=int, default=BATCHES, help=f"Batches of {BATCH} patches for training.")
     parser.add_argument("--folder", default="membranes", help="Folder of networks, table and picture.")
     given = parser.parse_args()
     main(given.data, given.network, given.seeds, given.folder, given.batches)

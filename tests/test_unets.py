@@ -5,13 +5,10 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from keras_pdecnn import layers, models, stability
+from keras_pdecnn import explain, layers, models, stability
 from keras_pdecnn.layers.graph import Graph
 from keras_pdecnn.ops.pooling import average_pool, space_to_depth
 from keras_pdecnn.ops.refining import depth_to_space, repeat_pixels
-
-every_network = pytest.mark.parametrize("network", models.UNETS)
-SPACES = [(9,), (6, 7), (3, 4, 5)]  # none of them can be halved twice
 
 
 def small(network="hamiltonian", input_shape=(8, 8, 3), **settings):
@@ -64,8 +61,10 @@ def test_layers_in_order():
     assert names[-6:] == ["skip_1", "mixing_1", "block_3", "cropping", "head", "correction"]
 
 
-@pytest.mark.parametrize("space", SPACES, ids=lambda s: f"{len(s)}D")
-@every_network
+CASES = [*((network, (6, 7)) for network in models.UNETS), ("hamiltonian", (9,)), ("second_order", (3, 4, 5))]
+
+
+@pytest.mark.parametrize(("network", "space"), CASES)  # no size can be halved twice
 def test_gradients_of_every_mode_at_any_size(float64, eager, rng, randomize, network, space):
     """The image is padded: every weight's gradient is that of plain automatic differentiation."""
     reversible = models.NETWORKS[network].is_reversible
@@ -101,14 +100,13 @@ def test_channels_first(float64, rng, randomize):
     assert gap(np.moveaxis(first(x), 1, -1), last(np.moveaxis(x, 1, -1))) < 1e-12
 
 
-@every_network
-def test_save_and_load(tmp_path, rng, randomize, network):
-    model, x = randomize(small(network, (None, None, 3))), rng.normal(size=(2, 5, 6, 3)).astype("float32")
+def test_save_and_load(tmp_path, rng, randomize):
+    model, x = randomize(small(input_shape=(None, None, 3))), rng.normal(size=(2, 5, 6, 3)).astype("float32")
     model.save(tmp_path / "unet.keras")
     loaded = models.load_model(tmp_path / "unet.keras")
     assert type(loaded) is models.PDEModel
     assert gap(loaded(x), model(x)) == 0
-    again = small(network, (None, None, 3), weights=tmp_path / "unet.keras")
+    again = small(input_shape=(None, None, 3), weights=tmp_path / "unet.keras")
     assert gap(again(x), model(x)) == 0
 
 
@@ -190,3 +188,16 @@ def test_lipschitz_bound_counts_calls_and_joins_branches():
     one_pixel = keras.layers.AveragePooling2D(4)(inputs)
     model = keras.Model(inputs, keras.layers.Add(name="sum")([inputs, one_pixel]))
     assert "same known shape" in next(b.reason for b in stability.layer_bounds(model) if b.layer == "sum")
+
+
+def test_tools_of_the_networks(eager, rng):
+    model, x = small(time_basis="linear", basis_size=2), rng.normal(size=(2, 8, 8, 3)).astype("float32")
+    dynamics = explain.follow(model, x)
+    assert [block.name for block in dynamics] == ["block_1", "block_2", "block_3"]
+    assert [block.trajectory.shape[1:] for block in dynamics] == [(2, 8, 8, 4), (2, 4, 4, 6), (2, 8, 8, 4)]
+    assert [block.steps for block in model.with_steps(4).blocks] == [4, 4, 4]
+    assert stability.lipschitz_bound(model) is not None
+    with pytest.raises(ValueError, match="ends with an average and a dense layer"):
+        explain.page(model, x, ("a", "b"))
+    with pytest.raises(ValueError, match="certified radii are known for chains"):
+        stability.certified_radius(model, x)

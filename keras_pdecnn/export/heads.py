@@ -71,6 +71,7 @@ class Values:
     """Values as the network returns them: a denoised image, or the numbers of a regression."""
 
     names = None
+    of_pixels = False
 
     def layer(self) -> keras.layers.Layer:
         """Return the layer that names the output."""

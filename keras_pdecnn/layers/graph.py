@@ -20,11 +20,13 @@ class Reference:
         call: Index of the call in the list of all calls; -1 for the inputs of the model.
         index: Number of the tensor among the outputs of the call.
         shape: Shape of the tensor.
+        dtype: Type of the tensor.
     """
 
     call: int
     index: int
-    shape: tuple = ()
+    shape: tuple
+    dtype: str
 
 
 @dataclasses.dataclass(frozen=True)
@@ -66,8 +68,8 @@ class Graph:
             raise ValueError(f"model must be a built functional or sequential model. Received: model={model!r}")
         self.calls: list[Call] = []
         self._counts: dict[str, int] = {}
-        shapes = [tuple(tensor.shape) for tensor in model.inputs]
-        self.outputs = self._add(model, [Reference(-1, i, shape) for i, shape in enumerate(shapes)], "")
+        self.inputs = _references(-1, model.inputs)
+        self.outputs = self._add(model, self.inputs, "")
 
     @property
     def blocks(self) -> list[Call]:
@@ -82,7 +84,8 @@ class Graph:
         """
         numbers = [number for number, call in enumerate(self.calls) if isinstance(call.layer, PDEBlock)]
         last = max(numbers, default=-1)
-        values: dict[tuple[int, int], Any] = {(-1, i): value for i, value in enumerate(keras.tree.flatten(x))}
+        given = zip(keras.tree.flatten(x), self.inputs, strict=True)
+        values: dict[tuple[int, int], Any] = {(-1, i): keras.ops.cast(y, z.dtype) for i, (y, z) in enumerate(given)}
         reaching = []
 
         def value_of(entry):
@@ -93,7 +96,7 @@ class Graph:
             if isinstance(call.layer, PDEBlock):
                 reaching.append(args[0])
             if number < last:
-                if _takes_training(type(call.layer)):
+                if _takes_training(call.layer):
                     kwargs = {**kwargs, "training": False}
                 outputs = keras.tree.flatten(call.layer(*args, **kwargs))
                 values |= {(number, i): output for i, output in enumerate(outputs)}
@@ -105,7 +108,7 @@ class Graph:
             for layer in model.layers:
                 given = self._add_call(layer, (given[0],), {}, path)
             return given
-        config = _config(model)
+        config = _config(model) or {}
         operations = {operation.name: operation for operation in model.operations}
         tensors = dict(zip(_places(config["input_layers"]), given, strict=True))
         waiting = [
@@ -122,6 +125,8 @@ class Graph:
                 args, kwargs = _read(node["args"], tensors), _read(node["kwargs"], tensors)
                 outputs = self._add_call(operations[name], tuple(args), kwargs, path)
                 tensors |= {(name, number, i): output for i, output in enumerate(outputs)}
+            if len(later) == len(waiting):
+                raise ValueError(f"The calls of a model need values from elsewhere. Received: model={model.name}")
             waiting = later
         # Among the outputs, Keras counts the calls of a nested functional model from 1.
         nested = {name for name, layer in operations.items() if isinstance(layer, _functional())}
@@ -137,8 +142,7 @@ class Graph:
         if is_graph(layer):
             return self._add(layer, call.sources, f"{name}/")
         self.calls.append(call)
-        shapes = _output_shapes(layer, call)
-        return [Reference(len(self.calls) - 1, i, shape) for i, shape in enumerate(shapes)]
+        return _references(len(self.calls) - 1, _output_specs(layer, call))
 
 
 def block_calls(model: keras.Model) -> list[Call]:
@@ -172,20 +176,23 @@ def _functional() -> type[keras.Model]:
     return type(keras.Model(inputs := keras.Input((1,)), inputs))
 
 
-@functools.cache
-def _takes_training(kind: type) -> bool:
-    return "training" in inspect.signature(kind.call).parameters
+def _takes_training(layer) -> bool:
+    return "training" in inspect.signature(layer.call).parameters
 
 
-def _output_shapes(layer, call: Call) -> list[tuple]:
-    """Return the shapes of the outputs of a call."""
+def _references(call: int, tensors: list) -> list[Reference]:
+    """Return references to the outputs of a call."""
+    return [Reference(call, i, tuple(tensor.shape), str(tensor.dtype)) for i, tensor in enumerate(tensors)]
 
-    def read(entry):
-        return keras.KerasTensor(entry.shape) if isinstance(entry, Reference) else entry
 
-    args, kwargs = (keras.tree.map_structure(read, part) for part in (list(call.args), call.kwargs))
-    specs = keras.tree.flatten(layer.compute_output_spec(*args, **kwargs))
-    return [tuple(spec.shape) for spec in specs]
+def _output_specs(layer, call: Call) -> list:
+    """Return the outputs of a call as tensors without values."""
+
+    def spec(entry):
+        return keras.KerasTensor(entry.shape, entry.dtype) if isinstance(entry, Reference) else entry
+
+    args, kwargs = (keras.tree.map_structure(spec, part) for part in (list(call.args), call.kwargs))
+    return keras.tree.flatten(layer.compute_output_spec(*args, **kwargs))
 
 
 def _is_tensor(entry) -> bool:

@@ -31,7 +31,8 @@ class PadToMultiple(keras.layers.Layer):
         self.multiple = arguments.check_positive_integer("multiple", multiple)
 
     def call(self, y):
-        missing = [-n % self.multiple for n in ops.shape(y)[1:-1]]
+        # Remainders of numbers below 0 differ between formats of exported graphs.
+        missing = [(self.multiple - n % self.multiple) % self.multiple for n in ops.shape(y)[1:-1]]
         return ops.pad(y, [(0, 0), *((0, count) for count in missing), (0, 0)])
 
     def compute_output_shape(self, input_shape):
@@ -59,10 +60,16 @@ class CropLike(keras.layers.Layer):
     Args:
         **layer_kwargs: name, dtype of `keras.layers.Layer`.
 
+    Raises:
+        ValueError: If dtype is no floating type.
+
     Example:
         >>> CropLike()([keras.ops.ones((1, 8, 8, 4)), keras.ops.ones((1, 5, 8, 3))]).shape
         TensorShape([1, 5, 8, 4])
     """
+
+    def __init__(self, **layer_kwargs):
+        super().__init__(**arguments.check_layer_kwargs(layer_kwargs))
 
     def call(self, features):
         y, like = features
