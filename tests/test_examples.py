@@ -215,3 +215,40 @@ def test_comparison_with_pytorch_and_jax(capsys):
     assert [row[0] for row in rows] == [name for name, *_ in chosen]
     assert len(rows) == 2 + len(installed)
     assert all(float(row[2]) > 0 for row in rows)
+
+
+def test_denoising_networks_have_the_same_size():
+    example = load("denoising_networks") if importlib.util.find_spec("skimage") else pytest.skip("needs scikit-image")
+    sizes = [example.weights_of(example.build(name, (None, None, 3))) for name in (*example.NETWORKS, "plain")]
+    assert max(sizes) <= 1.02 * min(sizes)
+
+
+@pytest.mark.slow
+def test_denoising_networks(images, tmp_path, capsys, eager):
+    pytest.importorskip("skimage", reason="needs scikit-image")
+    small = {"WIDTHS": (2, 2), "PLAIN_WIDTH": 2, "PLAIN_DEPTH": 3, "BATCH": 4}
+    example = load("denoising_networks", TEST=3, TUNING=2, TV_WEIGHTS=[0.1], NLM_STRENGTHS=[0.8], SHOWN=2, **small)
+    example.main(images, [25], [0], ["residual", "plain"], tmp_path / "run", batches=1)
+    rows = [line.split("|")[2:6] for line in capsys.readouterr().out.splitlines()[-5:]]
+    assert [row[0].strip() for row in rows] == ["noisy", "total variation", "non-local means", "residual", "plain"]
+    assert next(float(row[2]) for row in rows) == pytest.approx(20.2, abs=0.7)
+    assert (tmp_path / "run" / "denoising-25.png").stat().st_size > 5_000
+
+
+@pytest.mark.slow
+def test_membranes(tmp_path, capsys, eager):
+    rng = np.random.default_rng(0)
+    x, y = rng.integers(0, 256, (3, 16, 16, 1), dtype=np.uint8), rng.integers(0, 2, (3, 16, 16), dtype=np.uint8)
+    np.savez(tmp_path / "data.npz", x_train=x, y_train=y, x_test=x[:1], y_test=y[:1])
+    small = {"WIDTHS": (2, 2), "STEPS": {"parabolic": 1}, "PLAIN_WIDTHS": (2, 2, 2), "PATCH": 8, "BATCH": 2}
+    load("membranes", **small).main(tmp_path / "data.npz", "parabolic", [0], tmp_path / "run", batches=1)
+    rows = [line.split("|")[1:6] for line in capsys.readouterr().out.splitlines()[-2:]]
+    assert [row[0].strip() for row in rows] == ["parabolic", "plain"]
+    assert all(0 <= float(row[2]) <= 1 for row in rows)
+    assert (tmp_path / "run" / "membranes.png").exists()
+
+
+def test_membranes_networks_have_the_same_size():
+    example = load("membranes")
+    sizes = [example.build(name, (None, None, 1), 2).count_params() for name in (*example.STEPS, "plain")]
+    assert max(sizes) <= 1.02 * min(sizes)

@@ -290,12 +290,77 @@ def test_a_file_is_never_overwritten(function, networks, tmp_path):
     assert path.read_text() == "mine"
 
 
-def test_what_is_no_classifier(tmp_path):
-    features = models.ParabolicCNN((8, 8, 1), widths=(4,), steps=1, include_top=False)
+def test_models_of_something_else(tmp_path):
     vectors = keras.Sequential([keras.Input((4,)), keras.layers.Dense(3)])
-    for model in (features, vectors):
+    sequences = keras.Sequential([keras.Input((4, 4, 1)), keras.layers.Reshape((16, 1))])
+    for model in (sequences, vectors):
         with pytest.raises(ValueError, match=r"Only models of one signal, image or video"):
             export.savedmodel(model, tmp_path)
+    with pytest.raises(ValueError, match=r"Received: outputs='values', class_names=\('a',\)"):
+        export.savedmodel(models.ParabolicUNet((4, 4, 1), 1, widths=(2,), steps=1), tmp_path, ("a",), outputs="values")
+
+
+# Outputs for every pixel.
+
+
+@pytest.fixture(scope="module")
+def denoiser():
+    """Return a network that restores images of any size, with random weights, and a copy for 7x6 pixels."""
+    settings = {"widths": (2, 4), "steps": 2, "restoration": True}
+    model, fixed = (models.HamiltonianUNet((*size, 3), **settings) for size in ((None, None), (7, 6)))
+    rng = np.random.default_rng(0)
+    fixed.set_weights([rng.uniform(0.3, 0.6, weight.shape) for weight in fixed.get_weights()])
+    model.set_weights(fixed.get_weights())
+    return model, fixed
+
+
+def test_denoiser_as_saved_model_takes_images_of_any_size(denoiser, tmp_path):
+    model, _ = denoiser
+    path = export.savedmodel(model, tmp_path / "denoiser")
+    serve = tf.saved_model.load(str(path)).signatures["serving_default"]
+    for size in ((7, 6), (1, 9)):
+        x = np.random.default_rng(1).uniform(size=(2, *size, 3)).astype("float32")
+        assert gap(serve(image=tf.constant(x))["values"], model(x)) < 1e-5
+    with pytest.raises(ValueError, match="values or classes of pixels"):
+        inference.load(path)
+
+
+@pytest.mark.parametrize("names", [None, ("a", "b", "c")])
+def test_classes_of_pixels(names, tmp_path):
+    activation = "softmax" if names is None else None
+    model = models.SecondOrderUNet((5, 4, 1), 3, widths=(2, 4), steps=1, output_activation=activation)
+    x = np.random.default_rng(1).uniform(size=(2, 5, 4, 1)).astype("float32")
+    expected = model(x) if names is None else tf.nn.softmax(model(x))
+    path = export.savedmodel(model, tmp_path / "pixels", names)
+    outputs = tf.saved_model.load(str(path)).signatures["serving_default"](image=tf.constant(x))
+    assert set(outputs) == {"probabilities", "class"}
+    assert gap(outputs["probabilities"], expected) < 1e-6
+    np.testing.assert_array_equal(outputs["class"], np.argmax(expected, axis=-1))
+    assert (path / "assets" / "classes.txt").read_text().split() == list(names or "012")
+
+
+def test_values_of_examples(tmp_path):
+    model = keras.Sequential([keras.Input((5, 1)), keras.layers.Flatten(), keras.layers.Dense(2)])
+    path = export.savedmodel(model, tmp_path / "regression", outputs="values")
+    x = np.random.default_rng(1).uniform(size=(3, 5, 1)).astype("float32")
+    serve = tf.saved_model.load(str(path)).signatures["serving_default"]
+    assert gap(serve(signal=tf.constant(x))["values"], model(x)) < 1e-6
+
+
+@pytest.mark.slow
+def test_denoiser_in_litert_and_onnx(denoiser, tmp_path):
+    interpreter = pytest.importorskip("ai_edge_litert.interpreter", reason="needs keras-pdecnn[litert]")
+    pytest.importorskip("tf2onnx", reason="needs keras-pdecnn[onnx]")
+    runtime = pytest.importorskip("onnxruntime", reason="needs keras-pdecnn[onnx]")
+    model, fixed = denoiser
+    x = np.random.default_rng(1).uniform(size=(2, 7, 6, 3)).astype("float32")
+    path = export.litert(fixed, tmp_path / "model.tflite")
+    runner = interpreter.Interpreter(str(path)).get_signature_runner("serving_default")
+    assert gap(runner(image=x)["values"], fixed(x)) < 1e-5
+    session = runtime.InferenceSession(str(export.onnx(model, tmp_path / "model.onnx")))
+    for size in ((7, 6), (4, 9)):
+        x = np.random.default_rng(1).uniform(size=(2, *size, 3)).astype("float32")
+        assert gap(session.run(["values"], {"image": x})[0], model(x)) < 1e-5
 
 
 # Use by this package.

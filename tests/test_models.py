@@ -93,6 +93,23 @@ def test_shapes_from_layer_to_layer():
     assert outputs["connector_3"] == (2, 2, 10)
 
 
+@pytest.mark.parametrize(
+    ("pool", "space"), [(2, (2, 2)), (1, (8, 8)), ((1, 2, 1), (4, 4)), ([2, 2, 2], (1, 1))], ids=str
+)
+def test_pooling_of_each_block(pool, space):
+    model = small(widths=(4, 6, 8), pool=pool)
+    assert model.get_layer("connector_3").output.shape[1:-1] == space
+
+
+def test_pooling_that_leaves_nothing():
+    with pytest.raises(ValueError, match=r"2 x 8 leaves nothing of an axis with 8 pixels\. .*pool=\(2, 8\)"):
+        small(pool=(2, 8))
+    with pytest.raises(ValueError, match=r"Received: pool=0"):
+        small(pool=0)
+    with pytest.raises(ValueError, match=r"one per block \(2\)\. Received: pool=\(2, 2, 2\)"):
+        small(pool=(2, 2, 2))
+
+
 def test_model_is_the_composition_of_its_layers(images, randomize):
     model = randomize(small())
     y = images
@@ -548,7 +565,7 @@ CONTRACT = (
     *("input_shape", "classes", "widths", "head_width", "steps", "step_size", "time_smoothness", "weight_decay", "box"),
     *("include_top", "include_preprocessing", "classifier_activation", "pooling", "synchronized", "provable"),
     *("lipschitz", "weights", "name", "max_step_size", "data_format", "opening_kernel_size"),
-    *("opening_stride", "opening_width", "dropout", "spectrogram", "spectrogram_step", "block_kwargs"),
+    *("opening_stride", "opening_width", "dropout", "spectrogram", "spectrogram_step", "pool", "block_kwargs"),
 )
 
 

@@ -11,7 +11,7 @@ ROOT = pathlib.Path(__file__).parent.parent / "keras_pdecnn"
 LEVELS = [
     ["networks", "utils", "version"],
     ["plotting", "recipes"],
-    ["constraints", "data", "distribute", "initializers", "losses", "operators", "ops"],
+    ["constraints", "data", "distribute", "initializers", "losses", "metrics", "operators", "ops"],
     ["regularizers"],
     ["layers"],
     ["export", "models", "stability"],

@@ -14,6 +14,7 @@ from numpy.typing import ArrayLike
 
 from keras_pdecnn import layers
 from keras_pdecnn.data.checks import check_examples
+from keras_pdecnn.layers.graph import Graph
 from keras_pdecnn.layers.plain import plain_operations
 from keras_pdecnn.models.model import PDEModel
 from keras_pdecnn.ops.backend import primitives
@@ -117,7 +118,7 @@ def class_activation(model: PDEModel, x: ArrayLike, classes: ArrayLike) -> np.nd
 def pooled_by(model: PDEModel) -> tuple[int, ...]:
     """Return how many pixels one place of the last features stands for along each space axis of the input."""
     pixels = [1] * (len(model.input_shape) - 2)
-    for layer in model.layers:
+    for layer in (call.layer for call in Graph(model).calls):
         if isinstance(layer, keras.layers.STFTSpectrogram):
             shrunk: tuple[int, ...] = (layer.frame_step,)
         elif isinstance(layer, layers.Connector):

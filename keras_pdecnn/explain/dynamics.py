@@ -11,7 +11,7 @@ from numpy.typing import ArrayLike
 
 from keras_pdecnn import layers
 from keras_pdecnn.data.checks import check_examples
-from keras_pdecnn.models.model import PDEModel
+from keras_pdecnn.layers.graph import Graph
 from keras_pdecnn.ops.integrators import leapfrog, verlet
 from keras_pdecnn.stability import leapfrog_energy, verlet_energy
 from keras_pdecnn.utils import arguments
@@ -61,7 +61,7 @@ class BlockDynamics:
         return _quotient(self.distance, self.distance[:1])
 
 
-def follow(model: PDEModel, x: ArrayLike, perturbation: float = 1e-3, seed: int = 0) -> list[BlockDynamics]:
+def follow(model: keras.Model, x: ArrayLike, perturbation: float = 1e-3, seed: int = 0) -> list[BlockDynamics]:
     """Follow examples through the blocks of a network, each of them together with a perturbed copy.
 
     x' = x + perturbation * ||x - mean(x)|| * e,   e a random direction of norm 1
@@ -69,13 +69,13 @@ def follow(model: PDEModel, x: ArrayLike, perturbation: float = 1e-3, seed: int 
     The result shows the growth of a random perturbation. The worst perturbation grows at least as much.
 
     Args:
-        model: A network of `models`.
+        model: A network of `models`, or another functional or sequential model with blocks, nested or not.
         x: Raw examples of shape (n, *space, channels).
         perturbation: Size of the perturbation relative to ||x - mean(x)||; positive, default 1e-3.
         seed: Seed of the random directions; default 0.
 
     Returns:
-        List of one `BlockDynamics` per block, in order.
+        List of one `BlockDynamics` per call of a block, in order.
 
     Raises:
         ValueError: If the perturbation is not positive, or x has another shape than the input or is not finite.
@@ -92,11 +92,11 @@ def follow(model: PDEModel, x: ArrayLike, perturbation: float = 1e-3, seed: int 
     direction /= np.sqrt(np.sum(direction**2, axis=axes, keepdims=True))
     size = np.sqrt(np.sum((x - x.mean(axis=axes, keepdims=True)) ** 2, axis=axes, keepdims=True))
     both = np.concatenate([x, x + perturbation * size * direction])
-    inputs = keras.Model(model.input, {block.name: block.input for block in model.blocks})(both, training=False)
-    dynamics = []
-    for block in model.blocks:
-        plain, perturbed = np.split(ops.convert_to_numpy(block.trajectory(inputs[block.name])), 2, axis=1)
-        dynamics.append(BlockDynamics(block.name, plain, _norm(perturbed - plain), conserved_energy(block, plain)))
+    graph, dynamics = Graph(model), []
+    for call, inputs in zip(graph.blocks, graph.block_inputs(ops.convert_to_tensor(both)), strict=True):
+        block = call.layer
+        plain, perturbed = np.split(ops.convert_to_numpy(block.trajectory(inputs)), 2, axis=1)
+        dynamics.append(BlockDynamics(call.name, plain, _norm(perturbed - plain), conserved_energy(block, plain)))
     return dynamics
 
 

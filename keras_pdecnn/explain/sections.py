@@ -15,7 +15,7 @@ from keras_pdecnn.explain.attribution import class_activation, pooled_by, pooled
 from keras_pdecnn.explain.dynamics import BlockDynamics, follow, has_energy, is_linear
 from keras_pdecnn.explain.html import Item, Picture, Section, Table, render
 from keras_pdecnn.layers import PDEBlock
-from keras_pdecnn.models.model import PDEModel
+from keras_pdecnn.layers.graph import block_calls
 from keras_pdecnn.networks import record_of
 from keras_pdecnn.plotting.style import some_steps
 from keras_pdecnn.stability.report import claim
@@ -25,7 +25,7 @@ MOST_EXAMPLES = 16
 
 
 def page(
-    model: PDEModel,
+    model: keras.Model,
     x: ArrayLike,
     class_names: Sequence[str],
     labels: Sequence[int] | np.ndarray | None = None,
@@ -36,7 +36,8 @@ def page(
     """Return an HTML page that shows what a network does with some examples, as one text without links.
 
     Args:
-        model: A network of `models`, built with `include_top=True`.
+        model: A network of `models`, built with `include_top=True`; or another functional model with blocks, nested or
+            not, that ends with an average and a dense layer.
         x: Raw examples of shape (n, *space, channels), at most `MOST_EXAMPLES`.
         class_names: Names of the classes.
         labels: True classes of shape (n,); default None, unknown.
@@ -60,6 +61,8 @@ def page(
     x = np.asarray(x)
     if len(x) > MOST_EXAMPLES:
         raise ValueError(f"A page shows at most {MOST_EXAMPLES} examples. Received: {len(x)} examples")
+    if not block_calls(model):
+        raise ValueError(f"A page shows what blocks do, and this network has none. Received: model={model.name}")
     check_examples(x, "x", model.input_shape[1:])
     pooled_head(model)  # raises an error if the network has no such head
     names = [f"example {i}" for i in range(1, len(x) + 1)] if names is None else list(names)
@@ -88,7 +91,7 @@ def page(
     return render(title or model.name, lead, sections)
 
 
-def _attribution(model: PDEModel, x: np.ndarray, classes: np.ndarray, captions: list[str]) -> Section:
+def _attribution(model: keras.Model, x: np.ndarray, classes: np.ndarray, captions: list[str]) -> Section:
     gradients = {"saliency": saliency(model, x, classes), "SmoothGrad": smooth_grad(model, x, classes)}
     maps, sizes = class_activation(model, x, classes), pooled_by(model)
     # The frequencies of a spectrogram are no axis of the example: their contributions are added.
@@ -154,15 +157,16 @@ def _features(dynamics: list[BlockDynamics], name: str) -> Section:
     return Section("Features over time", content)
 
 
-def _dynamics(model: PDEModel, dynamics: list[BlockDynamics]) -> Section:
-    network = record_of(model.blocks[0])
+def _dynamics(model: keras.Model, dynamics: list[BlockDynamics]) -> Section:
+    first = block_calls(model)[0].layer
+    network = record_of(first)
     content: list[Item] = [
         "Above: the size of the features over the steps of a block, relative to its input. Below: the distance of two "
         "trajectories, one of them from the example with a random change of 0.1 %, relative to their distance at the "
         "input of the block; 1 (grey) means neither growth nor decay. The line is the median over the examples, the "
         "band reaches from the smallest to the largest. The worst change may grow more than a random one.",
         *([f"A step is {network.equation}."] if network and network.equation else []),
-        _theory(model.blocks[0]),
+        _theory(first),
     ]
     for block in dynamics:
         title = _title(block.name)
@@ -218,15 +222,15 @@ def _general_theory(block: PDEBlock) -> str:
     )
 
 
-def _weights(model: PDEModel) -> Section:
+def _weights(model: keras.Model) -> Section:
     content: list[Item] = [
         "These are entries of the convolution kernels over the steps: the eight that vary most in colour, others in "
         "grey. Before training they are constant in time. A strong regulariser (time smoothness) keeps them constant "
         "or piecewise constant.",
     ]
-    for block in model.blocks:
+    for name, block in _blocks(model).items():
         kernel = ops.convert_to_numpy(block.theta()["kernel"])
-        title = _title(block.name)
+        title = _title(name)
         if len(kernel) == 1:
             content.append(f"{title} has one step, so there is nothing to see over time.")
             continue
@@ -237,10 +241,12 @@ def _weights(model: PDEModel) -> Section:
     return Section("Weights over time", content)
 
 
-def _operators(model: PDEModel) -> Section:
+def _operators(model: keras.Model) -> Section:
     title = "Kernels as differential operators"
-    kernels = {block.name: ops.convert_to_numpy(block.theta()["kernel"]) for block in model.blocks}
-    rank = model.blocks[0].input_spec.ndim - 2
+    blocks = _blocks(model)
+    kernels = {name: ops.convert_to_numpy(block.theta()["kernel"]) for name, block in blocks.items()}
+    first = next(iter(blocks.values()))
+    rank = first.input_spec.ndim - 2
     sizes = {kernel.shape[2 : 2 + rank] for kernel in kernels.values()}
     if rank == 3 or sizes != {(3,) * rank}:
         present = ", ".join("x".join(map(str, size)) for size in sorted(sizes))
@@ -251,7 +257,7 @@ def _operators(model: PDEModel) -> Section:
     rows, maps = [], []
     for name, kernel in kernels.items():
         shares = operators.shares(kernel, axes=axes)
-        for field, symbol in enumerate(_symbols(kernel.shape[1], model.blocks[0].symmetric)):
+        for field, symbol in enumerate(_symbols(kernel.shape[1], first.symmetric)):
             which = f"{_title(name)}, {symbol}"
             for j in some_steps(len(kernel)):
                 rows.append((f"{which}, step {j}", operators.summary(kernel[j, field])))
@@ -272,6 +278,15 @@ def _operators(model: PDEModel) -> Section:
         *maps,
     ]
     return Section(title, content)
+
+
+def _blocks(model: keras.Model) -> dict[str, PDEBlock]:
+    """Return the blocks of a model, those in nested models too, by the name of their first call."""
+    blocks: dict[str, PDEBlock] = {}
+    for call in block_calls(model):
+        if all(call.layer is not block for block in blocks.values()):
+            blocks[call.name] = call.layer
+    return blocks
 
 
 def _symbols(count: int, symmetric: bool) -> list[str]:

@@ -30,16 +30,16 @@ def check_backend(what: str, backends: tuple[str, ...] = ("tensorflow",)):
 
 
 def check_model(model: keras.Model) -> str:
-    """Return the name of the input of a classifier of signals, images or video.
+    """Return the name of the input of a model of signals, images or video with one output.
 
     Raises:
-        ValueError: If the model is not such a classifier.
+        ValueError: If the model is not such a model: its output is one vector per example, or one per pixel.
     """
     shapes = getattr(model, "input_shape", None), getattr(model, "output_shape", None)
     rank = len(shapes[0]) - 2 if isinstance(shapes[0], tuple) else None
-    if rank not in INPUTS or not isinstance(shapes[1], tuple) or len(shapes[1]) != 2:
+    if rank not in INPUTS or not isinstance(shapes[1], tuple) or len(shapes[1]) not in (2, rank + 2):
         raise ValueError(
-            "Only models of one signal, image or video that return one value per class can be exported. "
+            "Only models of one signal, image or video that return one vector, or one for each pixel, can be exported. "
             f"Received: a model of shapes {shapes[0]} and {shapes[1]}"
         )
     return INPUTS[rank]

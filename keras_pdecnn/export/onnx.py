@@ -9,21 +9,22 @@ import warnings
 
 import keras
 
-from keras_pdecnn.export import checks, exportable
+from keras_pdecnn.export import checks, exportable, heads
 
 _NEEDED = ("tf2onnx", "onnx")
 
 
-def onnx(model: keras.Model, path, class_names=None) -> pathlib.Path:
-    """Export a classifier to ONNX, in float32; this needs the extra `keras-pdecnn[onnx]`.
+def onnx(model: keras.Model, path, class_names=None, outputs=None) -> pathlib.Path:
+    """Export a network to ONNX, in float32; this needs the extra `keras-pdecnn[onnx]`.
 
     The graph has the input `image` (or `signal`, `video`) of raw float32 values and the outputs `probabilities` and
-    `class`. The class names are the entry `class_names` of the metadata, a JSON list.
+    `class`, or `values`. The class names are the entry `class_names` of the metadata, a JSON list.
 
     Args:
-        model: A classifier, see `savedmodel`; a model in mixed precision is exported as a copy in float32.
+        model: A network, see `savedmodel`; a model in mixed precision is exported as a copy in float32.
         path: Path of the file, which ends in .onnx and must not exist yet.
         class_names: One name per class; default None, the numbers of the classes.
+        outputs: Kind of the outputs, "classes" or "values"; default None, see `savedmodel`.
 
     Returns:
         The path.
@@ -40,17 +41,18 @@ def onnx(model: keras.Model, path, class_names=None) -> pathlib.Path:
     checks.check_backend("An ONNX file")
     path = checks.check_vacant(path, ".onnx")
     name = checks.check_model(model)
-    names = checks.check_names(class_names, model)
+    head = heads.head_of(model, class_names, outputs)
     missing = [module for module in _NEEDED if importlib.util.find_spec(module) is None]
     if missing:
         raise ValueError(f"Export to ONNX needs the extra keras-pdecnn[onnx]. Received: no module {', '.join(missing)}")
     import onnx as library
 
-    with exportable.new_file(model, path) as (named, part), warnings.catch_warnings():
+    with exportable.new_file(model, head, path) as (named, part), warnings.catch_warnings():
         warnings.simplefilter("ignore", FutureWarning)  # Keras gives NumPy back old names that tf2onnx needs
         spec = keras.InputSpec(shape=(None, *model.input_shape[1:]), dtype="float32", name=name)
         named.export(str(part), format="onnx", verbose=False, input_signature=[spec])
-        graph = library.load(part)
-        library.helper.set_model_props(graph, {"class_names": json.dumps(names)})
-        library.save(graph, part)
+        if head.names is not None:
+            graph = library.load(part)
+            library.helper.set_model_props(graph, {"class_names": json.dumps(head.names)})
+            library.save(graph, part)
     return path

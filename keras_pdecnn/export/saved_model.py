@@ -9,7 +9,7 @@ from collections.abc import Callable
 import keras
 import numpy as np
 
-from keras_pdecnn.export import checks, exportable
+from keras_pdecnn.export import checks, exportable, heads
 from keras_pdecnn.export.decoding import decode
 from keras_pdecnn.layers.plain import plain_operations
 from keras_pdecnn.utils import files, optional
@@ -17,8 +17,8 @@ from keras_pdecnn.utils import files, optional
 _NAMES = "classes.txt"
 
 
-def savedmodel(model: keras.Model, path, class_names=None) -> pathlib.Path:
-    """Export a classifier as a SavedModel, which TensorFlow runs without Keras and without this package.
+def savedmodel(model: keras.Model, path, class_names=None, outputs=None) -> pathlib.Path:
+    """Export a network as a SavedModel, which TensorFlow runs without Keras and without this package.
 
     It is written under TensorFlow and JAX as Keras's backend; TensorFlow must be installed.
 
@@ -28,24 +28,27 @@ def savedmodel(model: keras.Model, path, class_names=None) -> pathlib.Path:
     * `serving_bytes`, for images of 1 or 3 channels, takes `image_bytes`: n strings, the contents of PNG, JPEG, GIF or
       BMP files. They are resized if the network has a fixed size; otherwise they must have the same size.
 
-    Both return `probabilities` of shape (n, classes), `class`, the index of the largest as int64, and `label`, its
-    name.
+    Both return the classes of a classifier: `probabilities` of shape (n, classes), `class`, the index of the largest as
+    int64, and `label`, its name. If every pixel has a class, `probabilities` has the shape (n, *space, classes) and
+    `class` the shape (n, *space), and there is no `label`. Other networks, such as a denoiser, return `values`.
 
     The weights are constants. Use `keras.Model.export`, which keeps variables, if the network is to be trained further.
 
     Args:
-        model: A model of `models`, or another Keras model of one signal, image or video that returns one value per
-            class; logits become probabilities.
+        model: A model of `models`, or another Keras model of one signal, image or video that returns one vector per
+            example, or one for each pixel; logits of classes become probabilities.
         path: Folder of all versions. The model is written into path/1, path/2, …, the next free number.
         class_names: One name per class; default None, the numbers of the classes. They are written, one per line, into
             the asset assets/classes.txt.
+        outputs: Kind of the outputs, "classes" or "values", which are left as they are; default None: classes if the
+            network returns one vector per example, ends with a softmax, or class names are given; values otherwise.
 
     Returns:
         The path of the new version.
 
     Raises:
-        ValueError: If the model is not such a classifier, class_names does not have one line per class, or the backend
-            of Keras is neither TensorFlow nor JAX.
+        ValueError: If the model is no such model, class_names does not have one line per class or belongs to values, or
+            the backend of Keras is neither TensorFlow nor JAX.
 
     Example:
         >>> model = keras_pdecnn.models.ParabolicCNN((8, 8, 1), classes=2, widths=(4,))
@@ -56,24 +59,21 @@ def savedmodel(model: keras.Model, path, class_names=None) -> pathlib.Path:
     import tensorflow as tf
 
     name = checks.check_model(model)
-    names = checks.check_names(class_names, model)
+    head = heads.head_of(model, class_names, outputs)
     path = pathlib.Path(path).expanduser()
-    call = _with_constants(exportable.named(model))
+    call = _with_constants(exportable.named(model, head))
     spec = tf.TensorSpec((None, *model.input_shape[1:]), tf.float32, name=name)
     path.mkdir(parents=True, exist_ok=True)
     # A server that watches the folder must not see an incomplete version.
     with tempfile.TemporaryDirectory(prefix=".part-", dir=path) as temporary:
-        asset = pathlib.Path(temporary, _NAMES)
-        asset.write_text("".join(f"{label}\n" for label in names), encoding="utf-8")
-        lines = tf.lookup.TextFileInitializer(
-            str(asset), tf.int64, tf.lookup.TextFileIndex.LINE_NUMBER, tf.string, tf.lookup.TextFileIndex.WHOLE_LINE
-        )
-        table = tf.lookup.StaticHashTable(lines, default_value="")
+        table = None if head.names is None else _table(head.names, pathlib.Path(temporary, _NAMES))
 
         @tf.function(input_signature=[spec], autograph=False)  # both signatures share its weights
         def serve(x):
             outputs = call(x)
-            return {**outputs, exportable.LABEL: table.lookup(outputs[exportable.CLASS])}
+            if table is not None and not head.of_pixels:
+                outputs = {**outputs, heads.LABEL: table.lookup(outputs[heads.CLASS])}
+            return outputs
 
         endpoints = {"serving_default": (serve, spec)}
         if name == "image" and model.input_shape[-1] in (1, 3):
@@ -85,11 +85,23 @@ def savedmodel(model: keras.Model, path, class_names=None) -> pathlib.Path:
         return _publish(part, path)
 
 
+def _table(names: tuple[str, ...], asset: pathlib.Path):
+    """Return a table of TensorFlow from the numbers of classes to their names, which are written to a file."""
+    import tensorflow as tf
+
+    asset.write_text("".join(f"{label}\n" for label in names), encoding="utf-8")
+    lines = tf.lookup.TextFileInitializer(
+        str(asset), tf.int64, tf.lookup.TextFileIndex.LINE_NUMBER, tf.string, tf.lookup.TextFileIndex.WHOLE_LINE
+    )
+    return tf.lookup.StaticHashTable(lines, default_value="")
+
+
 def _write(part: pathlib.Path, endpoints: dict, table):
-    """Write functions of TensorFlow, with the specs of their arguments and the table that they use, to a SavedModel."""
+    """Write functions of TensorFlow, with the specs of their arguments, to a SavedModel; they may use a table."""
     if keras.backend.backend() == "tensorflow":
         archive = keras.export.ExportArchive()
-        archive.track(table)
+        if table is not None:
+            archive.track(table)
         for name, (function, spec) in endpoints.items():
             archive.add_endpoint(name, function, [spec])
         archive.write_out(str(part), verbose=False)
@@ -130,7 +142,7 @@ def _with_constants(model: keras.Model) -> Callable:
 
     def call_of_tensorflow(x):
         outputs = converted(x)
-        return {**outputs, exportable.CLASS: tf.cast(outputs[exportable.CLASS], tf.int64)}
+        return {key: tf.cast(y, tf.int64) if key == heads.CLASS else y for key, y in outputs.items()}
 
     return call_of_tensorflow
 
@@ -161,7 +173,8 @@ def load(path):
         a float32 array of examples to an array of probabilities.
 
     Raises:
-        ValueError: If the folder does not exist, cannot be read, or was not written by `savedmodel`.
+        ValueError: If the folder does not exist, cannot be read, was not written by `savedmodel`, or returns something
+            else than probabilities of one class per example.
         ImportError: If TensorFlow is not installed.
     """
     files.check_exists("The SavedModel", path)
@@ -170,8 +183,9 @@ def load(path):
         loaded = tf.saved_model.load(str(path))
         serve = loaded.signatures["serving_default"]
         (spec,) = serve.structured_input_signature[1].values()
+        _check_classes(serve.structured_outputs)
         names = pathlib.Path(path, "assets", _NAMES).read_text(encoding="utf-8").splitlines()
-        classes = serve.structured_outputs[exportable.PROBABILITIES].shape[-1]
+        classes = serve.structured_outputs[heads.PROBABILITIES].shape[-1]
     except Exception as error:  # a damaged folder raises a dozen types
         reason = str(error).strip().partition("\n")[0] or type(error).__name__
         raise ValueError(f"Not an exported SavedModel that can be read ({reason}). Received: {str(path)!r}") from error
@@ -184,6 +198,12 @@ def load(path):
     def run(x: np.ndarray) -> np.ndarray:
         # `serve` itself would not keep alive the variables of the loaded model.
         outputs = loaded.signatures["serving_default"](**{spec.name: tf.constant(x)})
-        return outputs[exportable.PROBABILITIES].numpy()
+        return outputs[heads.PROBABILITIES].numpy()
 
     return tuple(spec.shape[1:]), tuple(names), run
+
+
+def _check_classes(outputs: dict):
+    """Raise ValueError if an exported network does not return classes of examples."""
+    if heads.VALUES in outputs or (heads.CLASS in outputs and len(outputs[heads.CLASS].shape) > 1):
+        raise ValueError("it returns values or classes of pixels, where classes of examples are needed")

@@ -12,12 +12,34 @@ from keras_pdecnn.layers.base_connector import BaseConnector
 from keras_pdecnn.ops import exact
 from keras_pdecnn.ops.norms import norm_bound
 from keras_pdecnn.ops.pooling import space_to_depth
+from keras_pdecnn.utils import arguments
 
 TOLERANCE, SQUARINGS = 0.02, 4  # kernels are few and small here, so that a tight bound is cheap
 
 
+class BoundedKernel(BaseConnector):
+    """A connector whose kernel is divided by a bound of its norm, and which adds a bias."""
+
+    def _add_bounded_kernel(self, shape: tuple[int, ...]):
+        self.kernel = self.add_weight(
+            name="kernel",
+            shape=shape,
+            initializer=functools.partial(draw, self.kernel_initializer),
+            regularizer=self.kernel_regularizer,
+            autocast=False,  # its bound is taken in the type of the weights
+        )
+        self.bias = self.add_weight(name="bias", shape=(self.filters,), initializer="zeros")
+
+    def inference_kernel(self):
+        """Return K / b(K), of the shape of the kernel, in the type of the weights."""
+        kernel = ops.convert_to_tensor(self.kernel)
+        # The quotient of a kernel of zeros is 0, too.
+        bound = norm_bound(kernel, tolerance=TOLERANCE, squarings=SQUARINGS)
+        return kernel / exact.maximum(bound, keras.config.epsilon())
+
+
 @keras.saving.register_keras_serializable(package="keras_pdecnn", name="BoundedConnector")
-class BoundedConnector(BaseConnector):
+class BoundedConnector(BoundedKernel):
     """Pixels of a window as channels, a convolution whose norm is at most 1, a bias and ReLU.
 
     y -> relu(K D y / b(K) + bias),   (batch, *space, c) -> (batch, *ceil((space // pool_size) / strides), filters)
@@ -39,6 +61,7 @@ class BoundedConnector(BaseConnector):
             one of Keras's configuration.
         strides: Strides of the convolution, an integer or one per space axis; default 1. Of the pixels of its result,
             those at this distance are kept.
+        activation: Activation, "relu" (default) or None for a layer that ends a network.
         **layer_kwargs: name, dtype, trainable of `keras.layers.Layer`.
 
     Raises:
@@ -58,6 +81,7 @@ class BoundedConnector(BaseConnector):
         kernel_regularizer=None,
         data_format=None,
         strides=1,
+        activation="relu",
         **layer_kwargs,
     ):
         super().__init__(
@@ -70,27 +94,15 @@ class BoundedConnector(BaseConnector):
             data_format,
             **layer_kwargs,
         )
+        self.activation = arguments.check_choice("activation", activation, ("relu", None))
 
     def _add_weights(self, shape, kernel_size):
-        self.kernel = self.add_weight(
-            name="kernel",
-            shape=(*kernel_size, shape[-1] * self.pool_size ** len(kernel_size), self.filters),
-            initializer=functools.partial(draw, self.kernel_initializer),
-            regularizer=self.kernel_regularizer,
-            autocast=False,  # its bound is taken in the type of the weights
-        )
-        self.bias = self.add_weight(name="bias", shape=(self.filters,), initializer="zeros")
+        self._add_bounded_kernel((*kernel_size, shape[-1] * self.pool_size ** len(kernel_size), self.filters))
 
     def _connect(self, y, training):
         kernel = ops.cast(self.inference_kernel(), self.compute_dtype)
-        return ops.relu(self._convolve(space_to_depth(y, self.pool_size), kernel) + self.bias)
-
-    def inference_kernel(self):
-        """Return K / b(K), shape (*kernel_size, pool_size^rank c, filters), in the type of the weights."""
-        kernel = ops.convert_to_tensor(self.kernel)
-        # The quotient of a kernel of zeros is 0, too.
-        bound = norm_bound(kernel, tolerance=TOLERANCE, squarings=SQUARINGS)
-        return kernel / exact.maximum(bound, keras.config.epsilon())
+        y = self._convolve(space_to_depth(y, self.pool_size), kernel) + self.bias
+        return y if self.activation is None else ops.relu(y)
 
     def lipschitz_bound(self, input_shape) -> float:
         """Return an upper bound of the l2 Lipschitz constant of the layer, close to 1 or below.
@@ -109,6 +121,9 @@ class BoundedConnector(BaseConnector):
 
     def _shrunk(self, space):
         return self._strided(self._pooled(space))
+
+    def get_config(self):
+        return {**super().get_config(), "activation": self.activation}
 
 
 # Keras files the weights of a layer under the name of its class, and both connectors are "connector" in files.

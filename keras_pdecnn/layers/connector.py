@@ -17,8 +17,45 @@ from keras_pdecnn.ops.pooling import average_pool
 from keras_pdecnn.utils import arguments
 
 
+class BatchNormalized(BaseConnector):
+    """A connector whose convolution is followed by batch normalisation."""
+
+    def _set_normalization(self, momentum, synchronized):
+        self.momentum = arguments.check_fraction("momentum", momentum)
+        self.synchronized = arguments.check_flag("synchronized", synchronized)
+
+    def _add_weights(self, shape, kernel_size):
+        self.kernel = self.add_weight(
+            name="kernel",
+            shape=(*kernel_size, shape[-1], self.filters),
+            initializer=functools.partial(draw, self.kernel_initializer),
+            regularizer=self.kernel_regularizer,
+        )
+        self.normalization = BatchNormalization(
+            momentum=self.momentum,
+            synchronized=self.synchronized,
+            dtype=self.dtype_policy,
+            name="normalization",
+        )
+        self.normalization.build((*shape[:-1], self.filters))
+
+    def inference_kernel(self):
+        """Return the kernel that acts on features in inference, multiplied by the factors of the batch normalisation.
+
+        Returns:
+            float64 tensor of shape (*kernel_size, c, filters).
+        """
+        bn = self.normalization
+        with primitives.in_float64():
+            kernel, gamma, variance = (ops.cast(w, "float64") for w in (self.kernel, bn.gamma, bn.moving_variance))
+            return kernel * (gamma * ops.rsqrt(variance + bn.epsilon))
+
+    def get_config(self):
+        return {**super().get_config(), "momentum": self.momentum, "synchronized": self.synchronized}
+
+
 @keras.saving.register_keras_serializable(package="keras_pdecnn")
-class Connector(BaseConnector):
+class Connector(BatchNormalized):
     """Convolution without bias, batch normalisation, ReLU and average pooling.
 
     y -> pool(relu(BN(K y))),   (batch, *space, c) -> (batch, *(ceil(space / strides) // pool_size), filters)
@@ -80,38 +117,11 @@ class Connector(BaseConnector):
             data_format,
             **layer_kwargs,
         )
-        self.momentum = arguments.check_fraction("momentum", momentum)
-        self.synchronized = arguments.check_flag("synchronized", synchronized)
-
-    def _add_weights(self, shape, kernel_size):
-        self.kernel = self.add_weight(
-            name="kernel",
-            shape=(*kernel_size, shape[-1], self.filters),
-            initializer=functools.partial(draw, self.kernel_initializer),
-            regularizer=self.kernel_regularizer,
-        )
-        self.normalization = BatchNormalization(
-            momentum=self.momentum,
-            synchronized=self.synchronized,
-            dtype=self.dtype_policy,
-            name="normalization",
-        )
-        self.normalization.build((*shape[:-1], self.filters))
+        self._set_normalization(momentum, synchronized)
 
     def _connect(self, y, training):
         y = ops.relu(self.normalization(self._convolve(y, self.kernel), training=training))
         return average_pool(y, self.pool_size)
-
-    def inference_kernel(self):
-        """Return the kernel that acts on features in inference, multiplied by the factors of the batch normalisation.
-
-        Returns:
-            float64 tensor of shape (*kernel_size, c, filters).
-        """
-        bn = self.normalization
-        with primitives.in_float64():
-            kernel, gamma, variance = (ops.cast(w, "float64") for w in (self.kernel, bn.gamma, bn.moving_variance))
-            return kernel * (gamma * ops.rsqrt(variance + bn.epsilon))
 
     def lipschitz_bound(self, input_shape) -> float:
         """Return an upper bound of the l2 Lipschitz constant of the layer in inference.
@@ -142,6 +152,3 @@ class Connector(BaseConnector):
             others = {"momentum", "synchronized"}
             return BoundedConnector.from_config({key: value for key, value in config.items() if key not in others})
         return super().from_config(config)
-
-    def get_config(self):
-        return {**super().get_config(), "momentum": self.momentum, "synchronized": self.synchronized}

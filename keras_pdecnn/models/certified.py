@@ -70,6 +70,28 @@ class CertifiedParts:
             **settings,
         )
 
+    def refining_connector(self, filters: int, **settings) -> keras.layers.Layer:
+        """Return the connector to a finer grid, for features with the channels last."""
+        return layers.BoundedRefiningConnector(
+            filters,
+            kernel_initializer="orthogonal",
+            kernel_regularizer=self.kernel_regularizer,
+            data_format="channels_last",
+            **settings,
+        )
+
+    def join(self, skip: str, before, y, **settings):
+        """Return the average of two features: if neither moves two inputs apart, their average does not either."""
+        return keras.layers.Average(**settings)([before, y])
+
+    def head(self, outputs: int, activation: Callable, restoration: bool, rank: int, **settings) -> keras.layers.Layer:
+        """Return the layer from features to the outputs of each pixel."""
+        return self.connector(outputs, pool_size=1, activation=None, **settings)
+
+    def correct(self, x, y, **settings):
+        """Return the average of x and y: half the identity makes a non-expansive map a firmly non-expansive one."""
+        return keras.layers.Average(**settings)([x, y])
+
 
 def check_input_size(input_shape: tuple):
     """Raise ValueError if the size of the input is not known: the classifier has a weight for each pixel."""

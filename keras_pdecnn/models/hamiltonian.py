@@ -1,4 +1,4 @@
-"""The Hamiltonian network, which is reversible."""
+"""The Hamiltonian networks, which are reversible."""
 
 from __future__ import annotations
 
@@ -8,6 +8,7 @@ from collections.abc import Callable, Sequence
 from keras_pdecnn import layers
 from keras_pdecnn.models.model import PDEModel
 from keras_pdecnn.models.network import build_network
+from keras_pdecnn.models.unet import build_unet
 
 
 def HamiltonianCNN(
@@ -37,6 +38,7 @@ def HamiltonianCNN(
     dropout: float = 0.0,
     spectrogram: int | None = None,
     spectrogram_step: int | None = None,
+    pool: int | Sequence[int] = 2,
     **block_kwargs,
 ) -> PDEModel:
     """Build a Hamiltonian network (eq. 10), which is reversible and has half the weights.
@@ -96,6 +98,8 @@ def HamiltonianCNN(
             their logarithmic spectrogram, (frames, frequencies, channels), by `keras.layers.STFTSpectrogram`. Default
             None, no spectrogram.
         spectrogram_step: Number of samples from one frame to the next; default None, half a frame.
+        pool: Factor by which every space axis shrinks behind a block, 1 for no pooling; one number, which is not for
+            the last block, or one per block; default 2.
         **block_kwargs: Further arguments of every block, see `layers.HamiltonianBlock`.
 
     Returns:
@@ -138,5 +142,107 @@ def HamiltonianCNN(
         dropout=dropout,
         spectrogram=spectrogram,
         spectrogram_step=spectrogram_step,
+        pool=pool,
+        block_kwargs=block_kwargs,
+    )
+
+
+def HamiltonianUNet(
+    input_shape: Sequence[int | None],
+    outputs: int | None = None,
+    widths: Sequence[int] = (16, 32, 64),
+    output_activation: str | Callable | None = None,
+    steps: int | Sequence[int] = 3,
+    step_size: float | str | Sequence[float | str] = 1.0,
+    skip: str = "add",
+    restoration: bool = False,
+    time_smoothness: float = 0.0,
+    weight_decay: float = 0.0,
+    box: float | None = None,
+    include_preprocessing: bool | None = None,
+    synchronized: bool = False,
+    provable: bool = False,
+    weights: str | os.PathLike | None = None,
+    name: str | None = None,
+    max_step_size: float | Sequence[float] = 1.0,
+    data_format: str | None = None,
+    **block_kwargs,
+) -> PDEModel:
+    """Build a Hamiltonian network with outputs for every pixel, which is reversible and has half the weights.
+
+    y_{j+1} = y_j + h F(theta1_j, z_j),   z_{j+1} = z_j - h F(theta2_j, y_{j+1}),   F(theta, y) = -K^T sigma(N(K y))
+
+    The input passes through an opening 3x3 convolution with batch normalisation and ReLU. On the way down, N steps of
+    the equation (eq. 10) on each grid and a `layers.Connector` to the next grid, which has half the resolution and the
+    next width. On the way up, a `layers.RefiningConnector` back to the finer grid, the skip connection, which adds the
+    features that the way down had there, and N steps with weights of their own. At the end, a 1x1 convolution to the
+    outputs. The network works on signals, images and video of any size, by the number of axes of `input_shape`: sizes
+    that cannot be halved often enough are padded with zeros at the end, and the output is cropped again.
+
+    With `provable` the network is built of other parts, as `ParabolicUNet` describes them. Its Lipschitz constant is
+    then small, but not 1; `stability.lipschitz_bound` states it.
+
+    Args:
+        input_shape: Shape of one example, (*space, channels) with one to three space axes, or (channels, *space) if the
+            channels are first. The size of a space axis may be None.
+        outputs: Number of outputs per pixel; default None, and needed without `restoration`.
+        widths: Width on each grid, from the finest to the coarsest; default (16, 32, 64). Widths are even.
+        output_activation: Activation of the outputs, such as "softmax"; default None.
+        steps: Number of time steps of each block, one number or one per width; default 3.
+        step_size: Step size h, one number or one per width; default 1. With "auto" a block takes the largest step
+            that the theory allows for its current weights, see `layers.PDEBlock`.
+        skip: Way of the skip connections, "add" (default) or "concatenate", which is followed by a 1x1 connector.
+        restoration: Whether the output is the input plus the output of the network, which is then called a correction
+            and is 0 at first; default False.
+        time_smoothness: Factor alpha1 of the regulariser (eq. 13) of kernel, scale and bias of the blocks; default 0.
+        weight_decay: Factor alpha2 of the regulariser of every kernel and of the head, a part of the loss; default 0.
+        box: Bound of the absolute value of the kernel entries of the blocks; default None.
+        include_preprocessing: Whether the model standardises each example itself, so that it takes raw pixels; default
+            None, True unless the network is a restoration or provable. It must be False with `restoration`.
+        synchronized: Whether batch statistics are taken over all replicas; default False.
+        provable: Whether the network is built so that `stability.lipschitz_bound` is small; default False.
+        weights: Path of a .keras file, of a .weights.h5 file or of the folder of a run, with the weights that the
+            network starts from; default None, random weights.
+        name: Name of the model; default "hamiltonian_unet".
+        max_step_size: Upper bound of the step size "auto", one number or one per width; default 1. With "auto" the
+            regulariser takes it for h.
+        data_format: Place of the channels in input and output, "channels_last" or "channels_first"; default None, the
+            one of Keras's configuration.
+        **block_kwargs: Further arguments of every block, see `layers.HamiltonianBlock`.
+
+    Returns:
+        A `PDEModel`, (batch, *space, channels) -> (batch, *space, outputs).
+
+    Raises:
+        ValueError: If an argument is unknown or outside its range, two arguments contradict each other, or `weights` do
+            not exist or do not fit the network.
+
+    Example:
+        >>> HamiltonianUNet((None, None, 3), outputs=2).output_shape
+        (None, None, None, 2)
+        >>> HamiltonianUNet((32, 32, 3), restoration=True).output_shape
+        (None, 32, 32, 3)
+    """
+    return build_unet(
+        layers.HamiltonianBlock,
+        "HamiltonianUNet",
+        input_shape=input_shape,
+        outputs=outputs,
+        widths=widths,
+        output_activation=output_activation,
+        steps=steps,
+        step_size=step_size,
+        skip=skip,
+        restoration=restoration,
+        time_smoothness=time_smoothness,
+        weight_decay=weight_decay,
+        box=box,
+        include_preprocessing=include_preprocessing,
+        synchronized=synchronized,
+        provable=provable,
+        weights=weights,
+        name=name or "hamiltonian_unet",
+        max_step_size=max_step_size,
+        data_format=data_format,
         block_kwargs=block_kwargs,
     )

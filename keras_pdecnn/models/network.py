@@ -2,25 +2,21 @@
 
 from __future__ import annotations
 
-import difflib
-import inspect
-import operator
+import math
 
 import keras
 
 from keras_pdecnn import layers
-from keras_pdecnn.constraints import Box
 from keras_pdecnn.models.certified import CertifiedParts, check_input_size
+from keras_pdecnn.models.channels import channels_last, from_channels_last
 from keras_pdecnn.models.model import PDEModel
 from keras_pdecnn.models.opening import Opening
 from keras_pdecnn.models.ordinary import OrdinaryParts
 from keras_pdecnn.models.pretrained import load_pretrained
+from keras_pdecnn.models.settings import check_divisible, check_input_shape, check_names, regularization
 from keras_pdecnn.models.spectrogram import Spectrogram
 from keras_pdecnn.ops import layout
-from keras_pdecnn.regularizers import TimeSmoothness
 from keras_pdecnn.utils import arguments
-
-_OF_LAYERS = ("dtype", "trainable", "activity_regularizer")
 
 
 def build_network(
@@ -53,6 +49,7 @@ def build_network(
     dropout,
     spectrogram,
     spectrogram_step,
+    pool,
     block_kwargs: dict,
 ) -> PDEModel:
     """Build the network of one kind of block, for a builder such as `ParabolicCNN`, whose arguments the others are.
@@ -62,9 +59,9 @@ def build_network(
     Raises:
         ValueError: If an argument is unknown or outside its range, or the input is too small for so many blocks.
     """
-    _check_names(block, builder, block_kwargs)
+    check_names(build_network, block, builder, block_kwargs)
     widths = arguments.check_entries("widths", widths, arguments.check_positive_integer)
-    _check_divisible(block, widths)
+    check_divisible(block, widths)
     steps = arguments.per_entry("steps", steps, len(widths), "block")
     steps = tuple(arguments.check_positive_integer("steps", count) for count in steps)
     step_size = arguments.per_entry("step_size", step_size, len(widths), "block")
@@ -78,13 +75,14 @@ def build_network(
     include_top = arguments.check_flag("include_top", include_top)
     synchronized = arguments.check_flag("synchronized", synchronized)
     data_format = layout.standardize_data_format(data_format)
-    input_shape = _check_input_shape(input_shape, data_format)
+    input_shape = check_input_shape(input_shape, data_format)
     provable = arguments.check_flag("provable", provable)
     front_end = _front_end(spectrogram, spectrogram_step, provable)
     shape = layout.shape_to_channels_last((None, *input_shape), data_format)[1:]
     shape = shape if front_end is None else front_end.output_shape(shape)
     opening = Opening(opening_kernel_size, opening_stride, opening_width, rank=len(shape) - 1)
-    _check_number_of_blocks(shape[:-1], input_shape, widths, opening)
+    pool_sizes = _pool_sizes(pool, len(widths))
+    _check_number_of_blocks(shape[:-1], input_shape, widths, opening, pool, pool_sizes)
     dropout = arguments.check_fraction("dropout", dropout)
     lipschitz = arguments.check_positive("lipschitz", lipschitz)
     if include_top:
@@ -102,17 +100,17 @@ def build_network(
     y = _prepare(inputs, front_end, include_preprocessing, data_format, state_dtype)
     y = opening(y, parts, widths[0])
     following = (*widths[1:], head_width)
-    for i, (count, h, largest, filters) in enumerate(
-        zip(steps, step_size, max_step_size, following, strict=True), start=1
+    for i, (count, h, largest, filters, size) in enumerate(
+        zip(steps, step_size, max_step_size, following, pool_sizes, strict=True), start=1
     ):
         settings = {
             **parts.block_settings(count),
-            **_regularization(alpha1, alpha2, largest if isinstance(h, str) else h, box),
+            **regularization(alpha1, alpha2, largest if isinstance(h, str) else h, box),
             **block_kwargs,
             "data_format": "channels_last",
         }
         y = block(count, step_size=h, max_step_size=largest, name=f"block_{i}", **settings)(y)
-        y = parts.connector(filters, pool_size=2 if i < len(widths) else 1, name=f"connector_{i}")(y)
+        y = parts.connector(filters, pool_size=size, name=f"connector_{i}")(y)
 
     if include_top:
         y = _drop(_pool(y, parts.pooling, state_dtype), dropout, state_dtype)
@@ -120,55 +118,8 @@ def build_network(
     elif pooling is not None:
         y = _pool(y, pooling, state_dtype)
     else:
-        y = _from_channels_last(y, data_format)
+        y = from_channels_last(y, data_format)
     return load_pretrained(PDEModel(inputs, y, name=name), weights, builder, include_top)
-
-
-def _check_names(block: type[layers.PDEBlock], builder: str, block_kwargs: dict):
-    """Raise ValueError for an argument that neither the builder nor the block has, with the name that is most alike."""
-    own = set(inspect.signature(build_network).parameters) - {"block", "builder", "block_kwargs"}
-    known = sorted(own | _arguments_of(block) | set(_OF_LAYERS))
-    for name, value in block_kwargs.items():
-        if name not in known:
-            alike = difflib.get_close_matches(name, known, n=1)
-            question = f": did you mean {alike[0]!r}?" if alike else "."
-            raise ValueError(
-                f"{builder} has no argument {name!r}{question} Received: {name}={arguments.describe(value)}"
-            )
-
-
-def _arguments_of(block: type[layers.PDEBlock]) -> set[str]:
-    """Return the names of the arguments of a block, those of its base classes included."""
-    classes = block.__mro__[: block.__mro__.index(keras.layers.Layer)]
-    signatures = [inspect.signature(cls) for cls in classes if "__init__" in vars(cls)]
-    parameters = [parameter for signature in signatures for parameter in signature.parameters.values()]
-    return {parameter.name for parameter in parameters if parameter.kind is not parameter.VAR_KEYWORD}
-
-
-def _check_divisible(block: type[layers.PDEBlock], widths: tuple[int, ...]):
-    """Raise ValueError for a width that the block cannot divide into its parts."""
-    parts = block.integrator.parts
-    if any(width % parts for width in widths):
-        raise ValueError(
-            f"widths must be divisible by {parts}: a {block.__name__} divides its channels into {parts} equal parts. "
-            f"Received: widths={widths}"
-        )
-
-
-def _check_input_shape(shape, data_format: str) -> tuple:
-    """Return the shape of one example as a tuple of int or None; it may come from an array, a list, a TensorShape."""
-    try:
-        sizes = tuple(None if n is None else operator.index(n) for n in shape)
-    except (TypeError, ValueError):
-        sizes = ()
-    channels = 0 if data_format == "channels_first" else -1
-    if not 2 <= len(sizes) <= 4 or sizes[channels] is None or any(n is not None and n < 1 for n in sizes):
-        axes = "(channels, *space)" if data_format == "channels_first" else "(*space, channels)"
-        raise ValueError(
-            f"input_shape must be {axes} of one example, with one to three space axes. "
-            f"Received: input_shape={arguments.describe(shape)}"
-        )
-    return sizes
 
 
 def _front_end(frame_length, frame_step, provable: bool) -> Spectrogram | None:
@@ -187,40 +138,43 @@ def _front_end(frame_length, frame_step, provable: bool) -> Spectrogram | None:
     return Spectrogram(frame_length, frame_step)
 
 
-def _check_number_of_blocks(space: tuple, input_shape: tuple, widths: tuple[int, ...], opening: Opening):
+def _pool_sizes(pool, count: int) -> tuple[int, ...]:
+    """Return by which factor the space axes shrink behind each block; a single factor is not for the last one."""
+    sizes = arguments.per_entry("pool", pool, count, "block")
+    sizes = tuple(arguments.check_positive_integer("pool", size) for size in sizes)
+    return sizes if isinstance(pool, tuple | list) else (*sizes[:-1], 1)
+
+
+def _check_number_of_blocks(
+    space: tuple, input_shape: tuple, widths: tuple[int, ...], opening: Opening, pool, pool_sizes: tuple[int, ...]
+):
     """Raise ValueError if the pooling between the blocks would leave nothing of one of the space axes of the opening.
 
-    `input_shape` is the shape that the user gave, for the message.
+    `input_shape` and `pool` are what the user gave, for the message.
     """
     known = [size for size in opening.output_space(space) if size is not None]
-    fitting = min(known).bit_length() if known else len(widths)
-    if fitting < len(widths):
-        blocks = {0: "no block fits", 1: "one block fits"}.get(fitting, f"at most {fitting} blocks fit")
+    if not known or min(known) >= math.prod(pool_sizes):
+        return
+    if pool != 2:
         raise ValueError(
-            f"{len(widths)} blocks halve every space axis {len(widths) - 1} times. That leaves nothing of an axis with "
-            f"{min(known)} pixels{opening.described()}: {blocks} an input of this size. "
-            f"Received: input_shape={input_shape}, widths={widths}{opening.received()}"
+            f"Pooling by {' x '.join(map(str, pool_sizes))} leaves nothing of an axis with {min(known)} "
+            f"pixels{opening.described()}. Received: input_shape={input_shape}, pool={pool}{opening.received()}"
         )
-
-
-def _regularization(alpha1: float, alpha2: float, h: float, box: float | None) -> dict:
-    """Return the arguments of a block for the regulariser (eq. 13) and the box constraint."""
-    settings = {}
-    if alpha1 or alpha2:
-        settings["kernel_regularizer"] = TimeSmoothness(alpha1, alpha2, h)
-    if alpha1:
-        settings["scale_regularizer"] = settings["bias_regularizer"] = TimeSmoothness(alpha1, 0.0, h)
-    if box is not None:
-        settings["kernel_constraint"] = Box(-box, box)
-    return settings
+    fitting = min(known).bit_length()
+    blocks = {0: "no block fits", 1: "one block fits"}.get(fitting, f"at most {fitting} blocks fit")
+    raise ValueError(
+        f"{len(widths)} blocks halve every space axis {len(widths) - 1} times. That leaves nothing of an axis with "
+        f"{min(known)} pixels{opening.described()}: {blocks} an input of this size. "
+        f"Received: input_shape={input_shape}, widths={widths}{opening.received()}"
+    )
 
 
 def _prepare(y, front_end: Spectrogram | None, standardize: bool, data_format: str, dtype: str):
     """Return the input of the opening, with the channels last, for the examples of a user."""
     if front_end is not None:
-        y, data_format = front_end.layer(dtype=dtype)(_channels_last(y, data_format, dtype)), "channels_last"
+        y, data_format = front_end.layer(dtype=dtype)(channels_last(y, data_format, dtype)), "channels_last"
     y = layers.Standardization(name="standardization")(y) if standardize else y
-    return _channels_last(y, data_format, dtype)
+    return channels_last(y, data_format, dtype)
 
 
 def _drop(y, rate: float, dtype: str):
@@ -236,19 +190,3 @@ def _pool(y, pooling: str, dtype: str):
     kind, name = {"avg": ("Average", "average"), "max": ("Max", "maximum")}[pooling]
     layer = getattr(keras.layers, f"Global{kind}Pooling{len(y.shape) - 2}D")
     return layer(name=name, **settings)(y)
-
-
-def _channels_last(y, data_format: str, dtype: str):
-    """Return features with the channels last, as all layers of a network have them."""
-    if data_format == "channels_last":
-        return y
-    rank = len(y.shape) - 2
-    return keras.layers.Permute((*range(2, rank + 2), 1), dtype=dtype, name="channels_last")(y)
-
-
-def _from_channels_last(y, data_format: str):
-    """Return feature maps in the format of the input."""
-    if data_format == "channels_last":
-        return y
-    rank = len(y.shape) - 2
-    return keras.layers.Permute((rank + 1, *range(1, rank + 1)), name="channels_first")(y)

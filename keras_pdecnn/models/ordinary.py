@@ -47,3 +47,34 @@ class OrdinaryParts:
         return keras.layers.Dense(
             classes, kernel_regularizer=self.kernel_regularizer, bias_regularizer=self.kernel_regularizer, **settings
         )
+
+    def refining_connector(self, filters: int, **settings) -> keras.layers.Layer:
+        """Return the connector to a finer grid, for features with the channels last."""
+        return layers.RefiningConnector(
+            filters,
+            synchronized=self.synchronized,
+            kernel_regularizer=self.kernel_regularizer,
+            data_format="channels_last",
+            **settings,
+        )
+
+    def join(self, skip: str, before, y, **settings):
+        """Return the features y from the coarser grids together with those before them on the same grid."""
+        return {"add": keras.layers.Add, "concatenate": keras.layers.Concatenate}[skip](**settings)([before, y])
+
+    def head(self, outputs: int, activation: Callable, restoration: bool, rank: int, **settings) -> keras.layers.Layer:
+        """Return the layer from features to the outputs of each pixel; a correction is 0 at first."""
+        return getattr(keras.layers, f"Conv{rank}D")(
+            outputs,
+            1,
+            activation=activation,
+            kernel_initializer="zeros" if restoration else "glorot_uniform",
+            kernel_regularizer=self.kernel_regularizer,
+            bias_regularizer=self.kernel_regularizer,
+            data_format="channels_last",
+            **settings,
+        )
+
+    def correct(self, x, y, **settings):
+        """Return the images x with the correction y."""
+        return keras.layers.Add(**settings)([x, y])

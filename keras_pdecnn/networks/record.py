@@ -8,13 +8,22 @@ from typing import Any
 
 
 class Imported:
-    """An attribute of a record that may be given as text "module:name", which is imported when it is read."""
+    """An attribute of a record that may be given as text "module:name", which is imported when it is read.
+
+    Args:
+        optional: Whether the attribute may be left out, and is then None.
+    """
+
+    def __init__(self, optional: bool = False):
+        self._optional = optional
 
     def __set_name__(self, owner, name):
         self._key = f"_{name}"
 
     def __get__(self, record, owner=None) -> Any:
         if record is None:
+            if self._optional:
+                return None  # the default of the argument
             raise AttributeError(self._key)  # the argument has no default
         return resolve(record.__dict__[self._key])
 
@@ -53,6 +62,8 @@ class Network:
         block: Class of its blocks, a subclass of `layers.PDEBlock`, or text "module:name".
         builder: Function that builds the model from `input_shape` and the keyword arguments of the four builders of
             `models`; those that it does not need it may ignore. Or text "module:name".
+        unet: Function that builds the network with outputs for every pixel, or text "module:name"; default None, there
+            is none.
         equation: One step as an equation and in words; default "", none is shown.
         stability: What theory says of its steps, in whole sentences; default "", general words are shown.
         marker: Marker of Matplotlib in plots; default None, a circle.
@@ -74,6 +85,7 @@ class Network:
     label: str
     block: Any = Imported()
     builder: Any = Imported()
+    unet: Any = Imported(optional=True)
     equation: str = ""
     stability: str = ""
     marker: str | None = None
@@ -82,13 +94,15 @@ class Network:
     def __post_init__(self):
         if not isinstance(self.label, str) or not self.label:
             raise ValueError(f"label must be a text that is not empty. Received: label={self.label!r}")
-        block, builder = self.__dict__["_block"], self.__dict__["_builder"]
+        block, builder, unet = (self.__dict__[key] for key in ("_block", "_builder", "_unet"))
         if not isinstance(block, str) and not hasattr(block, "integrator"):
             raise ValueError(
                 f"block must be a subclass of layers.PDEBlock with an integrator. Received: block={block!r}"
             )
         if not isinstance(builder, str) and not callable(builder):
             raise ValueError(f"builder must be a function that returns a model. Received: builder={builder!r}")
+        if unet is not None and not isinstance(unet, str) and not callable(unet):
+            raise ValueError(f"unet must be a function that returns a model, or None. Received: unet={unet!r}")
 
     @property
     def is_reversible(self) -> bool:

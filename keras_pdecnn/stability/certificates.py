@@ -15,6 +15,7 @@ from keras_pdecnn.stability.lipschitz import (
     ROUNDING,
     classifier_kernel,
     computing_layers,
+    is_chain,
     layer_bounds,
     starts_with_standardization,
 )
@@ -69,6 +70,11 @@ def certified_radius(model: keras.Model, x: ArrayLike, batch_size: int = 256) ->
         if bound.upper is None:
             raise ValueError(f"{bound.layer} has no Lipschitz bound: {bound.reason}. Received: model={model.name}")
         factors.append(bound.upper)
+    if not is_chain(model):
+        raise ValueError(
+            "certified radii are known for chains of layers, each called once on the output before it. "
+            f"Received: model={model.name}"
+        )
     standardizes = starts_with_standardization(model)
     if any(isinstance(layer, Standardization) for layer in computing_layers(model)[standardizes:]):
         raise ValueError(

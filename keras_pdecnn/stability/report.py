@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import dataclasses
-import functools
 import math
 from collections.abc import Callable, Sequence
 
@@ -14,6 +13,7 @@ from numpy.typing import ArrayLike
 
 from keras_pdecnn.data.checks import check_examples
 from keras_pdecnn.layers import PDEBlock
+from keras_pdecnn.layers.graph import Graph, block_calls
 from keras_pdecnn.ops.backend import primitives
 from keras_pdecnn.ops.fields import Field
 from keras_pdecnn.ops.integrators import Integrator
@@ -32,7 +32,7 @@ class Row:
     `dataclasses.asdict` turns it into a dictionary.
 
     Attributes:
-        block: Name of the block.
+        block: Name of the block. In a nested model it is "model/block"; from the second call on, "block (call 2)".
         kind: Name of the class of the block.
         step: Number j = 1 … N of the step.
         norm_1: Certified upper bound of ||K||, or of ||K1|| for Hamiltonian and residual blocks.
@@ -85,8 +85,10 @@ def report(
     are measured at x and prove nothing about other inputs. The round trip is computed in the types of the block,
     everything else in float64 from the features that reach the block.
 
+    A block that is called several times has rows for each call, as its features differ. Nested models are looked into.
+
     Args:
-        model: Built model whose layers include blocks, such as those of `models`.
+        model: Built functional or sequential model with blocks, such as those of `models`.
         x: Inputs of the model, shape (n, *space, channels). A few are enough: each step costs about 100
             Jacobian-vector products with all of them.
         perturbation: Relative size of the disturbance whose growth is measured; default 1e-3.
@@ -106,20 +108,18 @@ def report(
         [1, 2]
     """
     perturbation = arguments.check_positive("perturbation", perturbation)
-    blocks = [layer for layer in getattr(model, "layers", ()) if isinstance(layer, PDEBlock)]
-    if not blocks:
+    if not block_calls(model):
         raise ValueError(
             f"model must be a Keras model with blocks among its layers. Received: model={arguments.describe(model)}"
         )
     x = check_examples(x, "x", model.input_shape[1:], np.float32)
-    features = keras.Model(model.inputs[0], [block.input for block in blocks])
+    graph = Graph(model)
     rows = []
     # Not `predict`, which waits for all workers: a callback may call this function on one of several.
-    evaluate = primitives.jit(functools.partial(features, training=False))
-    inputs = keras.tree.flatten(evaluate(ops.convert_to_tensor(x)))
+    inputs = primitives.jit(graph.block_inputs)(ops.convert_to_tensor(x))
     with primitives.in_float64():
-        for block, y in zip(blocks, inputs, strict=True):
-            rows += _rows(block, y, perturbation, seed, cheap)
+        for call, y in zip(graph.blocks, inputs, strict=True):
+            rows += _rows(call.layer, call.name, y, perturbation, seed, cheap)
     return rows
 
 
@@ -148,7 +148,7 @@ def claim(block: PDEBlock) -> str:
     return "theorem" if block.integrator.is_nonexpansive else "linearisation"
 
 
-def _rows(block: PDEBlock, y, perturbation: float, seed: int, cheap: bool) -> list[Row]:
+def _rows(block: PDEBlock, name: str, y, perturbation: float, seed: int, cheap: bool) -> list[Row]:
     kernel = ops.convert_to_numpy(block.theta()["kernel"])
     norms = np.asarray(operator_norm(kernel, block.padding, axes=kernel.ndim - 4))
     limits = _limits(block, norms if block.normalization != "scale" else effective_norms(block))
@@ -166,7 +166,7 @@ def _rows(block: PDEBlock, y, perturbation: float, seed: int, cheap: bool) -> li
         errors = _round_trip(block, h, y)
     return [
         Row(
-            block=block.name,
+            block=name,
             kind=type(block).__name__,
             step=j + 1,
             norm_1=float(norms[j, 0]),

@@ -1,0 +1,106 @@
+"""What an exported network returns: probabilities of classes for each example or each pixel, or values as they are."""
+
+from __future__ import annotations
+
+import dataclasses
+
+import keras
+
+from keras_pdecnn.export import checks
+from keras_pdecnn.utils import arguments
+
+PROBABILITIES, CLASS, LABEL, VALUES = "probabilities", "class", "label", "values"
+OUTPUTS = ("classes", "values")
+
+
+class ClassOutputs(keras.layers.Layer):
+    """Names the outputs of a classifier: the probabilities, and the index of the largest one.
+
+    Args:
+        logits: Whether the classifier returns logits, whose softmax are the probabilities.
+    """
+
+    def __init__(self, logits: bool, **layer_kwargs):
+        super().__init__(**layer_kwargs)
+        self.logits = logits
+
+    def call(self, y):
+        if keras.backend.backend() != "tensorflow":
+            probabilities = keras.ops.softmax(y) if self.logits else y
+            return {PROBABILITIES: probabilities, CLASS: keras.ops.argmax(y, axis=-1)}
+        import tensorflow as tf
+
+        # Keras's argmax uses operations on bits, which LiteRT and ONNX lack.
+        return {PROBABILITIES: tf.nn.softmax(y) if self.logits else y, CLASS: tf.argmax(y, axis=-1)}
+
+    def compute_output_spec(self, y):
+        return {PROBABILITIES: keras.KerasTensor(y.shape, y.dtype), CLASS: keras.KerasTensor(y.shape[:-1], "int64")}
+
+
+class ValueOutputs(keras.layers.Layer):
+    """Names the output of a network that returns values as they are."""
+
+    def call(self, y):
+        return {VALUES: keras.ops.convert_to_tensor(y)}
+
+    def compute_output_spec(self, y):
+        return {VALUES: keras.KerasTensor(y.shape, y.dtype)}
+
+
+@dataclasses.dataclass(frozen=True)
+class Classes:
+    """Classes of examples or of pixels.
+
+    Args:
+        names: Names of the classes.
+        logits: Whether the network returns logits.
+        of_pixels: Whether every pixel has a class.
+    """
+
+    names: tuple[str, ...]
+    logits: bool
+    of_pixels: bool
+
+    def layer(self) -> keras.layers.Layer:
+        """Return the layer that names the outputs."""
+        return ClassOutputs(self.logits)
+
+
+@dataclasses.dataclass(frozen=True)
+class Values:
+    """Values as the network returns them: a denoised image, or the numbers of a regression."""
+
+    names = None
+    of_pixels = False
+
+    def layer(self) -> keras.layers.Layer:
+        """Return the layer that names the output."""
+        return ValueOutputs()
+
+
+def head_of(model: keras.Model, class_names, outputs: str | None) -> Classes | Values:
+    """Return what a model returns.
+
+    Args:
+        model: The model, which has passed `check_model`.
+        class_names: Names of the classes, or None.
+        outputs: Kind of the outputs, "classes" or "values"; None for classes if the model returns one vector per
+            example, ends with a softmax or has names, and otherwise for values.
+
+    Raises:
+        ValueError: If there is not one name per class, or values have names.
+    """
+    arguments.check_choice("outputs", outputs, (None, *OUTPUTS))
+    of_pixels = len(model.output_shape) > 2
+    activation = getattr(model.layers[-1], "activation", None)
+    if outputs is None:
+        has_classes = not of_pixels or class_names is not None or activation is keras.activations.softmax
+        outputs = "classes" if has_classes else "values"
+    if outputs == "classes":
+        names = checks.check_names(class_names, model)
+        return Classes(names, activation is keras.activations.linear, of_pixels)
+    if class_names is not None:
+        raise ValueError(
+            f"Values have no class names. Received: outputs='values', class_names={arguments.describe(class_names)}"
+        )
+    return Values()

@@ -1,0 +1,162 @@
+"""The common part of the networks with one output per pixel: down to coarse grids, up again, and skip connections."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import keras
+
+from keras_pdecnn import layers
+from keras_pdecnn.layers.padding import CropLike, PadToMultiple
+from keras_pdecnn.models.certified import CertifiedParts
+from keras_pdecnn.models.channels import channels_last, from_channels_last
+from keras_pdecnn.models.model import PDEModel
+from keras_pdecnn.models.ordinary import OrdinaryParts
+from keras_pdecnn.models.pretrained import load_pretrained
+from keras_pdecnn.models.settings import check_divisible, check_input_shape, check_names, regularization
+from keras_pdecnn.ops import layout
+from keras_pdecnn.utils import arguments
+
+SKIPS = ("add", "concatenate")
+
+
+def build_unet(
+    block: type[layers.PDEBlock],
+    builder: str,
+    *,
+    input_shape,
+    outputs,
+    widths,
+    output_activation,
+    steps,
+    step_size,
+    skip,
+    restoration,
+    time_smoothness,
+    weight_decay,
+    box,
+    include_preprocessing,
+    synchronized,
+    provable,
+    weights,
+    name,
+    max_step_size,
+    data_format,
+    block_kwargs: dict,
+) -> PDEModel:
+    """Build the U-Net of one kind of block, for a builder such as `ParabolicUNet`, whose arguments the others are.
+
+    `builder` is the name of the function that the user called, for messages.
+
+    Raises:
+        ValueError: If an argument is unknown or outside its range, or two arguments contradict each other.
+    """
+    check_names(build_unet, block, builder, block_kwargs)
+    widths = arguments.check_entries("widths", widths, arguments.check_positive_integer)
+    check_divisible(block, widths)
+    steps = arguments.per_entry("steps", steps, len(widths), "width")
+    steps = tuple(arguments.check_positive_integer("steps", count) for count in steps)
+    step_size = arguments.per_entry("step_size", step_size, len(widths), "width")
+    max_step_size = arguments.per_entry("max_step_size", max_step_size, len(widths), "width")
+    alpha1 = arguments.check_non_negative("time_smoothness", time_smoothness)
+    alpha2 = arguments.check_non_negative("weight_decay", weight_decay)
+    box = None if box is None else arguments.check_positive("box", box)
+    arguments.check_choice("skip", skip, SKIPS)
+    restoration = arguments.check_flag("restoration", restoration)
+    synchronized = arguments.check_flag("synchronized", synchronized)
+    provable = arguments.check_flag("provable", provable)
+    data_format = layout.standardize_data_format(data_format)
+    input_shape = check_input_shape(input_shape, data_format)
+    channels = layout.shape_to_channels_last((None, *input_shape), data_format)[-1]
+    outputs = _check_outputs(outputs, channels, restoration)
+    standardize = _check_preprocessing(include_preprocessing, restoration, provable)
+    activation = arguments.look_up("output_activation", keras.activations.get, output_activation)
+    if (restoration or provable) and activation is not keras.activations.linear:
+        raise ValueError(
+            "A network with restoration=True or provable=True has no output_activation. "
+            f"Received: output_activation={arguments.describe(output_activation)}"
+        )
+    if provable and skip != "add":
+        raise ValueError(
+            "The skip connections of a provable network are averages, as a concatenation enlarges distances. "
+            f"Received: provable=True, skip={skip!r}"
+        )
+
+    decay = keras.regularizers.L2(alpha2 / 2) if alpha2 else None
+    parts = CertifiedParts(block, 1.0, decay) if provable else OrdinaryParts(synchronized, decay)
+    step_size, max_step_size = parts.steps(step_size, max_step_size)
+
+    def evolve(y, level, number):
+        """Return features after the block of this number, on the grid of this level."""
+        h, largest = step_size[level], max_step_size[level]
+        settings = {
+            **parts.block_settings(steps[level]),
+            **regularization(alpha1, alpha2, largest if isinstance(h, str) else h, box),
+            **block_kwargs,
+            "data_format": "channels_last",
+        }
+        return block(steps[level], step_size=h, max_step_size=largest, name=f"block_{number}", **settings)(y)
+
+    dtype = keras.config.dtype_policy().variable_dtype
+    inputs = keras.Input(input_shape, dtype=dtype, name="input")
+    y = layers.Standardization(name="standardization")(inputs) if standardize else inputs
+    y = original = channels_last(y, data_format, dtype)
+    multiple = 2 ** (len(widths) - 1)
+    pads = any(n is None or n % multiple for n in original.shape[1:-1])
+    if pads:
+        y = PadToMultiple(multiple, dtype=dtype, name="padding")(y)
+    y = parts.connector(widths[0], kernel_size=3, pool_size=1, name="opening")(y)
+    y = _cycle(y, evolve, parts, widths, skip, dtype)
+    if pads:
+        y = CropLike(dtype=dtype, name="cropping")([y, original])
+    y = parts.head(outputs, activation, restoration, rank=len(original.shape) - 2, dtype=dtype, name="head")(y)
+    if restoration:
+        y = parts.correct(original, y, dtype=dtype, name="correction")
+    y = from_channels_last(y, data_format)
+    return load_pretrained(PDEModel(inputs, y, name=name), weights, builder, include_top=True)
+
+
+def _cycle(y, evolve: Callable, parts: OrdinaryParts | CertifiedParts, widths: tuple[int, ...], skip: str, dtype: str):
+    """Return features after blocks on all grids, down to the coarsest and up again: one cycle of a multigrid method.
+
+    `evolve` maps features, the number of their grid and the number of a block to the features after this block.
+    """
+    coarsest = len(widths) - 1
+    skips = []
+    for level in range(coarsest):
+        y = evolve(y, level, level + 1)
+        skips.append(y)
+        y = parts.connector(widths[level + 1], pool_size=2, name=f"connector_{level + 1}")(y)
+    y = evolve(y, coarsest, coarsest + 1)
+    for level in reversed(range(coarsest)):
+        number = 2 * coarsest - level + 1
+        y = parts.refining_connector(widths[level], name=f"connector_{number - 1}")(y)
+        y = parts.join(skip, skips[level], y, dtype=dtype, name=f"skip_{level + 1}")
+        if skip == "concatenate":
+            y = parts.connector(widths[level], pool_size=1, name=f"mixing_{level + 1}")(y)
+        y = evolve(y, level, number)
+    return y
+
+
+def _check_outputs(outputs, channels: int, restoration: bool) -> int:
+    """Return the number of outputs per pixel, which restoration takes from the input."""
+    if not restoration:
+        return arguments.check_positive_integer("outputs", outputs)
+    if outputs not in (None, channels):
+        raise ValueError(
+            f"The output of a restoration has the {channels} channels of its input. "
+            f"Received: restoration=True, outputs={arguments.describe(outputs)}"
+        )
+    return channels
+
+
+def _check_preprocessing(include_preprocessing, restoration: bool, provable: bool) -> bool:
+    """Return whether the network standardises its input, by default unless it restores it or has a bound."""
+    if include_preprocessing is None:
+        return not (restoration or provable)
+    if arguments.check_flag("include_preprocessing", include_preprocessing) and restoration:
+        raise ValueError(
+            "A restoration adds a correction to the input, so that it keeps the unit of the input: scale the images "
+            "yourself, to [0, 1] for instance. Received: restoration=True, include_preprocessing=True"
+        )
+    return bool(include_preprocessing)
