@@ -17,9 +17,9 @@ from keras_pdecnn import constraints, initializers, layers, losses, models, regu
 from keras_pdecnn.ops.limits import LIPSCHITZ
 from keras_pdecnn.ops.normalization import Shrinkage
 
-# The base of the blocks is no block: it has no integrator. Layers around other layers have tests of their own.
-AROUND_LAYERS = ("AffineCoupling", "Reversible", "ReversibleSequence")
-LAYERS = tuple(getattr(layers, name) for name in layers.__all__ if name not in ("PDEBlock", *AROUND_LAYERS))
+# The base of the blocks is no block: it has no integrator.
+LAYERS = tuple(getattr(layers, name) for name in layers.__all__ if name != "PDEBlock")
+AROUND_LAYERS = (layers.AffineCoupling, layers.Reversible, layers.ReversibleSequence)
 BUILDERS = {build: getattr(layers, build.__name__.replace("CNN", "Block")) for build in models.ARCHITECTURES.values()}
 OF_LAYERS = {"name", "dtype", "trainable"}
 POLICIES = ("float32", "float64", "mixed_float16", "mixed_bfloat16", "float16", "bfloat16")
@@ -94,8 +94,43 @@ def block_settings(block, rank):
     }
 
 
-def layer_settings(layer, rank):
+def inner_layers(units):
+    """Return a strategy for layers that keep the shape of features with this many channels."""
+    return st.one_of(
+        st.builds(keras.layers.Dense, st.just(units), activation=from_names("relu", None), dtype=from_names(*POLICIES)),
+        st.builds(keras.layers.BatchNormalization),
+        st.builds(keras.layers.Dropout, st.floats(0, 0.9), seed=st.none() | st.integers(0, 9)),
+        st.builds(layers.SymmetricConv, kernel_size=st.just(1)),
+    )
+
+
+def coupling_settings(layer, channels):
+    """Return strategies for the arguments of a layer around others, on features with an even number of channels."""
+    one = inner_layers(channels // 2)
+    if layer is layers.ReversibleSequence:
+        coupling = st.builds(layers.Reversible, one, st.none() | one)
+        return {"layers": st.lists(coupling, min_size=1, max_size=3)}, {}
+    if layer is layers.AffineCoupling:
+        wide = st.builds(keras.layers.Dense, st.just(channels), activation=from_names("relu", None))
+        return {"f": wide}, {"split_axis": st.just(-1), "bound": positive}
+    return {"f": one}, {"g": st.none() | one, "split_axis": st.just(-1)}
+
+
+def layer_settings(layer, rank, channels=2):
     """Return the strategies of the required and of the optional arguments of a layer on this many space axes."""
+    if layer in AROUND_LAYERS:
+        required, optional = coupling_settings(layer, channels)
+        return required, {
+            **optional,
+            "dtype": from_names(*POLICIES),
+            "trainable": flags,
+            "name": from_names("layer", None),
+        }
+    return plain_settings(layer, rank)
+
+
+def plain_settings(layer, rank):
+    """Return the strategies of a layer that has no others inside."""
     common = {"dtype": from_names(*POLICIES), "trainable": flags, "name": from_names("layer", None)}
     if issubclass(layer, layers.PDEBlock):
         return {"steps": st.integers(1, 6)}, {**block_settings(layer, rank), **common}
@@ -196,9 +231,10 @@ def legal_layers(draw):
     """Draw a layer, arguments that it must accept, and the shape of its input."""
     layer = draw(st.sampled_from(LAYERS))
     space = draw(st.lists(st.integers(2, 6), min_size=1, max_size=3)) if layer is not layers.NormalizedDense else []
-    required, optional = layer_settings(layer, len(space))
+    in_halves = layer in (layers.HamiltonianBlock, *AROUND_LAYERS)
+    channels = 2 * draw(st.integers(1, 2)) if in_halves else draw(st.integers(1, 5))
+    required, optional = layer_settings(layer, len(space), channels)
     settings = draw(st.fixed_dictionaries(required, optional=optional))
-    channels = 2 * draw(st.integers(1, 2)) if layer is layers.HamiltonianBlock else draw(st.integers(1, 5))
     shape = (*space, channels) if settings.get("data_format") != "channels_first" else (channels, *space)
     return Case(layer, agreeing(layer, settings), (draw(st.integers(0, 2)), *shape))
 
@@ -228,6 +264,7 @@ NUMBERS = st.floats(allow_subnormal=True) | st.integers(-2, 6) | st.sampled_from
 SIZES = INTEGERS | st.lists(INTEGERS, max_size=4) | st.lists(INTEGERS, max_size=4).map(tuple)
 TEXT = st.text("abc/ é_", max_size=4)
 STEP_SIZES = NUMBERS | st.just("auto")
+ANY_LAYERS = st.none() | TEXT | st.builds(keras.layers.Dense, st.integers(1, 4)) | st.builds(keras.layers.Flatten)
 
 
 def names(*known):
@@ -243,6 +280,7 @@ ANYTHING = {
     "backprop": names("stored", "checkpointed", "reversible"),
     "basis_size": st.none() | INTEGERS,
     "bias_regularizer": names_of(keras.regularizers),
+    "bound": NUMBERS,
     "box": st.none() | NUMBERS,
     "checkpoint_every": st.none() | INTEGERS,
     "classes": st.none() | INTEGERS,
@@ -252,7 +290,9 @@ ANYTHING = {
     "dtype": names(*POLICIES, "int8", "uint8", "bool", "string", "complex64", "float8_e4m3fn"),
     "dropout": NUMBERS,
     "epsilon": NUMBERS,
+    "f": ANY_LAYERS,
     "filters": st.none() | INTEGERS,
+    "g": ANY_LAYERS,
     "head_width": st.none() | INTEGERS,
     "include_preprocessing": flags,
     "include_top": flags,
@@ -263,6 +303,7 @@ ANYTHING = {
     "kernel_regularizer": names_of(keras.regularizers),
     "kernel_size": SIZES,
     "label_smoothing": NUMBERS,
+    "layers": ANY_LAYERS | st.lists(ANY_LAYERS, max_size=2),
     "lipschitz": NUMBERS,
     "max_gain": st.none() | NUMBERS,
     "max_step_size": NUMBERS | st.lists(NUMBERS, max_size=2),
@@ -283,6 +324,7 @@ ANYTHING = {
     "spectrogram": st.none() | INTEGERS,
     "spectrogram_step": st.none() | INTEGERS,
     "step_size": STEP_SIZES | TEXT | st.lists(STEP_SIZES, max_size=2),
+    "split_axis": INTEGERS,
     "steps": SIZES,
     "stored_steps": INTEGERS,
     "strides": SIZES,

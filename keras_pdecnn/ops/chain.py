@@ -227,7 +227,9 @@ class Chain:
             state, axis = link.undo(_split_anew(state, axis, link.axis), evaluate, invert), link.axis
         return _split_anew(state, axis, None)[0]
 
-    def pull_back(self, passage: Passage, cotangent, of_losses, weights: Mapping, others: Mapping) -> tuple[Any, dict]:
+    def pull_back(
+        self, passage: Passage, cotangent, of_losses, weights: Mapping, others: Mapping, sums: Mapping | None = None
+    ) -> tuple[Any, dict]:
         """Pull the cotangents of output and losses back to the input and the weights.
 
         Args:
@@ -236,11 +238,12 @@ class Chain:
             of_losses: Cotangents of the losses.
             weights: Values, by key, that have a gradient.
             others: Other values by key.
+            sums: Tensors, by key, to which the gradients of the weights are added; default None.
 
         Returns:
             Cotangent of the input, and gradients of the weights by their keys.
         """
-        replay = Replay(passage, of_losses, weights, others)
+        replay = Replay(passage, of_losses, weights, others, sums)
         # The recomputation must not begin during the forward pass.
         state, w, axis = (primitives.delayed(passage.y, cotangent),), (cotangent,), None
         for link in reversed(self.links):
@@ -257,10 +260,11 @@ class Replay:
         of_losses: Cotangents of the losses.
         weights: Values, by key, that have a gradient.
         others: Other values by key.
+        sums: Tensors, by key, to which the gradients of the weights are added; default None.
     """
 
-    def __init__(self, passage: Passage, of_losses, weights: Mapping, others: Mapping):
-        self.gradients: dict = {}
+    def __init__(self, passage: Passage, of_losses, weights: Mapping, others: Mapping, sums: Mapping | None = None):
+        self.gradients: dict = dict(sums or {})
         self._keys = set(weights)
         self._values = {**weights, **others, **passage.changes}
         self._kept = list(passage.kept)
@@ -300,7 +304,8 @@ class Replay:
         def pull_back(cotangent):
             of_x, *of_weights = self._latest = to_inputs((cotangent, *of_losses))
             for key, gradient in zip(names, of_weights, strict=True):
-                self.gradients[key] = self.gradients[key] + gradient if key in self.gradients else gradient
+                known = key in self.gradients
+                self.gradients[key] = primitives.add(self.gradients[key], gradient) if known else gradient
             return of_x
 
         return value, pull_back

@@ -2,10 +2,11 @@
 
 python tests/helpers/reversible_memory.py KIND DEPTH [REPETITIONS]
 
-KIND is "reversible", "stored" or "remat" (Keras, under its backend), or "memcnn" or "revlib" (PyTorch, channels last).
-Prints megabytes without the gradients of the weights, and the medians of seconds by the clock and of the CPU. A
-gradient for a single small example comes first, so that graphs exist, and memory counts from there. For JAX it is the
-memory that XLA plans. Give each measurement a process.
+KIND is "reversible", "stored" or "remat" (Keras, under its backend), "channels_first" (reversible with the axes in that
+order and, in memory, the channels last), or "memcnn" or "revlib" (PyTorch, channels last). Prints megabytes without the
+gradients of the weights, and the medians of seconds by the clock and of the CPU. A gradient for a single small example
+comes first, so that graphs exist, and memory counts from there. For JAX it is the memory that XLA plans. Give each
+measurement a process.
 """
 
 import contextlib
@@ -24,8 +25,8 @@ from keras_pdecnn.ops.backend import runtime
 SHAPE = (4, 64, 64, 32)
 
 
-def convolution():
-    return keras.layers.Conv2D(SHAPE[-1] // 2, 3, padding="same", activation="relu")
+def convolution(**settings):
+    return keras.layers.Conv2D(SHAPE[-1] // 2, 3, padding="same", activation="relu", **settings)
 
 
 class Stored(keras.layers.Layer):
@@ -49,6 +50,11 @@ class Stored(keras.layers.Layer):
 
 
 def keras_layer(kind, depth):
+    if kind == "channels_first":
+        first = [[convolution(data_format=kind) for _ in range(2)] for _ in range(depth)]
+        layer = pde.layers.ReversibleSequence([pde.layers.Reversible(*pair, split_axis=1) for pair in first])
+        layer.build((None, SHAPE[-1], *SHAPE[1:-1]))
+        return layer
     if kind == "reversible":
         couplings = [pde.layers.Reversible(convolution(), convolution()) for _ in range(depth)]
         layer = pde.layers.ReversibleSequence(couplings)
@@ -74,13 +80,14 @@ def by_tensorflow(layer):
     return gradient
 
 
-def by_torch(layer):
+def by_torch(layer, channels_first=False):
     parameters = [v.value for v in layer.trainable_variables]
 
     def gradient(x, w):
         import torch
 
-        x = x.detach().requires_grad_()
+        x, w = (a.permute(0, 3, 1, 2).detach() if channels_first else a.detach() for a in (x, w))
+        x.requires_grad_()
         return torch.autograd.grad((layer(x) * w).sum(), [x, *parameters])
 
     return gradient
@@ -142,8 +149,10 @@ def main(kind, depth, repetitions=3):
         backend, gradient = kind, by_modules(kind, depth)
     elif backend == "jax":
         bytes_planned, gradient = planned_by_xla(keras_layer(kind, depth))
+    elif backend == "torch":
+        gradient = by_torch(keras_layer(kind, depth), kind == "channels_first")
     else:
-        gradient = {"tensorflow": by_tensorflow, "torch": by_torch}[backend](keras_layer(kind, depth))
+        gradient = by_tensorflow(keras_layer(kind, depth))
     if backend in ("memcnn", "revlib", "torch"):
         import torch
 

@@ -10,6 +10,7 @@ from keras_pdecnn.ops.backend.names import check_backend
 
 _module = importlib.import_module(f"keras_pdecnn.ops.backend.{check_backend(backend.backend())}.primitives")
 activation = _module.activation
+add = _module.add
 after = _module.after
 concrete = _module.concrete
 convolve = _module.convolve

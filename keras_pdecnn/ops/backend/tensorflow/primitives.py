@@ -179,3 +179,8 @@ def float32_product_roundoff() -> float:
 def activation(function: Callable) -> Callable:
     """Return an activation that keeps the type of its argument: the activation itself."""
     return function
+
+
+def add(total, x):
+    """Return total + x."""
+    return total + x

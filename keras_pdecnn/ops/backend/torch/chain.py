@@ -68,5 +68,7 @@ class _Propagation(torch.autograd.Function):
         values = changes | {key: next(saved) for key in call.weights + call.others if key not in changes}
         weights, others = ({key: values[key] for key in keys} for keys in (call.weights, call.others))
         passage = Passage(y, changes, [], kept, call.counts)
-        of_x, gradients = call.chain.pull_back(passage, cotangent, rest[: sum(call.counts)], weights, others)
-        return None, of_x, *(gradients.get(key) for key in call.weights), *[None] * len(call.others)
+        # Gradients that were allocated among the temporaries would leave holes in the memory, which grows with each.
+        sums = {key: torch.zeros_like(weight) for key, weight in weights.items()}
+        of_x, gradients = call.chain.pull_back(passage, cotangent, rest[: sum(call.counts)], weights, others, sums)
+        return None, of_x, *(gradients[key] for key in call.weights), *[None] * len(call.others)
