@@ -89,6 +89,9 @@ def reversible(integrator: Integrator, coupling: float = 0.99) -> Integrator:
         (part,) = integrator.start(y)
         return part, part
 
+    def limit(lipschitz, norms):
+        return (1 - coupling) / (lipschitz * norms[:, 0] ** 2)
+
     relaxation = [Update(target=0, source=1, factor=1 - coupling, scale=coupling)] if coupling < 1 else []
     return Integrator(
         name=f"reversible {integrator.name}",
@@ -101,4 +104,5 @@ def reversible(integrator: Integrator, coupling: float = 0.99) -> Integrator:
         start=start,
         finish=lambda state: state[0],
         parts=integrator.parts,
+        limit=limit if coupling < 1 and integrator.limit is not None else None,
     )
