@@ -189,3 +189,23 @@ def test_regulariser_of_a_smooth_theta_keeps_its_value():
         float(TimeSmoothness(1e-2, 1e-2, 1 / n)(np.sin(np.arange(n) / n)[:, None].astype("float32"))) for n in (64, 128)
     ]
     assert values[0] == pytest.approx(values[1], rel=0.02)
+
+
+# To a tolerance.
+
+
+def test_number_of_steps_follows_from_the_tolerance(images, randomize):
+    model = randomize(network(time_basis="cosine", basis_size=2, activation="tanh"), 0.1)
+    exact = model.with_steps(256)(images)
+    errors, costs = [], []
+    for tolerance in (0.1, 1e-3):
+        solved = model.adaptive(tolerance, max_steps=128)
+        errors.append(gap(solved.predict(images, verbose=0), exact))
+        blocks = [layer for layer in solved.layers if hasattr(layer, "counts")]
+        assert [layer.name for layer in blocks] == ["block_1", "block_2"]
+        costs.append(sum(layer.evaluations for layer in blocks))
+    assert errors[1] < min(errors[0], 1e-2)
+    assert costs[1] > costs[0] > 0
+    for settings in ({"tolerance": 0}, {"max_steps": 0}):
+        with pytest.raises(ValueError, match=f"Received: {next(iter(settings))}=0"):
+            model.adaptive(**settings)

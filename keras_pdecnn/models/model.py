@@ -9,6 +9,7 @@ import keras
 
 from keras_pdecnn import layers
 from keras_pdecnn.layers.plain import plain_operations
+from keras_pdecnn.models.adaptive import adaptive
 from keras_pdecnn.models.refinement import at_resolution, carry_optimizer, carry_variables
 from keras_pdecnn.utils import arguments
 
@@ -113,6 +114,26 @@ class PDEModel(_Base):
             (None, 8, 8, 1)
         """
         return at_resolution(self, factor, method)
+
+    def adaptive(self, tolerance: float = 1e-2, max_steps: int = 256) -> PDEModel:
+        """Return a model for evaluation whose blocks choose their number of steps by a tolerance.
+
+        Each block doubles its steps over the same time, from 1 on, until the features of every example of the batch
+        change by less than the tolerance, relative to their length. So the number of steps differs from batch to batch.
+        `block.counts` of the layers has the numbers of steps, and `block.evaluations` all steps that were taken. Blocks
+        with a time basis are functions of continuous time; the weights of others are interpolated.
+
+        Args:
+            tolerance: Tolerance, a positive number; default 0.01.
+            max_steps: Largest number of steps; default 256.
+
+        Returns:
+            A `PDEModel` that runs eagerly, with copies of the weights. It cannot be saved.
+
+        Raises:
+            ValueError: If the tolerance is not positive, or `max_steps` is no positive integer.
+        """
+        return adaptive(self, tolerance, max_steps)
 
     def export(self, filepath, *args, **kwargs):
         """Export model and gradients as `keras.Model.export` does; the result is the same for every `backprop`."""

@@ -58,7 +58,7 @@ def at_resolution(model: keras.Model, factor: float, method: str) -> Any:
     levels = round(math.log2(arguments.check_positive("factor", factor)))
     if 2.0**levels != factor:
         raise ValueError(f"factor must be a power of 2, such as 0.5 or 2. Received: factor={factor!r}")
-    new = keras.models.clone_model(model, input_tensors=[_input(model, factor)])
+    new = keras.models.clone_model(model, input_tensors=_input(model, factor))
     try:
         new.set_weights(model.get_weights())
     except ValueError as error:
