@@ -6,7 +6,7 @@ import keras
 import numpy as np
 import pytest
 
-from keras_pdecnn import layers, models, operators, ops
+from keras_pdecnn import layers, models, operators, ops, training
 from keras_pdecnn.regularizers import TimeSmoothness
 
 
@@ -58,11 +58,11 @@ def test_network_without_a_basis_is_refined_and_coarsened_again(build, images, r
 def test_output_changes_by_the_step_size(float64, rng, randomize):
     """With twice the steps, the output changes by half as much each time."""
     y = rng.normal(size=(2, 4, 4, 2))
-    layer = layers.ParabolicBlock(4, 0.25, activation="tanh")
+    layer = layers.ParabolicBlock(4, 0.25, activation="tanh", normalization=None)
     layer.build(y.shape)
-    randomize(layer)
+    randomize(layer, 0.2)
     outputs = []
-    for steps in (8, 16, 32, 64):
+    for steps in (16, 32, 64, 128):
         block = layer.with_steps(steps)
         block.build(y.shape)
         matrix = ops.time_basis.interpolation(4, steps)
@@ -72,7 +72,7 @@ def test_output_changes_by_the_step_size(float64, rng, randomize):
     assert np.all(np.abs(np.log2(np.divide(changes[:-1], changes[1:])) - 1) < 0.2)
 
 
-@pytest.mark.parametrize("optimizer", ["sgd", "adam"])
+@pytest.mark.parametrize("optimizer", ["sgd", pytest.param("adam", marks=pytest.mark.slow)])
 def test_training_goes_on_with_the_moments(optimizer, eager, images):
     labels = np.arange(4) % 3
     keras.utils.set_random_seed(1)
@@ -189,6 +189,33 @@ def test_regulariser_of_a_smooth_theta_keeps_its_value():
         float(TimeSmoothness(1e-2, 1e-2, 1 / n)(np.sin(np.arange(n) / n)[:, None].astype("float32"))) for n in (64, 128)
     ]
     assert values[0] == pytest.approx(values[1], rel=0.02)
+
+
+# Level by level.
+
+
+def test_training_level_by_level(images, eager):
+    labels = np.arange(4) % 3
+    keras.utils.set_random_seed(1)
+    model = network(steps=4)
+    model.compile(keras.optimizers.SGD(0.01, momentum=0.9), "sparse_categorical_crossentropy", metrics=["accuracy"])
+    levels = [training.Level(1, 1, factor=1 / 2), training.Level(2, 2), training.Level(4, 1)]
+    trained, history = training.fit_levels(model, levels, images, labels, (images, labels), verbose=0)
+    assert [block.steps for block in trained.blocks] == [4, 4]
+    assert trained.input_shape == model.input_shape
+    assert len(history["loss"]) == len(history["val_accuracy"]) == int(trained.optimizer.iterations) == 4
+    with pytest.raises(ValueError, match="Received: levels="):
+        training.fit_levels(model, [], images, labels)
+    with pytest.raises(ValueError, match="Received: factor="):
+        training.shrink(images, 1 / 3)
+
+
+def test_default_levels():
+    for steps, epochs in ((12, 10), (12, 1), (3, 7), (1, 5), (2, 3)):
+        levels = training.default_levels(steps, epochs)
+        assert levels[-1].steps == steps
+        assert sum(level.epochs for level in levels) == epochs
+        assert sum(level.epochs * level.steps for level in levels) <= epochs * steps
 
 
 # To a tolerance.

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import types
 from typing import Any
 
 import keras
@@ -44,7 +45,8 @@ class AdaptiveBlock(keras.layers.Layer):
         self.max_steps = arguments.check_positive_integer("max_steps", max_steps)
         self.counts: list[int] = []
         self.evaluations = 0
-        self._refined: dict[str, layers.PDEBlock] = {}
+        # Keras would refuse new layers among the attributes of a layer that is built.
+        self._cache = types.SimpleNamespace(blocks={})
 
     def build(self, input_shape):
         """Do nothing: the block is built."""
@@ -63,13 +65,13 @@ class AdaptiveBlock(keras.layers.Layer):
     def _solve(self, y, steps: int):
         """Return the features after so many steps over the whole time."""
         self.evaluations += steps
-        key = str(steps)
-        if key not in self._refined:
+        blocks = self._cache.blocks
+        if steps not in blocks:
             block = self.block.with_steps(steps)
             block.build(tuple(y.shape))
             carry_variables(self.block.variables, block.variables, "linear")
-            self._refined[key] = block
-        return self._refined[key](y)
+            blocks[steps] = block
+        return blocks[steps](y)
 
     @staticmethod
     def _change(old, new) -> float:
@@ -90,9 +92,9 @@ def adaptive(model: keras.Model, tolerance: float, max_steps: int) -> Any:
         return type(layer).from_config(layer.get_config())
 
     new = keras.models.clone_model(model, clone_function=clone)
-    for layer in new.layers:
+    for layer, old in zip(new.layers, model.layers, strict=True):
         if not isinstance(layer, AdaptiveBlock):
-            layer.set_weights(model.get_layer(layer.name).get_weights())
+            layer.set_weights(old.get_weights())
     # The number of steps is not known before the features are.
     new.compile(loss=getattr(model, "loss", None), metrics=["accuracy"], run_eagerly=True)
     return new

@@ -99,7 +99,7 @@ class PDEModel(_Base):
             factor: Size of the new images, as a multiple of the old one: a power of 2 such as 1/2 or 2.
             method: Way in which kernels are carried over, "galerkin" (default), see `operators.coarsen` and
                 `operators.refine`, or "operators", the same differential operators at the other mesh width, see
-                `operators.rediscretize`.
+                `operators.rediscretize`, or "copy", the same kernels.
 
         Returns:
             A `PDEModel`.

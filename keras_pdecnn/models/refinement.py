@@ -15,7 +15,7 @@ from keras_pdecnn.layers.base_connector import BaseConnector
 from keras_pdecnn.ops import time_basis
 from keras_pdecnn.utils import arguments
 
-METHODS = ("galerkin", "operators")
+METHODS = ("galerkin", "operators", "copy")
 
 
 def carry_variables(old: Sequence, new: Sequence, interpolation: str):
@@ -44,7 +44,7 @@ def carry_optimizer(old: keras.Model, new: keras.Model, interpolation: str):
     Raises:
         ValueError: If one of the models has no optimiser.
     """
-    if old.optimizer is None or new.optimizer is None:
+    if getattr(old, "optimizer", None) is None or getattr(new, "optimizer", None) is None:
         raise ValueError("A model that is not compiled has no state of an optimiser. Received: optimizer_state=True")
     for model in (old, new):
         if not model.optimizer.built:
@@ -95,6 +95,8 @@ def _scaled(size: int | None, factor: float) -> int | None:
 
 def _carried(kernel: np.ndarray, axes: tuple, levels: int, method: str) -> np.ndarray:
     """Return a kernel on a grid that is finer (levels > 0) or coarser, by factors of 2."""
+    if method == "copy":
+        return kernel
     if method == "operators":
         return operators.rediscretize(kernel, 1.0, 2.0**-levels, axes)
     for _ in range(abs(levels)):

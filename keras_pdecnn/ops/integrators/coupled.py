@@ -31,7 +31,7 @@ class CoupledUpdate(StateUpdate):
     sign: int
     target: int
     source: int
-    field: int = 0
+    field: int | None = 0
 
     def check_field(self, field):
         """Refuse what the step refuses."""

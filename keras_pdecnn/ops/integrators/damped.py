@@ -33,7 +33,7 @@ def damped_leapfrog(damping: float = 1.0) -> Integrator:
     gamma = arguments.check_positive("damping", damping)
 
     def decay(h):
-        return math.exp(-gamma * h) if isinstance(h, numbers.Real) else ops.exp(-gamma * h)
+        return math.exp(-gamma * float(h)) if isinstance(h, numbers.Real) else ops.exp(-gamma * h)
 
     return Integrator(
         name="damped leapfrog",

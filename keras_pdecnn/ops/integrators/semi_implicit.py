@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 from keras import ops
@@ -39,7 +39,7 @@ class SemiImplicitUpdate(StateUpdate):
                 f"Received: the {layer} layer, padding={field.padding!r}"
             )
 
-    def increment(self, F: Callable, h, x, j=0):
+    def increment(self, F: Any, h, x, j=0):
         """Return (I + h K^T K)^-1 h F(x), see `StateUpdate`."""
         del j
         kernel = ops.cast(F.theta["kernel"][self.field], x.dtype)
