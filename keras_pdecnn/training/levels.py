@@ -43,8 +43,8 @@ class Level:
 def default_levels(steps: int, epochs: int) -> tuple[Level, ...]:
     """Return levels for a network of so many steps and a budget of epochs.
 
-    The steps double from level to level, from a quarter on. The last level has two fifths of the epochs, the others
-    share the rest, the earliest most of it. With 12 steps this takes about 0.6 of the time of direct training.
+    A quarter of the steps has half of the epochs, half of the steps a fifth, and all steps have the rest. With 12 steps
+    this is 0.53 of the work of direct training.
 
     Args:
         steps: Number of steps of the network.
@@ -55,12 +55,12 @@ def default_levels(steps: int, epochs: int) -> tuple[Level, ...]:
 
     Example:
         >>> [(level.steps, level.epochs) for level in default_levels(12, 10)]
-        [(3, 4), (6, 2), (12, 4)]
+        [(3, 5), (6, 2), (12, 3)]
     """
     arguments.check_positive_integer("epochs", epochs)
     counts = sorted({max(1, steps // 4), max(1, steps // 2), arguments.check_positive_integer("steps", steps)})
-    last = epochs if len(counts) == 1 else max(1, round(0.4 * epochs))
-    first = epochs - last if len(counts) == 2 else min(epochs - last, round(0.4 * epochs))
+    last = epochs if len(counts) == 1 else max(1, round(0.3 * epochs))
+    first = epochs - last if len(counts) == 2 else min(epochs - last, round(0.5 * epochs))
     sizes = {1: (last,), 2: (first, last), 3: (first, epochs - last - first, last)}[len(counts)]
     return tuple(Level(n, size) for n, size in zip(counts, sizes, strict=True) if size)
 
