@@ -57,7 +57,7 @@ def refine(kernel, axes=None) -> np.ndarray:
         ValueError: If the array has other axes.
 
     Example:
-        >>> refine(coarsen([1.0, 5.0, -3.0])).tolist()
+        >>> refine(coarsen([1.0, 5.0, -3.0])).round(6).tolist()
         [1.0, 5.0, -3.0]
     """
     return _along_axes(kernel, axes, lambda n: np.linalg.inv(_galerkin(n)), longest=3)

@@ -19,6 +19,9 @@ class RungeKuttaUpdate(StateUpdate):
     Attributes:
         matrix: Coefficients a_il, one row for each stage after the first, with l < i.
         weights: Coefficients b_i.
+        target: Index of the part of the state that changes; default 0.
+        source: Index of the part y of the stages; default 0.
+        field: Index of the right-hand side F; default 0.
 
     Example:
         >>> RungeKuttaUpdate(matrix=((0.5,),), weights=(0.0, 1.0)).is_invertible  # the midpoint method

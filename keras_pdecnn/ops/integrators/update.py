@@ -139,6 +139,10 @@ class StateUpdate:
         source: Index of the part from which the increment is computed.
         field: Index of the right-hand side that the increment evaluates; None if it evaluates none.
         factor: Factor of the increment, a `Factor` or a `FunctionFactor`; None if it is no multiple of one value of F.
+
+    Example:
+        >>> isinstance(keras_pdecnn.ops.heun.updates[0], StateUpdate)
+        True
     """
 
     target: int
