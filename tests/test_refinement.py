@@ -224,15 +224,15 @@ def test_default_levels():
 
 def test_number_of_steps_follows_from_the_tolerance(images, randomize):
     model = randomize(network(time_basis="cosine", basis_size=2, activation="tanh"), 0.1)
-    exact = model.with_steps(256)(images)
+    exact = model.with_steps(64)(images)
     errors, costs = [], []
-    for tolerance in (0.1, 1e-3):
-        solved = model.adaptive(tolerance, max_steps=128)
+    for tolerance in (0.1, 1e-2):
+        solved = model.adaptive(tolerance, max_steps=32)
         errors.append(gap(solved.predict(images, verbose=0), exact))
         blocks = [layer for layer in solved.layers if hasattr(layer, "counts")]
         assert [layer.name for layer in blocks] == ["block_1", "block_2"]
         costs.append(sum(layer.evaluations for layer in blocks))
-    assert errors[1] < min(errors[0], 1e-2)
+    assert errors[1] < min(errors[0], 3e-2)
     assert costs[1] > costs[0] > 0
     for settings in ({"tolerance": 0}, {"max_steps": 0}):
         with pytest.raises(ValueError, match=f"Received: {next(iter(settings))}=0"):
