@@ -2,13 +2,10 @@
 
 from __future__ import annotations
 
-import functools
 import importlib
-import operator
 from collections.abc import Callable
 
 import jax
-import jax.numpy as jnp
 import keras
 
 from keras_pdecnn.ops import convolution, tv
@@ -55,23 +52,8 @@ def concrete():
 
 
 def after(function: Callable, wait_for):
-    """Return function(), which nothing uses before `wait_for`, a tensor or a tuple, has been computed.
-
-    XLA drops barriers before it orders the operations for a CPU. There the values get a dependence on an entry of each
-    tensor that XLA cannot remove; it changes them only if one of these entries is no number.
-    """
-    values, wait_for = jax.lax.optimization_barrier((function(), wait_for))
-    if jax.default_backend() != "cpu":
-        return values
-    entries = [leaf[(0,) * leaf.ndim] for leaf in jax.tree.leaves(wait_for) if _is_floating(leaf)]
-    if not entries:
-        return values
-    wrong = functools.reduce(operator.or_, map(jnp.isnan, entries))
-    return jnp.where(wrong, jnp.zeros_like(values), values)
-
-
-def _is_floating(array) -> bool:
-    return array.size > 0 and jnp.issubdtype(array.dtype, jnp.floating)
+    """Return function(), which nothing uses before `wait_for`, a tensor or a tuple, has been computed."""
+    return jax.lax.optimization_barrier((function(), wait_for))[0]
 
 
 def delayed(x, wait_for):
@@ -89,7 +71,7 @@ def float32_product_roundoff() -> float:
 
 def activation(function: Callable) -> Callable:
     """Return an activation that keeps the type of its argument: Keras's tanh rounds float64 to float32 under JAX."""
-    return jnp.tanh if function is keras.activations.tanh else function
+    return jax.numpy.tanh if function is keras.activations.tanh else function
 
 
 def add(total, x):
