@@ -1,6 +1,6 @@
 """Train every network on the digits with several seeds and print test accuracies and seconds as a table.
 
-python examples/digits_seeds.py [number of seeds, default 5]
+python examples/digits_seeds.py [number of seeds, default 5] [network …, default all]
 """
 
 import sys
@@ -15,7 +15,7 @@ from keras_pdecnn.recipes import Recipe
 seeds = range(int(sys.argv[1]) if len(sys.argv) > 1 else 5)
 print("| network | " + " | ".join(f"seed {seed}" for seed in seeds) + " | mean | seconds |")
 print("|---|" + "---|" * (len(seeds) + 2))
-for architecture in ARCHITECTURES:
+for architecture in sys.argv[2:] or ARCHITECTURES:
     accuracies, seconds = [], []
     for seed in seeds:
         recipe = Recipe(architecture=architecture, seed=seed)

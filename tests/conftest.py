@@ -1,14 +1,21 @@
 """What all tests share: two logical devices, exact float32, fixed seeds, and Keras settings that do not leak."""
 
 import os
+import pathlib
 
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
+# The networks of the tests are small: more threads than one cost a fifth of the time, here and in the programs that
+# tests start. Replicas that wait for each other need two.
+os.environ.setdefault("TF_NUM_INTRAOP_THREADS", "1")
+os.environ.setdefault("TF_NUM_INTEROP_THREADS", "2")
+os.environ.setdefault("OMP_NUM_THREADS", "1")
 
 import keras
 import numpy as np
 import pytest
 import tensorflow as tf
 from hypothesis import settings
+from matplotlib.figure import Figure
 
 # Few examples, the same in every run; many with `--hypothesis-profile=thorough --hypothesis-seed=N`.
 settings.register_profile("few", max_examples=15, derandomize=True, deadline=None, database=None)
@@ -38,6 +45,26 @@ def keras_settings():
     keras.config.set_dtype_policy("float32")
     keras.config.set_floatx("float32")
     keras.config.set_image_data_format("channels_last")
+
+
+# Files whose tests draw. In the others a picture is an empty file, as drawing takes as long as a training there.
+DRAWING = ("test_docs", "test_examples", "test_explain", "test_plotting")
+
+
+@pytest.fixture(autouse=True)
+def pictures(request, monkeypatch):
+    """Leave pictures empty, unless the file of a test is one of those that draw or the test is marked `pictures`."""
+    if request.path.stem in DRAWING or request.node.get_closest_marker("pictures") is not None:
+        return
+    draw = Figure.savefig
+
+    def leave_empty(figure, file, **settings):
+        if hasattr(file, "write"):  # a part of a page
+            draw(figure, file, **settings)
+        else:
+            pathlib.Path(file).write_bytes(b"")
+
+    monkeypatch.setattr(Figure, "savefig", leave_empty)
 
 
 @pytest.fixture

@@ -11,6 +11,7 @@ from pathlib import Path
 import keras
 import numpy as np
 import pytest
+from helpers import QUICK_JAX
 
 from keras_pdecnn import models
 
@@ -21,8 +22,7 @@ OTHERS = [
     pytest.param(name, marks=pytest.mark.skipif(not importlib.util.find_spec(name), reason=f"{name} is not installed"))
     for name in ("jax", "torch")
 ]
-# XLA then compiles in a third of the time.
-QUICK = {"JAX_ENABLE_X64": "1", "JAX_DISABLE_MOST_OPTIMIZATIONS": "1"}
+QUICK = {"JAX_ENABLE_X64": "1", **QUICK_JAX}
 TOLERANCES = {"float64": 1e-12, "energies": 1e-12, "networks/bfloat16": 0.03}
 SHAPE = (6, 6, 1)
 
@@ -129,6 +129,6 @@ def test_memory_does_not_grow_with_depth(backend, block):
     else:
         # Large tensors are given back to the system, so that the peak does not depend on gaps in the heap.
         heap = {"MALLOC_MMAP_THRESHOLD_": "65536", "OMP_NUM_THREADS": "1"}
-        processes = [start("backend_memory.py", backend, block, "reversible", 96, steps, **heap) for steps in (16, 256)]
+        processes = [start("backend_memory.py", backend, block, "reversible", 64, steps, **heap) for steps in (16, 256)]
         small, large = (int(finish(process)[0]) for process in processes)
     assert large <= 1.25 * small

@@ -10,9 +10,9 @@ import subprocess
 import sys
 
 import pytest
+from helpers import QUICK_JAX, XLA_FLAGS
 
 CASES = pathlib.Path(__file__).parent / "helpers" / "application_cases.py"
-QUICK = {"JAX_DISABLE_MOST_OPTIMIZATIONS": "1"}  # XLA then compiles in a third of the time
 
 
 def run(case, backend, folder, **environment):
@@ -21,7 +21,7 @@ def run(case, backend, folder, **environment):
         pytest.skip(f"needs keras-pdecnn[{backend}]")
     done = subprocess.run(
         [sys.executable, str(CASES), case, str(folder)],
-        env={**os.environ, "KERAS_BACKEND": backend, "TF_CPP_MIN_LOG_LEVEL": "3", **QUICK, **environment},
+        env={**os.environ, "KERAS_BACKEND": backend, "TF_CPP_MIN_LOG_LEVEL": "3", **QUICK_JAX, **environment},
         capture_output=True,
         text=True,
         timeout=900,
@@ -101,7 +101,7 @@ def check_benchmarks(outcome, backend):
 
 @pytest.mark.slow
 def test_data_parallel_is_one_device(tmp_path):
-    flags = {"XLA_FLAGS": "--xla_force_host_platform_device_count=2", "JAX_ENABLE_X64": "1"}
+    flags = {"XLA_FLAGS": f"{XLA_FLAGS} --xla_force_host_platform_device_count=2", "JAX_ENABLE_X64": "1"}
     outcome = run("data_parallel", "jax", tmp_path, **flags)
     assert outcome["devices"] == 2
     for name, tolerance in (("network", 1e-6), ("block", 1e-12)):

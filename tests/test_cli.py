@@ -17,7 +17,7 @@ import pytest
 from PIL import Image
 
 from keras_pdecnn import cli, data, training, tuning
-from keras_pdecnn.recipes import RECIPES, Recipe
+from keras_pdecnn.recipes import RECIPES, Recipe, for_source
 from keras_pdecnn.runs import RunFolder
 
 
@@ -91,11 +91,19 @@ def test_train_without_an_argument_is_the_hamiltonian_network_on_the_digits(chos
 
 
 def test_the_recipe_follows_the_data_set(chosen):
-    assert chosen("stl10")[0] == RECIPES["stl10"]
+    assert chosen("stl10", "--recipe", "published")[0] == RECIPES["stl10"]
+    assert chosen("stl10")[0] == RECIPES["stl10-own"]
     assert chosen("--recipe", "cifar100")[0] == RECIPES["cifar100"]
     assert chosen("cifar10")[0] == chosen("cifar10", "--recipe", "own")[0] == RECIPES["cifar10-own"]
     assert chosen("cifar10", "--recipe", "published")[0] == chosen("--recipe", "cifar10")[0] == RECIPES["cifar10"]
     assert chosen("x.npz", "--recipe", "cifar10")[0] == dataclasses.replace(RECIPES["cifar10"], data="x.npz")
+
+
+def test_a_recipe_has_other_sizes_for_other_networks(chosen):
+    recipe, _ = chosen("spoken_digit", "--architecture", "residual", "--epochs", "2")
+    assert recipe == for_source("spoken_digit", architecture="residual").with_settings(epochs=2)
+    assert (recipe.widths, recipe.steps, recipe.epochs) == ((24, 24, 32, 48), 1, (2,))
+    assert chosen("spoken_digit", "--architecture", "parabolic", "--widths", "4,8", "--steps", "3")[0].widths == (4, 8)
 
 
 def test_every_field_is_an_option(chosen):
@@ -774,10 +782,10 @@ def test_tune_refuses_a_trial_over_several_machines(strategy, monkeypatch, tmp_p
 @pytest.mark.slow
 def test_tune_on_two_devices(archive, tmp_path):
     """A search and the training of its best network under one strategy of two replicas."""
-    words = [archive, *small(epochs=2), "--strategy", "mirrored", "--drop-remainder", "--synchronized"]
-    words += ["--search", "step_size=0.5,1", "--trials", "2", "--trial-epochs", "1", "--verbose", "0"]
+    words = [archive, *small(epochs=1), "--strategy", "mirrored", "--drop-remainder", "--synchronized"]
+    words += ["--search", "step_size=0.5,1", "--trials", "1", "--trial-epochs", "1", "--verbose", "0"]
     done = invoke("tune", *words, "--output", tmp_path / "search")
     assert done.exit_code == 0, done.output
-    assert "2 trials: 2 completed" in done.output
+    assert "1 trials: 1 completed" in done.output
     run = RunFolder(next((tmp_path / "search").glob("best-*")))
     assert run.read_metrics()["diverged"] is None

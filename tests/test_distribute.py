@@ -9,7 +9,8 @@ import pytest
 import tensorflow as tf
 from helpers import cluster, replica_cases
 
-from keras_pdecnn import distribute
+from keras_pdecnn import distribute, training
+from keras_pdecnn.recipes import Recipe
 
 ONE = tf.distribute.get_strategy()
 
@@ -28,10 +29,10 @@ def agree(a, b, replicas=2):
 
 
 @functools.cache
-def trained_alone(architecture):
+def trained_alone(architecture, **settings):
     """Return what one device makes of a network, in float64, see `replica_cases.trained`."""
     assert keras.config.dtype_policy().name == keras.config.floatx() == "float64"
-    return replica_cases.trained(architecture, ONE)
+    return replica_cases.trained(architecture, ONE, **settings)
 
 
 def test_names_of_strategies(two_devices, monkeypatch):
@@ -85,9 +86,8 @@ def test_two_devices_train_as_one(double, two_devices, architecture):
 @pytest.mark.slow
 @pytest.mark.parametrize("backprop", ["reversible", "checkpointed", "stored"])
 def test_every_backprop_on_two_devices(double, two_devices, backprop):
-    weights, other = (
-        replica_cases.trained("hamiltonian", strategy, steps=5, backprop=backprop)[1] for strategy in (ONE, two_devices)
-    )
+    settings = {"widths": (4,), "steps": 4, "backprop": backprop}
+    weights, other = (replica_cases.trained("hamiltonian", each, **settings)[1] for each in (ONE, two_devices))
     assert all(agree(a, b) for a, b in zip(other, weights, strict=True))
 
 
@@ -132,6 +132,29 @@ def test_fit_takes_the_first_pass_over_the_data_first(two_devices):
     assert len(passes) == 2
 
 
+@pytest.mark.parametrize("settings", [{"ema": 0.8}, {"recalibrate": True}], ids=str)
+def test_averages_and_statistics_on_two_devices(two_devices, tmp_path, settings):
+    rng = np.random.default_rng(0)
+    x, y = rng.integers(0, 256, (24, 4, 4, 1), dtype=np.uint8), np.arange(24) % 2
+    np.savez(tmp_path / "noise.npz", x_train=x, y_train=y, x_test=x[:4], y_test=y[:4])
+    recipe = Recipe(
+        **{"data": str(tmp_path / "noise.npz"), "widths": 2, "steps": 1, "batch_size": 8, "validation": 1 / 3},
+        **{"rotate": 0, "zoom": 0, "pad": 0, "epochs": 2, "learning_rates": 0.1, "synchronized": True, **settings},
+    )
+    outcomes = []
+    for strategy in (ONE, two_devices):
+        dataset = training.load_data(recipe)
+        with strategy.scope():
+            model = training.compile(training.build(recipe, dataset.info), recipe, dataset.steps_per_epoch)
+        history = training.fit(model, dataset, recipe, verbose=0).history
+        outcomes.append(([np.array(weight) for weight in model.weights], history))
+    (weights, history), (other_weights, other_history) = outcomes
+    for weight, other in zip(weights, other_weights, strict=True):
+        np.testing.assert_allclose(other, weight, rtol=1e-4, atol=1e-5)
+    for name, values in history.items():
+        np.testing.assert_allclose(other_history[name], values, rtol=1e-4)
+
+
 @pytest.mark.slow
 @pytest.mark.parametrize("count", [2, 3])
 def test_workers_of_a_cluster(double, tmp_path, count):
@@ -153,8 +176,8 @@ def test_workers_of_a_cluster(double, tmp_path, count):
 
 
 def check_training(workers):
-    for architecture in replica_cases.architectures(len(workers)):
-        before, weights, history = trained_alone(architecture)
+    for architecture, settings in replica_cases.architectures(len(workers)).items():
+        before, weights, history = trained_alone(architecture, **settings)
         for arrays, texts in workers:
             others = [arrays[name] for name in sorted(arrays) if name.startswith(architecture)]
             for start, after, other in zip(before, weights, others, strict=True):

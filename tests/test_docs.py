@@ -69,9 +69,15 @@ PAGES_WITH_CODE = [page for page in PAGES if any("--8<--" not in code for code i
 PAGES_WITH_CODE.remove(SERVING)  # whose commands run too
 
 
+# Pages that train networks of the package alone for two batches: without graphs in a third of the time.
+EAGER = [ROOT / "docs" / f"{name}.md" for name in ("certificates", "search", "training")]
+
+
 @pytest.mark.slow
 @pytest.mark.parametrize("page", PAGES_WITH_CODE, ids=lambda page: page.relative_to(ROOT).as_posix())
-def test_python_of_a_page_runs(page, small):
+def test_python_of_a_page_runs(page, small, request):
+    if page in EAGER:
+        request.getfixturevalue("eager")
     namespace = {"__name__": "page"}
     for code in blocks(page, "python"):
         if "--8<--" not in code:
@@ -170,15 +176,21 @@ def modules():
             yield importlib.import_module(found.name)
 
 
+GRAPHS = tuple(f"keras_pdecnn.{name}" for name in ("benchmarks", "distribute", "export", "layers", "ops"))
+
+
 @pytest.mark.slow
 def test_examples_in_docstrings(monkeypatch, tmp_path):
+    """Without graphs, whose tracing takes most of the time, except where functions write or run them."""
     monkeypatch.chdir(tmp_path)
     finder, runner = doctest.DocTestFinder(), doctest.DocTestRunner(optionflags=doctest.ELLIPSIS, verbose=False)
     report = io.StringIO()
     for module in modules():
+        tf.config.run_functions_eagerly(not module.__name__.startswith(GRAPHS))
         names = {"keras": keras, "np": np, "keras_pdecnn": keras_pdecnn, **vars(module)}
         for test in finder.find(module, globs=names):
             runner.run(test, out=report.write)
+    tf.config.run_functions_eagerly(False)
     results = runner.summarize(verbose=False)
     assert results.attempted > 100
     assert results.failed == 0, report.getvalue()

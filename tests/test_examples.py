@@ -3,6 +3,7 @@
 import importlib.util
 import json
 import pathlib
+import sys
 
 import keras
 import numpy as np
@@ -73,7 +74,7 @@ def test_search_mirrored(tmp_path, capsys, two_devices):
 
 
 @pytest.mark.slow
-def test_robustness(tmp_path, capsys):
+def test_robustness(tmp_path, capsys, eager):
     networks = {"residual": {"widths": (4,)}, "parabolic": {"widths": (4,), "head_width": 4, "provable": True}}
     small = {"NETWORKS": networks, "STEPS": 1, "EPOCHS": 1, "BATCH": 256, "TEST_IMAGES": 40}
     load("robustness", DISTANCES=(0, 2), IN_TABLE=(2,), ATTACK_STEPS=2, **small).main(str(tmp_path / "figure.png"))
@@ -173,7 +174,7 @@ def test_invertible_1d(capsys):
     assert float(capsys.readouterr().out.split()[-1]) < 1e-4
 
 
-def test_figures(images, tmp_path, capsys):
+def test_figures(images, tmp_path, capsys, eager):
     example = load("figures/accuracy_over_data", SHARES=(0.2, 0.8))
     example.main(images, tmp_path, "epochs=1", "widths=4", "steps=1", "batch_size=8")
     *_, row = capsys.readouterr().out.splitlines()
@@ -189,7 +190,7 @@ def test_figures(images, tmp_path, capsys):
 
 
 @pytest.mark.slow
-def test_fine_tuning(tmp_path, capsys):
+def test_fine_tuning(tmp_path, capsys, eager):
     widths = (4, 4)
     pde.models.HamiltonianCNN((32, 32, 3), 10, widths=widths).save(tmp_path / "network.keras")
     example = load("fine_tuning", IMAGES=20, WIDTHS=widths, EPOCHS=1, TEST=20)
@@ -198,3 +199,19 @@ def test_fine_tuning(tmp_path, capsys):
         "trained weights",
         "from scratch",
     ]
+
+
+@pytest.mark.slow
+def test_comparison_with_pytorch_and_jax(capsys):
+    """A column of the package, that of JAX, and those of the packages for PyTorch that are installed."""
+    installed = [name for name in ("memcnn", "revlib") if importlib.util.find_spec(name)]
+    if not all(map(importlib.util.find_spec, ("jax", "torch"))):
+        pytest.skip("needs keras-pdecnn[jax,torch]")
+    example = load("benchmarks/against_pytorch", torch_python=lambda: sys.executable)
+    every = [*example.couplings(2, ["torch"], True), *example.networks(["tensorflow"], True)]
+    chosen = [contender for contender in every if contender[0] in ("keras_pdecnn, torch", "JAX", *installed)]
+    example.table(example.compare(chosen, rounds=1), 2, "images")
+    rows = [line.strip("| ").split(" | ") for line in capsys.readouterr().out.splitlines()[2:-1]]
+    assert [row[0] for row in rows] == [name for name, *_ in chosen]
+    assert len(rows) == 2 + len(installed)
+    assert all(float(row[2]) > 0 for row in rows)

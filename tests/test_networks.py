@@ -114,7 +114,7 @@ def test_the_estimate_of_its_memory_knows_that_it_is_reversible():
     assert memory(3, "reversible") - memory(2, "stored") == features
 
 
-def test_a_search_finds_it(archive, tmp_path):
+def test_a_search_finds_it(archive, tmp_path, eager):
     space = Space(Recipe(backprop="reversible", step_size="auto"), (8, 8, 1), {"architecture": True})
     assert space.ranges["architecture"] == [*list(pde.models.NETWORKS)[:4], "wave"]
     hp = tuning.PDEHyperModel(small(data=archive), steps=[2], step_size=False, width=False)
@@ -152,7 +152,7 @@ def test_plots_draw_it_and_networks_without_a_record():
     assert style.network_styles(["wave"])["wave"] == style.Style("*", "red", "a wave")
 
 
-def test_the_command_line_trains_and_explains_it(archive, tmp_path):
+def test_the_command_line_trains_and_explains_it(archive, tmp_path, eager):
     run = tmp_path / "run"
     trained = invoke("train", archive, "--architecture", "wave", *SETTINGS, "--verbose", 0, "--output", run)
     assert invoke("evaluate", run).splitlines()[-1] in trained
@@ -240,6 +240,7 @@ def test_the_table_is_that_of_the_builders_and_blocks(record):
             assert all((own.equation, own.stability, own.marker, own.color))
         assert [name for name, n in pde.models.NETWORKS.items() if n.is_reversible] == ["hamiltonian", "second_order"]
         assert [name for name, n in pde.models.NETWORKS.items() if not n.has_step_limit] == ["residual"]
+        assert [n.relative_size for n in pde.models.NETWORKS.values()] == [0.5, 1, 1, 2]
     finally:
         pde.models.NETWORKS["wave"] = record
 

@@ -36,6 +36,18 @@ def test_confusion_matrix(tmp_path, classes):
     assert len(axes.texts) == (classes + 1 if classes <= 20 else 0)
 
 
+@pytest.mark.parametrize(("networks", "classes"), [(1, 2), (3, 3), (2, 21)])
+def test_confusion_matrices(tmp_path, networks, classes):
+    matrix = 9 * np.eye(classes, dtype=int)
+    matrix[0, 1] = 1
+    names = ["hamiltonian", "parabolic", "of_a_user"][:networks]
+    figure = plotting.confusion_matrices(dict.fromkeys(names, matrix), "abcdefghijklmnopqrstuvwxyz"[:classes])
+    axes = save(figure, tmp_path).axes
+    assert len(axes) == networks + networks % 2 * (networks > 1)
+    assert axes[0].get_title() == f"Hamiltonian: {100 * 9 * classes / (9 * classes + 1):.1f} %"
+    assert [text.get_text() for text in axes[0].texts[:2]] == (["90", "10"] if classes <= 20 else [])
+
+
 def test_a_class_without_examples(tmp_path):
     save(plotting.confusion_matrix([[0, 0], [1, 2]], "ab"), tmp_path)
 

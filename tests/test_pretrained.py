@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from keras_pdecnn import models
-from keras_pdecnn.models import pretrained
+from keras_pdecnn.models import pretrained, weight_files
 
 SETTINGS = {"widths": (4, 6), "steps": 2}
 
@@ -95,6 +95,24 @@ def test_damaged_weights(trained, tmp_path, name):
 def test_a_run_without_a_model(tmp_path):
     with pytest.raises(ValueError, match="The model of the run does not exist"):
         models.HamiltonianCNN((8, 8, 3), classes=5, weights=tmp_path, **SETTINGS)
+
+
+def test_the_names_of_layers_in_files(trained):
+    folder, model = trained
+    groups = weight_files.group_names(model)
+    assert (groups["opening"], groups["block_2"]) == ("connector", "hamiltonian_block_1")
+    stored = weight_files.StoredWeights.read(folder / "network.keras", "")
+    assert {name.partition("/")[0] for name in stored.shapes} == {groups[x.name] for x in model.layers if x.weights}
+
+
+def test_an_error_leaves_the_network_as_it_is(trained):
+    _, model = trained
+    before = model.get_weights()
+    with pytest.raises(KeyError), weight_files.opened(model) as layers:
+        layers["dense/vars/0"][...] = 0
+        raise KeyError
+    for weight, expected in zip(model.get_weights(), before, strict=True):
+        np.testing.assert_array_equal(weight, expected)
 
 
 @pytest.mark.parametrize("path", sorted(pretrained.FOLDER.glob("*/*.keras")), ids=lambda path: path.stem)

@@ -35,7 +35,7 @@ def test_the_papers_recipes(name, widths, head, alphas, rates, epochs):
 
 def test_the_recipe_of_a_source():
     assert for_source("digits") == RECIPES["digits"] == Recipe()
-    assert for_source("cifar100:3.0.2") == dataclasses.replace(RECIPES["cifar100"], data="cifar100:3.0.2")
+    assert for_source("cifar100:3.0.2") == dataclasses.replace(RECIPES["cifar100-own"], data="cifar100:3.0.2")
     other = for_source("somewhere/photos.npz")
     assert other.data == "somewhere/photos.npz"
     assert not other.flip
@@ -52,6 +52,12 @@ def test_the_recipe_of_a_source():
         ((2, 999, 1), "cifar10"),  # too short to be halved so often
         ((2, 1000, 1000), "cifar10"),
         ((2, 1000, 8, 1), "cifar10"),
+        ((2, 28, 28, 1), "gray"),
+        ((2, 20, 40, 1), "gray"),
+        ((2, 19, 28, 1), "cifar10"),  # too small to be halved three times
+        ((2, 28, 41, 1), "cifar10"),
+        ((2, 28, 28, 3), "cifar10"),
+        ((2, 28, 28), "cifar10"),  # refused when it is loaded
     ],
     ids=str,
 )
@@ -61,8 +67,8 @@ def test_the_recipe_of_a_file_depends_on_what_it_holds(tmp_path, shape, name):
     expected = dataclasses.replace(RECIPES[name], data=path)
     assert (for_source(path).widths, for_source(path).time_shift) == (expected.widths, expected.time_shift)
     assert for_source(path, "speech") == dataclasses.replace(RECIPES["speech"], data=path)
-    if name == "speech":
-        assert for_source(path, "own") == for_source(path)
+    if name in ("speech", "gray"):
+        assert for_source(path, "own") == for_source(path) == expected
 
 
 def test_files_that_cannot_be_read_have_a_recipe_too(tmp_path):
@@ -77,9 +83,31 @@ def test_published_and_own_recipes():
     own = RECIPES["cifar10-own"]
     assert (own.widths, own.head_width, own.steps) == ((32, 64, 112), 112, 3)
     assert (own.schedule, own.warmup, own.learning_rates, own.epochs) == ("cosine", 0.1, (0.2,), (80,))
-    for source, name in (("digits", "published"), ("stl10", "own"), ("photos.npz", "own")):
+    for source, name in (("digits", "published"), ("svhn", "own"), ("photos.npz", "own")):
         with pytest.raises(ValueError, match=f"Received: recipe='{name}', data='{source}'"):
             for_source(source, name)
+
+
+@pytest.mark.parametrize("name", ["cifar10", "cifar100", "stl10"])
+def test_own_recipes_have_the_networks_of_the_paper(name):
+    published, own = RECIPES[name], RECIPES[f"{name}-own"]
+    assert for_source(name) == own
+    kept = ("data", "widths", "head_width", "steps", "validation", "flip")
+    assert [getattr(own, setting) for setting in kept] == [getattr(published, setting) for setting in kept]
+    assert (own.label_smoothing, own.box, own.schedule) == (0.1, None, "cosine")
+
+
+def test_sizes_follow_the_network():
+    speech = RECIPES["speech"]
+    assert for_source("spoken_digit", architecture="hamiltonian") == speech
+    parabolic = for_source("spoken_digit", architecture="parabolic")
+    assert parabolic == dataclasses.replace(speech, architecture="parabolic", widths=(24, 24, 32, 48))
+    assert for_source("spoken_digit", architecture="second-order").widths == parabolic.widths
+    residual = for_source("spoken_digit", architecture="residual")
+    assert residual == dataclasses.replace(parabolic, architecture="residual", steps=1)
+    assert for_source("cifar10", architecture="residual").widths == RECIPES["cifar10"].widths
+    with pytest.raises(ValueError, match="architecture='transformer'"):
+        for_source("digits", architecture="transformer")
 
 
 def test_epochs_are_divided_over_the_phases():

@@ -66,11 +66,11 @@ def assert_same(first, second):
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize(("dtype", "interrupted"), [("float32", (0, 1, 1, 2)), ("mixed_float16", (1,))])
+@pytest.mark.parametrize(("dtype", "interrupted"), [("float32", (0, 1, 2)), ("mixed_float16", (1,))])
 def test_a_resumed_run_is_the_same(recipe, tmp_path, dtype, interrupted):
     recipe = dataclasses.replace(recipe, dtype=dtype, backprop="stored")
     training.run(recipe, tmp_path / "whole", verbose=0)
-    # In the middle of the first epoch, then of the second, which has no checkpoint, then of the third.
+    # In the middle of the first epoch, which leaves no checkpoint, then of the second, then of the third.
     for epoch in interrupted:
         with pytest.raises(Interrupted):
             training.run(recipe, tmp_path / "parts", [stop_at(epoch, 3)], verbose=0, resume=True)
@@ -92,7 +92,7 @@ NEW = {
 
 
 @pytest.mark.parametrize("name", NEW)
-def test_a_resumed_run_with_other_settings_is_the_same(recipe, tmp_path, name):
+def test_a_resumed_run_with_other_settings_is_the_same(recipe, tmp_path, name, eager):
     recipe = dataclasses.replace(recipe, epochs=2, learning_rates=0.02, validation=0.2, **NEW[name])
     training.run(recipe, tmp_path / "whole", verbose=0)
     with pytest.raises(Interrupted):
@@ -101,7 +101,7 @@ def test_a_resumed_run_with_other_settings_is_the_same(recipe, tmp_path, name):
     assert_same(tmp_path / "whole", tmp_path / "parts")
 
 
-def test_a_resumed_run_that_started_from_another_one_is_the_same(recipe, tmp_path):
+def test_a_resumed_run_that_started_from_another_one_is_the_same(recipe, tmp_path, eager):
     recipe = dataclasses.replace(recipe, epochs=1, learning_rates=0.02)
     trained = training.build(dataclasses.replace(recipe, seed=3), training.load_data(recipe).info)
     trained.save(tmp_path / "trained.keras")
@@ -129,7 +129,7 @@ def test_a_finished_run_becomes_longer(recipe, tmp_path):
             training.run(other, tmp_path / "parts", resume=True)
 
 
-def test_a_damaged_checkpoint_costs_an_epoch(recipe, tmp_path, caplog):
+def test_a_damaged_checkpoint_costs_an_epoch(recipe, tmp_path, caplog, eager):
     training.run(recipe, tmp_path / "whole", verbose=0)
     with pytest.raises(Interrupted):
         training.run(recipe, tmp_path / "parts", [stop_at(2, 3)], verbose=0)
@@ -174,11 +174,11 @@ def test_what_can_be_resumed(recipe, tmp_path):
 
 
 # What follows starts programs.
-TINY = ["--widths", "4,6", "--steps", "1", "--batch-size", "64", "--drop-remainder", "--verbose", "0"]
+TINY = ["--architecture", "parabolic", "--widths", "4", "--steps", "1", "--batch-size", "64", "--drop-remainder"]
 
 
 def command(folder, epochs, *others):
-    settings = ["--epochs", epochs, "--learning-rates", "0.05", "--output", folder]
+    settings = ["--epochs", epochs, "--learning-rates", "0.05", "--output", folder, "--verbose", "0"]
     return ["-m", "keras_pdecnn", "train", "digits", *TINY, *settings, *others]
 
 
@@ -209,7 +209,7 @@ def test_killed_three_times(tmp_path):
     The run that is not interrupted is that of a cluster of one worker, which makes no difference either.
     """
     rng = np.random.default_rng(5)
-    epochs, run = 12, tmp_path / "parts"
+    epochs, run = 20, tmp_path / "parts"
     whole = command(tmp_path / "whole", epochs, "--strategy", "multiworker")
     with cluster.start_workers(1, whole, tmp_path) as processes:
         assert cluster.wait(processes, 120) == [0], cluster.logs(tmp_path)

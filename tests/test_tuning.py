@@ -22,7 +22,7 @@ import numpy as np
 import pytest
 
 from keras_pdecnn import cli, data, models, training, tuning
-from keras_pdecnn.recipes import RECIPES, Recipe
+from keras_pdecnn.recipes import RECIPES, Recipe, for_source
 from keras_pdecnn.recipes.searches import NAMES
 from keras_pdecnn.runs import RunFolder
 from keras_pdecnn.tuning import report, roles
@@ -36,6 +36,9 @@ SHAPES = {
     "cifar100": ((32, 32, 3), 100),
     "stl10": ((96, 96, 3), 10),
     "cifar10-own": ((32, 32, 3), 10),
+    "cifar100-own": ((32, 32, 3), 100),
+    "stl10-own": ((96, 96, 3), 10),
+    "gray": ((28, 28, 1), 10),
     "speech": ((8000, 1), 10),
 }
 
@@ -238,6 +241,13 @@ def test_a_search_of_provable_networks_has_no_residual_ones():
 @pytest.mark.parametrize(("name", "count"), [("stl10", 324_794), ("cifar10", 264_106), ("cifar100", 362_180)])
 def test_the_papers_numbers_of_weights(name, count):
     assert tuning.count_weights(RECIPES[name], *SHAPES[name]) == count
+    assert tuning.count_weights(RECIPES[f"{name}-own"], *SHAPES[name]) == count
+
+
+@pytest.mark.parametrize("architecture", models.ARCHITECTURES)
+@pytest.mark.parametrize(("source", "name"), [("spoken_digit", "speech"), ("fashion_mnist", "gray")])
+def test_recipes_of_small_networks_have_at_most_100000_weights(source, name, architecture):
+    assert 28_000 < tuning.count_weights(for_source(source, architecture=architecture), *SHAPES[name]) <= 100_000
 
 
 def test_estimated_memory_over_depth():
@@ -433,7 +443,7 @@ def test_the_grid_is_tried_once_from_end_to_end(tmp_path):
 
 
 @pytest.mark.slow
-def test_an_exhausted_search_says_so(archive, tmp_path):
+def test_an_exhausted_search_says_so(archive, tmp_path, eager):
     words = [
         archive,
         "--widths",
@@ -820,20 +830,24 @@ def state(folder):
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("method", tuning.METHODS)
+@pytest.mark.parametrize(
+    "method",
+    [pytest.param("random", marks=pytest.mark.pictures), *(name for name in tuning.METHODS if name != "random")],
+)
 def test_each_method_ends_with_a_run_folder(archive, tmp_path, method, eager):
     folder = tmp_path / "search"
-    budget = ["--budget", 12] if method == "hyperband" else ["--trials", 4]
-    epochs = 4 if method == "hyperband" else 2
+    budget = ["--budget", 6] if method == "hyperband" else ["--trials", 3]
+    epochs = 4 if method == "hyperband" else 1
     options = [*SHORT, "--search", "architecture=hamiltonian,parabolic", "--trial-epochs", epochs]
-    options[options.index("--epochs") + 1] = 4
+    options[options.index("--epochs") + 1] = 2
     done = call(tune(archive, "--method", method, *budget, *options, "--output", folder))
     assert done.exit_code == 0, done.output
     assert "Search: Running Trial #1" in done.stdout
     assert "| rank | trial | validation accuracy |" in done.stdout
     accuracy, _, run = done.stdout.strip().splitlines()[-3:]
     run = RunFolder(run.removeprefix("Run folder: "))
-    assert (folder / "search.png").stat().st_size > 10_000
+    drawn = (folder / "search.png").stat().st_size
+    assert drawn > 10_000 if method == "random" else drawn == 0
     assert "![" in (folder / "report.md").read_text()
 
     # The best hyperparameters rebuild the same network, and the run is like any other.
@@ -842,7 +856,7 @@ def test_each_method_ends_with_a_run_folder(archive, tmp_path, method, eager):
     trial = next(t for t in found if f"best-{t['trial_id']}" == run.path.name)
     assert trial["score"] == best
     recipe, known = run.read_config()
-    assert recipe.epochs == (4,)
+    assert recipe.epochs == (2,)
     assert (recipe.architecture, recipe.steps) == tuple(
         trial["hyperparameters"]["values"][name] for name in ("architecture", "steps")
     )
@@ -858,17 +872,18 @@ def test_each_method_ends_with_a_run_folder(archive, tmp_path, method, eager):
 
 @pytest.mark.slow
 def test_a_step_size_that_diverges_fails_and_the_search_goes_on(archive, tmp_path, eager):
-    options = [*SHORT, "--architecture", "parabolic", "--search", "step_size=1,1e30", "--trial-epochs", 2]
+    short = ["--learning-rates", "0.1", "--epochs", 1, "--architecture", "parabolic", "--steps", 1, "--trial-epochs", 1]
+    options = [*short, "--search", "step_size=1,1e30"]
     done = call(tune(archive, "--method", "grid", "--trials", 4, *options, "--output", tmp_path / "search"))
     assert done.exit_code == 0, done.output
     assert "Traceback" not in done.output
-    assert done.stdout.count("failed: The training diverged") == 2
-    assert "4 trials: 2 completed, 2 failed." in done.stdout
+    assert done.stdout.count("failed: The training diverged") == 1
+    assert "2 trials: 1 completed, 1 failed." in done.stdout
     rows = [line for line in done.stdout.splitlines() if line.startswith("|") and "| The training diverged: " in line]
-    assert len(rows) == 2
+    assert len(rows) == 1
     assert all("| 1e+30" in row for row in rows)
 
-    options = [*SHORT, "--architecture", "parabolic", "--step-size", "1e30", "--trial-epochs", 2]
+    options = [*short, "--step-size", "1e30", "--search", "width=2:8"]
     done = call(tune(archive, "--max-failures", 2, *options, "--output", tmp_path / "hopeless"))
     assert done.exit_code == 1
     assert (
@@ -880,10 +895,10 @@ def test_a_step_size_that_diverges_fails_and_the_search_goes_on(archive, tmp_pat
 @pytest.mark.slow
 def test_a_killed_search_goes_on(archive, tmp_path):
     folder, log = tmp_path / "search", tmp_path / "log"
-    arguments = tune(archive, "--trials", 3, *SHORT, "--trial-epochs", 30, "--output", folder)
+    arguments = tune(archive, "--trials", 2, *SHORT, "--trial-epochs", 20, "--output", folder)
     with started(arguments, log) as process:
         wait_for(lambda: len(completed(folder)) >= 1 and len(trials(folder)) == 2, process)
-        time.sleep(0.5)
+        time.sleep(0.2)
         process.kill()
         process.wait(10)
     kept = {name: (folder / name / "trial.json").read_bytes() for name in completed(folder)}
@@ -891,9 +906,9 @@ def test_a_killed_search_goes_on(archive, tmp_path):
     done = call(arguments)
     assert done.exit_code == 0, done.output
     assert {name: (folder / name / "trial.json").read_bytes() for name in kept} == kept
-    assert len(completed(folder)) == 3
-    assert state(folder)["run_times"] == {str(i): 1 for i in range(3)}
-    assert done.stdout.count("Complete [") == 2
+    assert len(completed(folder)) == 2
+    assert state(folder)["run_times"] == {str(i): 1 for i in range(2)}
+    assert done.stdout.count("Complete [") == 1
     # Nothing is left to do, not even the training of the best.
     again = call(arguments)
     assert again.exit_code == 0
@@ -912,7 +927,8 @@ def free_port():
 @pytest.mark.parametrize("victim", ["worker", "chief"])
 def test_a_chief_and_two_workers_try_every_trial_once(archive, tmp_path, victim):
     folder, log = tmp_path / "search", tmp_path / "log"
-    arguments = tune(archive, "--trials", 6, *SHORT, "--trial-epochs", 40, "--output", folder, "--patience", 12)
+    short = ["--learning-rates", "0.1", "--epochs", 1, "--architecture", "parabolic", "--search", "steps=1:3"]
+    arguments = tune(archive, "--trials", 4, *short, "--trial-epochs", 40, "--output", folder, "--patience", 8)
     arguments += ["--address", f"127.0.0.1:{free_port()}", "--role"]
     with contextlib.ExitStack() as stack:
         chief = stack.enter_context(started([*arguments, "chief"], log))
@@ -921,7 +937,9 @@ def test_a_chief_and_two_workers_try_every_trial_once(archive, tmp_path, victim)
             name: stack.enter_context(started([*arguments, "worker", "--worker-id", name], tmp_path / name))
             for name in ("left", "right")
         }
-        wait_for(lambda: len(completed(folder)) >= 1 and state(folder)["ongoing_trials"].get("left"), chief)
+        # The file of a trial is written just before that of the oracle, which must know of its end, too.
+        wait_for(lambda: completed(folder) and state(folder)["end_order"], chief)
+        wait_for(lambda: state(folder)["ongoing_trials"].get("left"), chief)
         if victim == "worker":
             unfinished = state(folder)["ongoing_trials"]["left"]
             workers.pop("left").kill()
@@ -933,10 +951,10 @@ def test_a_chief_and_two_workers_try_every_trial_once(archive, tmp_path, victim)
         for process in (*workers.values(), chief):
             assert process.wait(150) == 0, log.read_text()
     text = log.read_text()
-    assert len(completed(folder)) == 6
-    assert state(folder)["run_times"] == {str(i): 1 for i in range(6)}
-    assert sorted(state(folder)["end_order"]) == [str(i) for i in range(6)]
-    assert "6 trials: 6 completed, 0 failed." in text
+    assert len(completed(folder)) == 4
+    assert state(folder)["run_times"] == {str(i): 1 for i in range(4)}
+    assert sorted(state(folder)["end_order"]) == [str(i) for i in range(4)]
+    assert "4 trials: 4 completed, 0 failed." in text
     assert "Test accuracy" in text
     for name in workers:
         assert "There are no more trials." in (tmp_path / name).read_text()
@@ -944,17 +962,18 @@ def test_a_chief_and_two_workers_try_every_trial_once(archive, tmp_path, victim)
         assert f"left has not been heard of: right tries its trial {unfinished} again." in text
     else:
         assert {name: (folder / name / "trial.json").read_bytes() for name in kept} == kept
-        assert text.count("Complete [") == 6
+        assert text.count("Complete [") == 4
 
 
 @pytest.mark.slow
 def test_a_search_on_the_digits(tmp_path):
     folder = tmp_path / "search"
-    options = ["--search", "steps=1:4", "--trials", 3, "--trial-epochs", 4, "--verbose", 0]
+    options = ["--search", "steps=1:4", "--trials", 2, "--trial-epochs", 1, "--epochs", "4,1", "--verbose", 0]
+    options += ["--learning-rates", "0.1,0.02"]
     done = call(command("tune", "digits", *options, "--output", folder))
     assert done.exit_code == 0, done.output
     found = trials(folder)
-    assert len(completed(folder)) == 3
+    assert len(completed(folder)) == 2
     assert found["trial_0"]["hyperparameters"]["values"] == {
         "architecture": "hamiltonian",
         "width": 16,
@@ -964,5 +983,5 @@ def test_a_search_on_the_digits(tmp_path):
     run = RunFolder(done.stdout.strip().splitlines()[-1].removeprefix("Run folder: "))
     best = found[run.path.name.replace("best-", "trial_")]
     assert best["score"] == max(trial["score"] for trial in found.values())
-    # The default recipe has 99.4 % on average over five seeds.
-    assert run.read_metrics()["accuracy"] >= 0.984
+    # A quarter of the default recipe, which has 99.4 % on average over five seeds.
+    assert run.read_metrics()["accuracy"] >= 0.85

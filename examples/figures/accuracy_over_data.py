@@ -41,7 +41,7 @@ def accuracy(source, folder, architecture, share, settings):
         data = folder / f"{share}.npz"
         if not data.exists():
             write_share(source, data, share)
-        recipe = for_source(str(data)).with_settings(architecture=architecture, validation=0.0, **settings)
+        recipe = for_source(str(data), architecture=architecture).with_settings(validation=0.0, **settings)
         pde.training.run(recipe, run.path, resume=run.is_begun(), verbose=0)
     return run.read_metrics()["accuracy"]
 

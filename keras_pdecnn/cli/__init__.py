@@ -94,8 +94,9 @@ main.add_command(export)
 @click.option(
     "--from",
     "start_from",
-    type=ExistingPath("The run folder or .keras file"),
-    help="Start from the trained weights in a run folder or .keras file; other classes get a new classifier.",
+    type=ExistingPath("The run folder or file of weights"),
+    help="Start from the trained weights in a run folder, a .keras or a .weights.h5 file; other classes get a new "
+    "classifier.",
 )
 @click.option("--output", type=click.Path(path_type=pathlib.Path), help="Folder of the run; it must not exist yet.")
 @click.option("--verbose", type=click.IntRange(0, 2), default=1, help="0: silent, 1: progress bar (default), 2: lines.")

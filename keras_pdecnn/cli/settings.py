@@ -10,6 +10,7 @@ import click
 
 from keras_pdecnn.recipes import RECIPES, Recipe, for_source, phases
 from keras_pdecnn.utils import arguments
+from keras_pdecnn.utils.streams import quiet
 
 _PART = 1000  # characters; a message about a damaged file may hold names of any length
 
@@ -93,10 +94,11 @@ def given_options(ctx: click.Context, names) -> set[str]:
 def chosen_recipe(dataset: str | None, name: str | None, changes: dict) -> Recipe:
     """Return the recipe of a data set, or of the named recipe's own data set, or of the digits, with changes.
 
-    Some changes imply others, see `Recipe.with_settings`.
+    Some changes imply others, see `Recipe.with_settings` and the argument `architecture` of `for_source`.
     """
     source = dataset or (RECIPES[name].data if name in RECIPES else "digits")
-    return for_source(source, name).with_settings(**changes)
+    with quiet():  # checks of some settings import Keras
+        return for_source(source, name, changes.get("architecture")).with_settings(**changes)
 
 
 def resumed_recipe(begun: Recipe, dataset: str | None, name: str | None, changes: dict) -> Recipe:
@@ -116,7 +118,6 @@ def resumed_recipe(begun: Recipe, dataset: str | None, name: str | None, changes
 def import_tensorflow(command: str):
     """Import TensorFlow without its first lines; raise an error that names the command if it is not installed."""
     from keras_pdecnn.utils import optional
-    from keras_pdecnn.utils.streams import quiet
 
     with quiet():
         return optional.tensorflow(f"keras-pdecnn {command}")

@@ -3,17 +3,15 @@
 from __future__ import annotations
 
 import hashlib
-import io
 import json
 import os
 import pathlib
-import tempfile
 
-import h5py
 import keras
 
-from keras_pdecnn.models import archive
-from keras_pdecnn.utils import archives, arguments, files
+from keras_pdecnn.models import weight_files
+from keras_pdecnn.models.weight_files import StoredWeights
+from keras_pdecnn.utils import arguments
 
 FOLDER = pathlib.Path(__file__).parent / "weights"
 """Folder with DATA/BUILDER.keras, the trained weights, and DATA/BUILDER.json, what is known of them."""
@@ -37,23 +35,16 @@ def load_pretrained(model: keras.Model, weights, builder: str, include_top: bool
     """
     if weights is None:
         return model
-    path = _path(weights, builder)
-    try:
-        config, content = _read(path)
-        archive.check_weights(content)
-    except Exception as error:  # a damaged archive raises exceptions of a dozen types
-        reason = str(error).strip().partition("\n")[0] or type(error).__name__
-        raise ValueError(f"Not readable weights ({reason}). Received: weights={arguments.describe(weights)}") from error
-    mismatch = _mismatch(model, config, content, include_top)
-    if mismatch:
-        raise ValueError(
-            f"The weights do not fit this {builder}: {mismatch}. Received: weights={arguments.describe(weights)}"
-        )
-    with tempfile.TemporaryDirectory() as folder:
-        path = pathlib.Path(folder, "model.weights.h5")
-        with h5py.File(io.BytesIO(content), "r") as source, h5py.File(path, "w") as target:
-            source.copy("layers", target)
-        model.load_weights(path)
+    received = f"Received: weights={arguments.describe(weights)}"
+    stored = StoredWeights.read(_path(weights, builder), received)
+    with weight_files.opened(model) as own:
+        expected, offered = weight_files.shapes(own), stored.shapes
+        if not include_top:  # the classifier is the only part that a network without top leaves out
+            offered = {name: shape for name, shape in offered.items() if not _is_classifier(name)}
+        mismatch = _differing_array(offered, expected) or _differing_block(model, stored.layers)
+        if mismatch:
+            raise ValueError(f"The weights do not fit this {builder}: {mismatch}. {received}")
+        stored.copy(expected, own)
     return model
 
 
@@ -95,13 +86,8 @@ def _path(weights, builder: str) -> pathlib.Path:
             f"Received: weights={arguments.describe(weights)}"
         )
     path = pathlib.Path(weights).expanduser()
-    if path.is_dir():
-        path = path / "model.keras"
-        files.check_exists("The model of the run", path, "Received: weights=")
-        return path
     if path.exists() or path.name != os.fspath(weights) or path.suffix in (".keras", ".h5"):
-        files.check_exists("The file of the weights", path, "Received: weights=")
-        return path
+        return weight_files.locate(path, "Received: weights=")
     own = _own_path(os.fspath(weights), builder)
     if hashlib.sha256(own.read_bytes()).hexdigest() != record(path.name, builder)["sha256"]:
         raise ValueError(
@@ -111,44 +97,19 @@ def _path(weights, builder: str) -> pathlib.Path:
     return own
 
 
-def _read(path: pathlib.Path) -> tuple[dict, bytes]:
-    """Return the configuration of the network that the weights belong to, as far as it is known, and the weights."""
-    if path.suffix != ".h5":
-        config, content = archive.read(path)
-        return json.loads(config), content
-    archives.check_file(path)
-    return {}, path.read_bytes()
-
-
-def _mismatch(model: keras.Model, config: dict, content: bytes, include_top: bool) -> str:
-    """Return how weights and network differ, or "" if they fit."""
-    with tempfile.TemporaryDirectory() as folder:
-        path = pathlib.Path(folder, "model.weights.h5")
-        model.save_weights(path)
-        expected = _shapes(path)
-    stored = _shapes(io.BytesIO(content))
-    if not include_top:  # the classifier is the only part that a network without top leaves out
-        stored = {name: shape for name, shape in stored.items() if not _is_classifier(name)}
+def _differing_array(stored: dict[str, tuple], expected: dict[str, tuple]) -> str:
+    """Describe the first array that weights and network do not both have in the same shape, or return ""."""
     kernels_first = sorted({**expected, **stored}.items(), key=lambda item: (-len(item[1]), item[0]))
     for name, _ in kernels_first:
         if expected.get(name) != stored.get(name):
             return _difference(name, stored.get(name), expected.get(name))
-    layers = {layer["config"].get("name"): layer["config"] for layer in config.get("config", {}).get("layers", [])}
-    for block in model.blocks:
-        differing = _different_setting(block.get_config(), layers.get(block.name, {}))
-        if differing:
-            return differing
     return ""
 
 
-def _shapes(file) -> dict[str, tuple]:
-    """Return the shape of every array of weights in an HDF5 file, by name."""
-    shapes = {}
-    with h5py.File(file, "r") as opened:
-        opened["layers"].visititems(
-            lambda name, item: shapes.update({name: item.shape}) if isinstance(item, h5py.Dataset) else None
-        )
-    return shapes
+def _differing_block(model: keras.Model, layers: dict[str, dict]) -> str:
+    """Describe the first block that computes another function of its weights than that of the file, or return ""."""
+    blocks = ((block.get_config(), layers.get(block.name, {})) for block in model.blocks)
+    return next(filter(None, (_different_setting(*configs) for configs in blocks)), "")
 
 
 def _is_classifier(name: str) -> bool:

@@ -96,6 +96,15 @@ class Network:
         return self.block.integrator.is_reversible
 
     @property
+    def relative_size(self) -> float:
+        """Number of kernel entries of a step, relative to a convolution of the full width: 1/2, 1 or 2 in the package.
+
+        It is 1/2 for Hamiltonian steps, 1 for parabolic and second-order ones, and 2 for residual ones.
+        """
+        integrator, kernels = self.block.integrator, 1 if self.block.symmetric else 2
+        return kernels * integrator.fields / integrator.parts**2
+
+    @property
     def has_step_limit(self) -> bool:
         """Whether a largest step size is known, which `step_size="auto"` and `provable` need."""
         return self.block.symmetric and self.block.integrator.limit is not None

@@ -13,7 +13,6 @@ from numpy.typing import ArrayLike
 
 from keras_pdecnn.plotting.style import BLUE, GREY, ORANGE, clear_frame, draw_example, short
 
-_NAMED_CLASSES = 20  # largest number of classes whose names and counts fit into a confusion matrix
 _BARS = 10  # largest number of bars per example; of more classes the most probable are shown
 
 
@@ -49,44 +48,6 @@ def training_curves(history: Mapping[str, Sequence[float]]) -> Figure:
             axes.yaxis.set_major_formatter(PercentFormatter(1.0))
         if axes.lines:
             axes.legend(frameon=False)
-    return figure
-
-
-def confusion_matrix(matrix: ArrayLike, class_names: Sequence[str]) -> Figure:
-    """Draw a confusion matrix, shaded by the shares in each row.
-
-    Args:
-        matrix: Square array, whose entry `[i][j]` is the number of examples of class i that are predicted as class j.
-        class_names: Names of the classes.
-
-    Returns:
-        The figure.
-
-    Example:
-        >>> confusion_matrix([[9, 1], [0, 10]], ["cat", "dog"]).savefig("confusion.png")
-    """
-    matrix = np.asarray(matrix)
-    classes = len(matrix)
-    share = matrix / np.maximum(matrix.sum(axis=1, keepdims=True), 1)
-    named = classes <= _NAMED_CLASSES
-    side = max(5.0, 3.2 + 0.42 * classes) if named else 8.0
-    figure = Figure(figsize=(side + 1.0, side), dpi=120, layout="compressed")
-    axes = figure.subplots()
-    image = axes.imshow(share, cmap="Blues", vmin=0, vmax=1)
-    axes.set_xlabel("predicted class")
-    axes.set_ylabel("true class")
-    accuracy = np.trace(matrix) / max(matrix.sum(), 1)
-    axes.set_title(f"{100 * accuracy:.2f} % of {matrix.sum():,} test examples are right")
-    if named:
-        names = [short(name) for name in class_names]
-        upright = max(map(len, names)) <= 3
-        axes.set_xticks(range(classes), names, rotation=0 if upright else 90)
-        axes.set_yticks(range(classes), names)
-        for i, j in zip(*np.nonzero(matrix), strict=True):
-            color = "white" if share[i, j] > 0.5 else "black"
-            axes.text(j, i, str(matrix[i, j]), ha="center", va="center", color=color, fontsize=9)
-    bar = figure.colorbar(image, ax=axes, fraction=0.046, pad=0.03, format=PercentFormatter(1.0))
-    bar.set_label("share of the true class")
     return figure
 
 

@@ -1,18 +1,13 @@
-"""What a run is: a data set, a network and its training as one frozen dataclass, and the paper's settings."""
+"""What a run is: a data set, a network and its training as one frozen dataclass."""
 
 from __future__ import annotations
 
 import dataclasses
-import numbers
-import os
-import re
 
 from keras_pdecnn.networks import DEFAULT, NETWORKS
-from keras_pdecnn.recipes import consistency, phases
-from keras_pdecnn.recipes.signals import holds_long_signals
+from keras_pdecnn.recipes import checks, consistency, phases
 from keras_pdecnn.utils import arguments
 
-LOSSES = ("classification", "least_squares")
 OPTIMIZERS = ("sgd", "adamw")
 SCHEDULES = ("piecewise", "cosine", "one_cycle")
 DTYPES = ("float32", "mixed_bfloat16", "mixed_float16")
@@ -23,93 +18,6 @@ _NETWORK = (
     *("normalization", "padding", "backprop"),
     *("opening_kernel_size", "opening_stride", "opening_width", "dropout", "spectrogram", "spectrogram_step"),
 )
-
-
-def _setting(default, check, text: str):
-    """Return a field of a dataclass with its default, its check and its help on the command line.
-
-    The check is a function (name, value) -> value to keep, which raises ValueError.
-    """
-    return dataclasses.field(default=default, metadata={"check": check, "help": text})
-
-
-def _optional(check):
-    return lambda name, value: None if value is None else check(name, value)
-
-
-def _one_of(*choices):
-    return lambda name, value: arguments.check_choice(name, value, choices)
-
-
-def _each(check):
-    """Check a non-empty sequence entry by entry; a single value is a sequence of one."""
-
-    def check_all(name, value):
-        entries = tuple(value) if isinstance(value, tuple | list) else (value,)
-        if not entries:
-            raise ValueError(f"{name} must have at least one entry. Received: {name}={arguments.describe(value)}")
-        return tuple(check(name, entry) for entry in entries)
-
-    return check_all
-
-
-def _one_or_more(check):
-    """Check a value, or a sequence of values entry by entry."""
-    return lambda name, value: (_each(check) if isinstance(value, tuple | list) else check)(name, value)
-
-
-def _check_text(name: str, value) -> str:
-    text = os.fspath(value) if isinstance(value, str | os.PathLike) else None
-    if not isinstance(text, str) or not text:
-        raise ValueError(
-            f"{name} must be a name or a path, which a file can hold. Received: {name}={arguments.describe(value)}"
-        )
-    return text
-
-
-def _check_seed(name: str, value) -> int:
-    if isinstance(value, bool) or not isinstance(value, numbers.Integral) or not 0 <= int(value) < 2**32:
-        raise ValueError(
-            f"{name} must be an integer, at least 0 and below 2^32. Received: {name}={arguments.describe(value)}"
-        )
-    return int(value)
-
-
-def _check_architecture(name: str, value) -> str:
-    """Return the name of a network of `NETWORKS`; hyphens stand for underscores."""
-    if isinstance(value, str) and value.replace("-", "_") in tuple(NETWORKS):
-        return value.replace("-", "_")
-    return arguments.check_choice(name, value, tuple(NETWORKS))
-
-
-def check_loss(name: str, value) -> str:
-    """Return the name of a loss if it is one of `LOSSES`; "regression" is the former name of "least_squares".
-
-    Args:
-        name: Name of the argument, for the error.
-        value: Name of the loss.
-
-    Raises:
-        ValueError: If there is no such loss.
-
-    Example:
-        >>> check_loss("loss", "regression")
-        'least_squares'
-    """
-    written = value.replace("-", "_") if isinstance(value, str) else value
-    former = isinstance(written, str) and written == "regression"
-    return "least_squares" if former else arguments.check_choice(name, written, LOSSES)
-
-
-def _check_activation(name: str, value) -> str:
-    if not isinstance(value, str):
-        raise ValueError(f"{name} must be the name of a Keras activation. Received: {name}={arguments.describe(value)}")
-    if value == "relu":
-        return value  # without Keras: the command line reads the recipes, which have this one, before it imports Keras
-    import keras
-
-    arguments.look_up(name, keras.activations.get, value)
-    return value
 
 
 _positive = arguments.check_positive
@@ -184,160 +92,184 @@ class Recipe:
         (5,)
     """
 
-    data: str = _setting("digits", _check_text, "Data set: digits, a path, or the name of a TensorFlow data set.")
-    data_dir: str | None = _setting(None, _optional(_check_text), "Folder in which TensorFlow Datasets keeps its data.")
-    size: int | tuple[int, ...] | None = _setting(
-        None, _optional(_one_or_more(_whole)), "Resize images to a side or height,width; cut signals to a length."
+    data: str = checks.setting(
+        "digits", checks.check_text, "Data set: digits, a path, or the name of a TensorFlow data set."
     )
-    sampling_rate: int | None = _setting(
-        None, _optional(_whole), "Resample .wav files to so many samples per second; none: keep their own rate."
+    data_dir: str | None = checks.setting(
+        None, checks.optional(checks.check_text), "Folder in which TensorFlow Datasets keeps its data."
     )
-    skip_unreadable: bool = _setting(
+    size: int | tuple[int, ...] | None = checks.setting(
+        None,
+        checks.optional(checks.one_or_more(_whole)),
+        "Resize images to a side or height,width; cut signals to a length.",
+    )
+    sampling_rate: int | None = checks.setting(
+        None, checks.optional(_whole), "Resample .wav files to so many samples per second; none: keep their own rate."
+    )
+    skip_unreadable: bool = checks.setting(
         False, _flag, "Leave out images and .wav files that cannot be read, and name them; otherwise, an error."
     )
-    validation: float = _setting(0.05, _fraction, "Fraction of the training part set aside for validation.")
-    batch_size: int = _setting(32, _whole, "Examples per batch.")
-    drop_remainder: bool = _setting(False, _flag, "Leave out a last, smaller batch.")
-    flip: bool = _setting(False, _flag, "Mirror training examples at random.")
-    pad: float = _setting(0.125, _fraction, "Shift training examples at random by up to this fraction of their size.")
-    rotate: float = _setting(12.0, _angle, "Turn training images at random by up to this angle in degrees.")
-    zoom: float = _setting(0.1, _fraction, "Enlarge or shrink training images at random by up to this fraction.")
-    time_shift: float = _setting(
+    validation: float = checks.setting(0.05, _fraction, "Fraction of the training part set aside for validation.")
+    batch_size: int = checks.setting(32, _whole, "Examples per batch.")
+    drop_remainder: bool = checks.setting(False, _flag, "Leave out a last, smaller batch.")
+    flip: bool = checks.setting(False, _flag, "Mirror training examples at random.")
+    pad: float = checks.setting(
+        0.125, _fraction, "Shift training examples at random by up to this fraction of their size."
+    )
+    rotate: float = checks.setting(12.0, _angle, "Turn training images at random by up to this angle in degrees.")
+    zoom: float = checks.setting(0.1, _fraction, "Enlarge or shrink training images at random by up to this fraction.")
+    time_shift: float = checks.setting(
         0.0, _fraction, "Shift training signals at random by up to this fraction of their length, end joined to start."
     )
-    gain: float = _setting(
+    gain: float = checks.setting(
         0.0,
         _non_negative,
         "Make training examples louder or softer at random, by factors exp(-gain) to exp(gain).",
     )
-    noise: float = _setting(
+    noise: float = checks.setting(
         0.0, _non_negative, "Add noise to training examples, of up to this fraction of their standard deviation."
     )
-    cutout: float = _setting(
+    cutout: float = checks.setting(
         0.0, _fraction, "Cover a window of training examples at random; its sides are this fraction of theirs."
     )
-    time_mask: float = _setting(
+    time_mask: float = checks.setting(
         0.0, _fraction, "Cover a band of the time axis, the first, of up to this fraction of it, at random."
     )
-    frequency_mask: float = _setting(
+    frequency_mask: float = checks.setting(
         0.0, _fraction, "Cover a band of the frequency axis of spectrograms, the second, likewise."
     )
-    mixup: float = _setting(
+    mixup: float = checks.setting(
         0.0, _non_negative, "Mix pairs of training examples and labels in shares drawn from Beta(mixup, mixup)."
     )
-    cutmix: float = _setting(
+    cutmix: float = checks.setting(
         0.0, _non_negative, "Paste windows of training examples into others, in shares drawn from Beta(cutmix, cutmix)."
     )
-    rand_augment: int = _setting(
+    rand_augment: int = checks.setting(
         0, _count, "Number of random changes of geometry and colour of each training image (RandAugment)."
     )
-    rand_augment_magnitude: float = _setting(0.3, _fraction, "Strength of the changes of rand_augment.")
-    seed: int = _setting(0, _check_seed, "Seed of the weights, the order of the examples and their augmentation.")
+    rand_augment_magnitude: float = checks.setting(0.3, _fraction, "Strength of the changes of rand_augment.")
+    seed: int = checks.setting(
+        0, checks.check_seed, "Seed of the weights, the order of the examples and their augmentation."
+    )
 
-    architecture: str = _setting(DEFAULT, _check_architecture, f"Network: {', '.join(NETWORKS)}.")
-    widths: tuple[int, ...] = _setting((16, 32), _each(_whole), "Width of each block.")
-    head_width: int | None = _setting(None, _optional(_whole), "Width after the last block; none: the last width.")
-    spectrogram: int | None = _setting(
+    architecture: str = checks.setting(DEFAULT, checks.check_architecture, f"Network: {', '.join(NETWORKS)}.")
+    widths: tuple[int, ...] = checks.setting((16, 32), checks.each(_whole), "Width of each block.")
+    head_width: int | None = checks.setting(
+        None, checks.optional(_whole), "Width after the last block; none: the last width."
+    )
+    spectrogram: int | None = checks.setting(
         None,
-        _optional(_whole),
+        checks.optional(_whole),
         "Turn signals into spectrograms, which are images, with frames of so many samples; none: no spectrogram.",
     )
-    spectrogram_step: int | None = _setting(
-        None, _optional(_whole), "Samples from one frame of the spectrogram to the next; none: half a frame."
+    spectrogram_step: int | None = checks.setting(
+        None, checks.optional(_whole), "Samples from one frame of the spectrogram to the next; none: half a frame."
     )
-    opening_kernel_size: int | tuple[int, ...] = _setting(
+    opening_kernel_size: int | tuple[int, ...] = checks.setting(
         3, arguments.check_odd_sizes, "Size of the opening convolution, one or one per space axis."
     )
-    opening_stride: int | tuple[int, ...] = _setting(
+    opening_stride: int | tuple[int, ...] = checks.setting(
         1, arguments.check_sizes, "Stride of the opening convolution, one or one per space axis."
     )
-    opening_width: int | None = _setting(
+    opening_width: int | None = checks.setting(
         None,
-        _optional(_whole),
+        checks.optional(_whole),
         "Width of the opening, with a connector that halves every axis behind it; none: the first width, no connector.",
     )
-    dropout: float = _setting(0.0, _fraction, "Rate of the dropout before the classifier.")
-    steps: int | tuple[int, ...] = _setting(3, _one_or_more(_whole), "Number of time steps, one or one per block.")
-    step_size: float | str | tuple[float | str, ...] = _setting(
+    dropout: float = checks.setting(0.0, _fraction, "Rate of the dropout before the classifier.")
+    steps: int | tuple[int, ...] = checks.setting(
+        3, checks.one_or_more(_whole), "Number of time steps, one or one per block."
+    )
+    step_size: float | str | tuple[float | str, ...] = checks.setting(
         1.0,
-        _one_or_more(arguments.check_step_size),
+        checks.one_or_more(arguments.check_step_size),
         "Step size h, one or one per block; auto: as large as the theory allows for the current weights.",
     )
-    max_step_size: float | tuple[float, ...] = _setting(
-        1.0, _one_or_more(_positive), "Upper bound of the step size auto, one or one per block."
+    max_step_size: float | tuple[float, ...] = checks.setting(
+        1.0, checks.one_or_more(_positive), "Upper bound of the step size auto, one or one per block."
     )
-    time_basis: str | None = _setting(
+    time_basis: str | None = checks.setting(
         None,
-        _one_of(None, "constant", "linear", "cosine"),
+        checks.one_of(None, "constant", "linear", "cosine"),
         "Basis of the weights in time: constant, linear, cosine; none: every step has its own weights.",
     )
-    basis_size: int | None = _setting(
-        None, _optional(_whole), "Number of functions of the basis; none: as many as steps."
+    basis_size: int | None = checks.setting(
+        None, checks.optional(_whole), "Number of functions of the basis; none: as many as steps."
     )
-    kernel_size: int | tuple[int, ...] = _setting(
+    kernel_size: int | tuple[int, ...] = checks.setting(
         3, arguments.check_odd_sizes, "Size of the blocks' kernels, one or one per space axis."
     )
-    activation: str = _setting("relu", _check_activation, "Activation of the blocks, a name that Keras knows.")
-    normalization: str | None = _setting(
+    activation: str = checks.setting(
+        "relu", checks.check_activation, "Activation of the blocks, a name that Keras knows."
+    )
+    normalization: str | None = checks.setting(
         "tv",
-        _one_of("tv", None, "scale", "shrinkage"),
+        checks.one_of("tv", None, "scale", "shrinkage"),
         "Normalisation of the blocks: tv, none, scale or shrinkage; a provable network needs one of the last three.",
     )
-    padding: str = _setting("same", _one_of("same", "periodic"), "Padding of the blocks: same (zeros) or periodic.")
-    backprop: str | None = _setting(
+    padding: str = checks.setting(
+        "same", checks.one_of("same", "periodic"), "Padding of the blocks: same (zeros) or periodic."
+    )
+    backprop: str | None = checks.setting(
         None,
-        _one_of(None, "reversible", "checkpointed", "stored"),
+        checks.one_of(None, "reversible", "checkpointed", "stored"),
         "How the gradient is taken: reversible, checkpointed or stored; none: reversible where possible.",
     )
-    time_smoothness: float = _setting(
+    time_smoothness: float = checks.setting(
         0.0, _non_negative, "Strength alpha1 of the regulariser that keeps weights smooth in time."
     )
-    weight_decay: float = _setting(5e-4, _non_negative, "Strength alpha2 of the decay of all kernels.")
-    box: float | None = _setting(
-        None, _optional(_positive), "Bound on the size of every kernel entry of the blocks; none: no bound."
+    weight_decay: float = checks.setting(5e-4, _non_negative, "Strength alpha2 of the decay of all kernels.")
+    box: float | None = checks.setting(
+        None, checks.optional(_positive), "Bound on the size of every kernel entry of the blocks; none: no bound."
     )
-    synchronized: bool = _setting(False, _flag, "Take batch statistics over all replicas.")
-    provable: bool = _setting(
+    synchronized: bool = checks.setting(False, _flag, "Take batch statistics over all replicas.")
+    provable: bool = checks.setting(
         False, _flag, "Build a network whose robustness can be certified; its normalization is then none by default."
     )
-    lipschitz: float = _setting(
+    lipschitz: float = checks.setting(
         2.0, _positive, "Lipschitz constant of a provable network; a smaller one gives larger margins."
     )
-    dtype: str = _setting("float32", _one_of(*DTYPES), f"Policy of Keras for the numbers: {', '.join(DTYPES)}.")
+    dtype: str = checks.setting(
+        "float32", checks.one_of(*DTYPES), f"Policy of Keras for the numbers: {', '.join(DTYPES)}."
+    )
 
-    loss: str = _setting("classification", check_loss, "classification (cross-entropy) or least_squares.")
-    label_smoothing: float = _setting(
+    loss: str = checks.setting("classification", checks.check_loss, "classification (cross-entropy) or least_squares.")
+    label_smoothing: float = checks.setting(
         0.0, _fraction, "Share of the target probability that is spread over all classes."
     )
-    optimizer: str = _setting(
-        "sgd", _one_of(*OPTIMIZERS), "sgd or adamw, with which weight_decay acts apart from the gradient."
+    optimizer: str = checks.setting(
+        "sgd", checks.one_of(*OPTIMIZERS), "sgd or adamw, with which weight_decay acts apart from the gradient."
     )
-    momentum: float = _setting(0.9, _fraction, "Momentum of the optimiser, beta_1 of AdamW.")
-    nesterov: bool = _setting(False, _flag, "Use Nesterov's momentum in stochastic gradient descent.")
-    gradient_clip: float | None = _setting(None, _optional(_positive), "Largest norm of the gradient; none: no limit.")
-    ema: float = _setting(
+    momentum: float = checks.setting(0.9, _fraction, "Momentum of the optimiser, beta_1 of AdamW.")
+    nesterov: bool = checks.setting(False, _flag, "Use Nesterov's momentum in stochastic gradient descent.")
+    gradient_clip: float | None = checks.setting(
+        None, checks.optional(_positive), "Largest norm of the gradient; none: no limit."
+    )
+    ema: float = checks.setting(
         0.0, _fraction, "Momentum of an average of the weights, which is what is evaluated and saved; 0: no average."
     )
-    recalibrate: bool = _setting(
+    recalibrate: bool = checks.setting(
         False, _flag, "Estimate batch statistics again on training batches before each validation and at the end."
     )
-    schedule: str = _setting(
+    schedule: str = checks.setting(
         "piecewise",
-        _one_of(*SCHEDULES),
+        checks.one_of(*SCHEDULES),
         "Learning rate over time: piecewise (constant in each phase), cosine or one_cycle (one phase, largest rate).",
     )
-    warmup: float | None = _setting(
+    warmup: float | None = checks.setting(
         None,
-        _optional(_fraction),
+        checks.optional(_fraction),
         "Fraction of the training over which the rate rises; none: 0 with cosine, 0.3 with one_cycle.",
     )
-    learning_rates: tuple[float, ...] = _setting((0.05, 0.01, 0.002), _each(_positive), "Learning rate of each phase.")
-    epochs: tuple[int, ...] = _setting(
+    learning_rates: tuple[float, ...] = checks.setting(
+        (0.05, 0.01, 0.002), checks.each(_positive), "Learning rate of each phase."
+    )
+    epochs: tuple[int, ...] = checks.setting(
         (20, 6, 6),
-        _each(_whole),
+        checks.each(_whole),
         "Number of epochs of each phase; one number is divided over the phases of the recipe.",
     )
-    evaluate_flipped: bool = _setting(
+    evaluate_flipped: bool = checks.setting(
         False, _flag, "Evaluate also with outputs averaged over each example and its mirror image."
     )
 
@@ -421,127 +353,3 @@ class Recipe:
         if unknown:
             raise ValueError(f"A recipe has no such setting. Received: {', '.join(map(repr, unknown))}")
         return cls(**settings)
-
-
-# The paper trains on 4/5 of the official training part: 40,000 images of CIFAR and 4,000 of STL-10.
-_CIFAR10 = Recipe(
-    data="cifar10",
-    validation=0.2,
-    batch_size=125,
-    flip=True,
-    pad=1 / 16,
-    rotate=0.0,
-    zoom=0.0,
-    widths=(32, 64, 112),
-    head_width=112,
-    time_smoothness=2e-4,
-    weight_decay=2e-4,
-    box=1.0,
-    learning_rates=(0.1, 0.02, 0.004),
-    epochs=(60, 20, 20),
-)
-
-RECIPES = {
-    "digits": Recipe(),
-    "cifar10": _CIFAR10,
-    "cifar10-own": dataclasses.replace(
-        _CIFAR10,
-        batch_size=128,
-        pad=1 / 8,
-        time_smoothness=0.0,
-        weight_decay=5e-4,
-        box=None,
-        label_smoothing=0.1,
-        nesterov=True,
-        schedule="cosine",
-        warmup=0.1,
-        learning_rates=(0.2,),
-        epochs=(80,),
-    ),
-    "cifar100": dataclasses.replace(
-        _CIFAR10,
-        data="cifar100",
-        widths=(32, 64, 128),
-        head_width=256,
-        learning_rates=(0.1, 0.02, 0.004, 0.0008, 0.00016),
-        epochs=(60, 40, 40, 40, 20),
-    ),
-    "stl10": dataclasses.replace(
-        _CIFAR10,
-        data="stl10",
-        widths=(16, 32, 64, 128),
-        head_width=128,
-        time_smoothness=4e-4,
-        weight_decay=1e-4,
-    ),
-    "speech": Recipe(
-        data="spoken_digit",
-        validation=0.1,
-        pad=0.0,
-        rotate=0.0,
-        zoom=0.0,
-        time_shift=0.1,
-        noise=0.02,
-        widths=(32, 32, 48, 64),
-        steps=2,
-        kernel_size=9,
-        opening_kernel_size=31,
-        opening_stride=8,
-        opening_width=16,
-        dropout=0.2,
-        label_smoothing=0.1,
-        nesterov=True,
-        schedule="cosine",
-        warmup=0.15,
-        learning_rates=(0.1,),
-        epochs=(24,),
-    ),
-}
-"""The recipes by name: as published for `cifar10`, `cifar100` and `stl10`, our own for `digits`, `cifar10-own` and
-`speech`, sound of some thousand samples.
-
-A name of a data set followed by "-own" is our recipe where the name alone is the published one.
-"""
-
-# The names of the recipes by data set.
-_PUBLISHED = {"cifar10": "cifar10", "cifar100": "cifar100", "stl10": "stl10"}
-_OWN = {"digits": "digits", "cifar10": "cifar10-own", "spoken_digit": "speech", "speech_commands": "speech"}
-
-# No mirroring: the mirror image of an unknown kind of example may belong to another class, as that of a letter does.
-_OTHER = dataclasses.replace(_CIFAR10, validation=0.1, flip=False, head_width=None)
-
-
-def for_source(source: str, recipe: str | None = None) -> Recipe:
-    """Return the recipe for a data set.
-
-    Args:
-        source: Any source of `data.load`.
-        recipe: Name in `RECIPES`; or "published" or "own", the one or the other recipe of `source`. Default None, our
-            own recipe of `source` if there is one, or else the published one, or else "speech" for an .npz file of
-            signals with at least 1,000 samples, and that of CIFAR-10 without mirroring for everything else.
-
-    Returns:
-        A `Recipe` with `data=source`.
-
-    Raises:
-        ValueError: If `recipe` is not one of `RECIPES`, `source` has no such recipe, or is neither a name nor a path.
-
-    Example:
-        >>> for_source("photos.npz", recipe="stl10").widths
-        (16, 32, 64, 128)
-        >>> for_source("cifar10", recipe="published").epochs, for_source("cifar10").epochs
-        ((60, 20, 20), (80,))
-    """
-    source = _check_text("data", source)
-    data_set = re.split("[/:]", source)[0]  # TensorFlow Datasets writes "name/config:version"
-    own = _OWN.get(data_set) or ("speech" if holds_long_signals(source) else None)
-    names = {"own": own, "published": _PUBLISHED.get(data_set), None: own or _PUBLISHED.get(data_set)}
-    if recipe in ("published", "own") and names[recipe] is None:
-        known = ", ".join(_OWN if recipe == "own" else _PUBLISHED)
-        raise ValueError(f"Only {known} have a recipe of this kind. Received: recipe={recipe!r}, data={source!r}")
-    if recipe in names:
-        name = names[recipe]
-        settings = RECIPES[name] if name else _OTHER
-    else:
-        settings = RECIPES[arguments.check_choice("recipe", recipe, (*RECIPES, "published", "own"))]
-    return dataclasses.replace(settings, data=source)

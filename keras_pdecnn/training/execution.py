@@ -23,7 +23,7 @@ from keras_pdecnn.training.failures import DivergedError, report_files, report_i
 from keras_pdecnn.training.fitting import compile, fit
 from keras_pdecnn.training.inputs import load_data, spread
 from keras_pdecnn.training.result import Result
-from keras_pdecnn.training.starting import copy_weights, load_trained
+from keras_pdecnn.training.starting import copy_weights, read_weights
 from keras_pdecnn.utils import optional
 
 if TYPE_CHECKING:
@@ -60,9 +60,9 @@ def run(
             point, which is higher than the last one. Default False.
         monitor: Whether to watch the stability of the blocks at four test examples, see `callbacks.StabilityMonitor`;
             default False.
-        start_from: Run folder or .keras file of a trained network whose weights the new run starts from. It must have
-            the same layers; the classifier keeps random weights if the number of classes is another one. Default None,
-            random weights.
+        start_from: Run folder, .keras file or .weights.h5 file of a trained network whose weights the new run starts
+            from. It must have the same layers; the classifier keeps random weights if the number of classes is another
+            one. Default None, random weights.
 
     Returns:
         A `Result`.
@@ -101,7 +101,7 @@ def _train(
 ) -> Result:
     is_chief = distribute.worker(strategy)[0] == 0
     is_new = distribute.from_chief(strategy, lambda: not folder.is_begun())
-    trained = load_trained(start_from) if start_from is not None and is_new else None
+    trained = read_weights(start_from) if start_from is not None and is_new else None
     dataset = load_data(recipe)
     if strategy.num_replicas_in_sync > 1:
         from keras_pdecnn.distribute import replicated

@@ -3,52 +3,61 @@
 from __future__ import annotations
 
 import os
-import pathlib
 
 import keras
 
-from keras_pdecnn.models.loading import load_model
-from keras_pdecnn.runs import RunFolder
-from keras_pdecnn.utils import files
+from keras_pdecnn.models import weight_files
+from keras_pdecnn.models.weight_files import StoredWeights
 
 
-def load_trained(path: str | os.PathLike) -> keras.Model:
-    """Return the network of a run folder or of a .keras file.
+def read_weights(path: str | os.PathLike) -> StoredWeights:
+    """Return the weights of a run folder, of a .keras file or of a .weights.h5 file.
 
     Args:
         path: Path of the folder or of the file.
 
     Raises:
-        ValueError: If there is no such folder or file, or the network cannot be loaded.
+        ValueError: If there is no such folder or file, or it is damaged.
     """
-    path = pathlib.Path(path).expanduser()
-    files.check_exists("The run folder or the .keras file to start from", path)
-    return RunFolder(path).load_model(compile=False) if path.is_dir() else load_model(path, compile=False)
+    return StoredWeights.read(weight_files.locate(path), f"Received: {os.fspath(path)!r}")
 
 
-def copy_weights(trained: keras.Model, model: keras.Model, where: str):
-    """Copy the weights of a trained network, layer by layer; a classifier of other classes keeps its own.
+def copy_weights(stored: StoredWeights, model: keras.Model, where: str):
+    """Copy trained weights into a network, layer by layer; a classifier of other classes keeps its own.
 
     Args:
-        trained: The trained network.
+        stored: The trained weights.
         model: The network that is to be trained, whose last layer is the classifier.
-        where: Path of the trained network, for messages.
+        where: Path of the trained weights, for messages.
 
     Raises:
-        ValueError: If a layer other than the classifier is missing in one of the networks, or has other shapes there.
+        ValueError: If a layer other than the classifier is missing in the file or in the network, or has other shapes.
     """
-    weights = {layer.name: layer.get_weights() for layer in trained.layers if layer.weights}
-    layers = {layer.name: layer for layer in model.layers if layer.weights}
+    names = {group: layer for layer, group in weight_files.group_names(model).items()}
     head = model.layers[-1].name
-    if other := [name for name in weights if name not in layers and name != head]:
-        raise ValueError(f"The network to start from has a layer {other[0]!r} that this one lacks. Received: {where!r}")
-    for name, layer in layers.items():
-        shapes, expected = ([tuple(w.shape) for w in side] for side in (weights.get(name, ()), layer.get_weights()))
-        if shapes == expected:
-            layer.set_weights(weights[name])
-        elif name != head:
-            what = f"weights of the shapes {shapes}" if name in weights else "no weights"
+    with weight_files.opened(model) as own:
+        arrays = weight_files.shapes(own)
+        expected, offered = _by_layer(arrays), _by_layer(stored.shapes)
+        kept = {group for group in {**expected, **offered} if names.get(group) == head}
+        if other := [group for group in offered if group not in expected and group not in kept]:
             raise ValueError(
-                f"The network to start from must have the shapes {expected} in its layer {name!r}. "
-                f"Received: {where!r} with {what}"
+                f"The network to start from has a layer {other[0]!r} that this one lacks. Received: {where!r}"
             )
+        fitting = {group for group in expected if expected[group] == offered.get(group)}
+        in_order = [group for group in names if group in expected] + [group for group in expected if group not in names]
+        for group in in_order:
+            if group not in fitting and group not in kept:
+                what = f"weights of the shapes {offered[group]}" if group in offered else "no weights"
+                raise ValueError(
+                    f"The network to start from must have the shapes {expected[group]} in its layer "
+                    f"{names.get(group, group)!r}. Received: {where!r} with {what}"
+                )
+        stored.copy([name for name in arrays if name.partition("/")[0] in fitting], own)
+
+
+def _by_layer(arrays: dict[str, tuple]) -> dict[str, list[tuple]]:
+    """Return the shapes of the arrays of each layer."""
+    layers: dict[str, list[tuple]] = {}
+    for name, shape in sorted(arrays.items()):
+        layers.setdefault(name.partition("/")[0], []).append(shape)
+    return layers

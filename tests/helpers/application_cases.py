@@ -23,7 +23,7 @@ import numpy as np
 import keras_pdecnn as pde
 from keras_pdecnn import cli
 
-SMALL = ["--widths", "4", "--steps", "3", "--batch-size", "16", "--validation", "0.25", "--pad", "0.125"]
+SMALL = ["--widths", "4", "--steps", "2", "--batch-size", "16", "--validation", "0.25", "--pad", "0.125"]
 TRAIN = ["train", "stripes.npz", *SMALL, "--epochs", "2,1", "--learning-rates", "0.1,0.02", "--verbose", "0"]
 
 
@@ -88,7 +88,7 @@ def applications():
     if outcome["savedmodel"][0] == 0:
         outcome["predict_savedmodel"] = command("predict", "whole/savedmodel", "stripes.npz", "--format", "json")
     outcome["litert"] = command("export", "whole", "--format", "litert")
-    search = ["tune", "stripes.npz", *SMALL, "--epochs", "2", "--learning-rates", "0.1", "--trials", "1"]
+    search = ["tune", "stripes.npz", *SMALL, "--epochs", "1", "--learning-rates", "0.1", "--trials", "1"]
     outcome["tune"] = command(*search, "--trial-epochs", "1", "--output", "search", "--verbose", "0")
 
     small = {"size": 8, "batch": 2, "repetitions": 1}

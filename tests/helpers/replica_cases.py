@@ -57,7 +57,7 @@ def trained(architecture, strategy, **settings):
 
 def evaluated(strategy):
     """Return [loss, accuracy], and the predictions, on data that do not divide by the replicas."""
-    model = build("hamiltonian", strategy)
+    model = build("hamiltonian", strategy, **SMALLEST)
     x, y = examples(UNEVEN)
     return model.evaluate(x, y, batch_size=BATCH, verbose=0), model.predict(x, batch_size=BATCH, verbose=0)
 
@@ -106,11 +106,12 @@ def refused(strategy):
 
 
 def architectures(workers):
-    """Return the networks that a cluster trains: with two workers one whose steps are undone and one without, else one.
+    """Return the networks that a cluster trains and their settings, by name.
 
-    Two devices of one process train all of them.
+    With two workers, these are one whose steps are undone and one without, else the smallest one. Two devices of one
+    process train all of them.
     """
-    return ("hamiltonian", "parabolic") if workers == 2 else ("hamiltonian",)
+    return {"hamiltonian": {}, "parabolic": {}} if workers == 2 else {"hamiltonian": SMALLEST}
 
 
 def main(folder):
@@ -120,8 +121,8 @@ def main(folder):
     keras.config.set_floatx("float64")
     keras.config.set_dtype_policy("float64")
     results, texts = {}, {}
-    for architecture in architectures(pde.distribute.worker(strategy)[1]):
-        _, weights, history = trained(architecture, strategy)
+    for architecture, settings in architectures(pde.distribute.worker(strategy)[1]).items():
+        _, weights, history = trained(architecture, strategy, **settings)
         texts[architecture] = history
         results |= {f"{architecture}/{i:03d}": weight for i, weight in enumerate(weights)}
     results["evaluate"], results["predict"] = evaluated(strategy)
