@@ -40,7 +40,7 @@ def by_plain_differentiation(layer, y, w):
         state = layer.integrator.start(y)
         for j in range(layer.steps):
             F = dataclasses.replace(layer.field, plain=True).bind({name: weight[j] for name, weight in theta.items()})
-            state = layer.integrator.step(F, layer.current_step_size(), state)
+            state = layer.integrator.step(F, layer.current_step_size(), state, j)
         loss = tf.reduce_sum(layer.integrator.finish(state) * w)
     return tape.gradient(loss, [y, *(weight.value for weight in layer.weights)])
 

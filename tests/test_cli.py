@@ -249,7 +249,7 @@ def test_none_and_no_are_values(chosen):
         ["--widths", "4,4,4,4,4"],
         ["--box", "big"],
         ["--epochs", "1,2"],
-        ["--architecture", "parabolic", "--backprop", "reversible"],
+        ["--architecture", "parabolic", "--backprop", "backwards"],
     ],
 )
 def test_wrong_input_is_one_line_and_exit_code_2(arguments, tmp_path):

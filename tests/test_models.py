@@ -525,9 +525,10 @@ def test_builder_refuses(settings):
 
 
 @pytest.mark.parametrize("architecture", ["parabolic", "residual"])
-def test_builder_refuses_a_reversible_gradient_where_there_is_none(architecture):
-    with pytest.raises(ValueError, match=r"Received: backprop='reversible'"):
-        small(architecture, backprop="reversible")
+def test_builder_couples_steps_that_cannot_be_undone(architecture):
+    plain, coupled = (small(architecture, backprop=backprop) for backprop in (None, "reversible"))
+    assert not any(block.integrator.is_reversible for block in plain.blocks)
+    assert all(block.integrator.is_reversible for block in coupled.blocks)
 
 
 def test_builder_refuses_an_odd_width_of_a_hamiltonian_network():

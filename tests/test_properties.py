@@ -80,17 +80,19 @@ def field_settings(rank):
 
 
 def block_settings(block, rank):
-    reversible = ("reversible",) if block.integrator.is_reversible else ()
     return {
         **field_settings(rank),
         "step_size": positive | st.just("auto"),
-        "backprop": from_names(None, "stored", "checkpointed", *reversible),
+        "backprop": from_names(None, "stored", "checkpointed", "reversible"),
         "checkpoint_every": st.none() | st.integers(1, 4),
         "stored_steps": st.integers(0, 3),
         "time_basis": from_names(None, "constant", "linear", "cosine"),
         "basis_size": st.none() | st.integers(1, 7),
         "max_step_size": positive,
         "max_gain": st.none() | positive,
+        "scheme": from_names(None, *block.schemes),
+        "sampling": from_names("left", "midpoint"),
+        "coupling": st.none() | st.floats(0.1, 1),
     }
 
 
@@ -223,6 +225,15 @@ def agreeing(make, settings):
         del settings["step_size"]
     if settings.get("time_basis") is None:
         settings.pop("basis_size", None)
+        settings.pop("sampling", None)
+    one_part = block in (layers.ParabolicBlock, layers.ResidualBlock)
+    if one_part and (settings.get("scheme") or settings.get("backprop") == "reversible"):
+        settings.pop("max_gain", None)  # which needs a factor c h^p
+        settings.pop("provable", None)
+        if "auto" in np.ravel(settings.get("step_size", 1.0)):
+            settings["step_size"] = 0.5  # no limit is known for all of them
+    if settings.get("scheme") == "semi-implicit":
+        settings["padding"] = "periodic"
     return settings
 
 
@@ -285,6 +296,7 @@ ANYTHING = {
     "checkpoint_every": st.none() | INTEGERS,
     "classes": st.none() | INTEGERS,
     "classifier_activation": names_of(keras.activations),
+    "coupling": st.none() | NUMBERS,
     "data_format": names("channels_last", "channels_first"),
     "decay": NUMBERS,
     "dtype": names(*POLICIES, "int8", "uint8", "bool", "string", "complex64", "float8_e4m3fn"),
@@ -320,7 +332,9 @@ ANYTHING = {
     "pooling": names("avg", "max"),
     "provable": flags,
     "reduction": names("sum", "mean", "sum_over_batch_size", "mean_with_sample_weight", "none"),
+    "sampling": names("left", "midpoint"),
     "scale_regularizer": names_of(keras.regularizers),
+    "scheme": names("heun", "symmetric", "semi-implicit", "half-kick"),
     "spectrogram": st.none() | INTEGERS,
     "spectrogram_step": st.none() | INTEGERS,
     "step_size": STEP_SIZES | TEXT | st.lists(STEP_SIZES, max_size=2),

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import contextlib
 import math
-from collections.abc import Callable, Iterator
+import types
+from collections.abc import Callable, Iterator, Mapping
 from typing import Any
 
 from keras import ops
@@ -17,11 +18,11 @@ from keras_pdecnn.ops import layout
 from keras_pdecnn.ops.backprop import Backprop
 from keras_pdecnn.ops.backprop import backprop as find_backprop
 from keras_pdecnn.ops.fields import Field
-from keras_pdecnn.ops.integrators import Integrator
+from keras_pdecnn.ops.integrators import Integrator, can_be_coupled, reversible
 from keras_pdecnn.ops.limits import automatic_step, check_gain, known_limit, lipschitz
 from keras_pdecnn.ops.propagation import advance_plain, propagate, trajectory, undo
 from keras_pdecnn.ops.theta import Theta
-from keras_pdecnn.ops.time_basis import TIME_BASES
+from keras_pdecnn.ops.time_basis import SAMPLINGS, TIME_BASES
 from keras_pdecnn.regularizers import TimeSmoothness
 from keras_pdecnn.utils import arguments
 
@@ -33,8 +34,8 @@ STORED_STEPS = 2
 class PDEBlock(Exportable, FieldLayer):
     """N steps of a time integrator at constant width, with weights stacked in time.
 
-    This is the base class of all blocks. A subclass sets two class attributes: `integrator`, and `symmetric`, whether
-    its right-hand side is the symmetric layer (default True).
+    This is the base class of all blocks. A subclass sets three class attributes: `integrator`, `symmetric`, whether its
+    right-hand side is the symmetric layer (default True), and `schemes`, other integrators by name (default none).
 
     Features have the shape (batch, *space, channels) with one to three space axes, in input and output. The weights are
     `kernel` (steps, fields, *kernel_size, c, filters), and with the shape (steps, fields, filters) `scale` (if the
@@ -62,7 +63,8 @@ class PDEBlock(Exportable, FieldLayer):
         use_bias: Whether a trainable bias is added before the activation; default True.
         padding: Continuation of the features at the border, "same" (zeros, default) or "periodic".
         backprop: Gradient mode, "reversible", "checkpointed" or "stored", see `ops.propagate`. Default None:
-            "reversible" if the integrator can be run backwards, otherwise "stored".
+            "reversible" if the integrator can be run backwards, otherwise "stored". A block with one part whose
+            integrator cannot be run backwards then takes `ops.reversible` of it, which is another map.
         checkpoint_every: Number of steps between two kept states; default None. "checkpointed" then takes
             ceil(sqrt(steps)), and "reversible" keeps only the last state. A number limits the loss of digits of
             "reversible".
@@ -71,6 +73,10 @@ class PDEBlock(Exportable, FieldLayer):
         time_basis: Basis of theta(t), "constant" on equal intervals, "linear" between equidistant nodes, or "cosine",
             see `ops.time_basis.matrix`; default None, every step has its own weights.
         basis_size: Number of functions of the basis; default None, as many as steps.
+        scheme: Name of the integrator, one of `schemes` of the class; default None, the one of the paper.
+        sampling: Times of theta(t) with a basis, "left" (default), where steps begin, or "midpoint".
+        coupling: Number lambda of `ops.reversible`; default None, exp(-2 / steps), so that undoing all steps enlarges
+            rounding errors by a factor of 7.4.
         kernel_initializer: Initializer of one kernel, drawn once and repeated over the steps; default "he_normal".
         kernel_regularizer: Regulariser of the kernel, with time on axis 0; default None.
         scale_regularizer: Regulariser of the scale, with time on axis 0; default None.
@@ -101,6 +107,7 @@ class PDEBlock(Exportable, FieldLayer):
     """
 
     integrator: Integrator
+    schemes: Mapping[str, Integrator] = types.MappingProxyType({})
 
     def __init__(
         self,
@@ -126,6 +133,9 @@ class PDEBlock(Exportable, FieldLayer):
         max_step_size: float = 1.0,
         max_gain: float | None = None,
         data_format: str | None = None,
+        scheme: str | None = None,
+        sampling: str = "left",
+        coupling: float | None = None,
         **layer_kwargs,
     ):
         super().__init__(
@@ -145,20 +155,30 @@ class PDEBlock(Exportable, FieldLayer):
             **layer_kwargs,
         )
         self._constant_step_size: float | None = None
+        self.scheme = arguments.check_choice("scheme", scheme, (None, *self.schemes))
+        if scheme is not None:
+            self.integrator = self.schemes[scheme]
+        self.integrator.check_field(self.field)
+        self.coupling = None if coupling is None else arguments.check_positive("coupling", coupling)
         self.steps = arguments.check_positive_integer("steps", steps)
+        self.backprop = self._check_backprop(backprop)
         self.step_size = self._check_step_size(step_size)
         self.max_step_size = arguments.check_positive("max_step_size", max_step_size)
         self.max_gain = None if max_gain is None else arguments.check_positive("max_gain", max_gain)
         if self.step_size == "auto" and self.max_gain is not None:
             check_gain(self.integrator, self.steps, self.max_gain)
-        self.backprop = self._check_backprop(backprop)
         self.checkpoint_every = (
             None if checkpoint_every is None else arguments.check_positive_integer("checkpoint_every", checkpoint_every)
         )
         self.stored_steps = arguments.check_non_negative_integer("stored_steps", stored_steps)
         self.time_basis = arguments.check_choice("time_basis", time_basis, (None, *TIME_BASES))
         self.basis_size = self._check_basis_size(basis_size)
-        self._basis = InBasis(time_basis, self.steps, self.basis_size) if time_basis and self.basis_size else None
+        self.sampling = arguments.check_choice("sampling", sampling, SAMPLINGS)
+        if time_basis is None and sampling != "left":
+            raise ValueError(f"sampling needs a time_basis. Received: sampling={sampling!r}, time_basis=None")
+        self._basis = None
+        if time_basis and self.basis_size:
+            self._basis = InBasis(time_basis, self.steps, self.basis_size, self.sampling)
 
     @classmethod
     def bounded_gain(cls, steps: int) -> float | None:
@@ -185,16 +205,19 @@ class PDEBlock(Exportable, FieldLayer):
         return step_size
 
     def _check_backprop(self, backprop: str | None) -> str:
-        reversible = self.integrator.is_reversible
+        """Return the gradient mode; one that the integrator does not allow takes the coupled integrator instead."""
         if backprop is None:
-            return "reversible" if reversible else "stored"
+            return "reversible" if self.integrator.is_reversible else "stored"
         find_backprop(backprop)  # Raises ValueError if there is no mode of this name.
-        if backprop == "reversible" and not reversible:
-            raise ValueError(
-                f"{type(self).__name__} cannot be run backwards: {self.integrator.name} has an update that cannot be "
-                "undone. backprop must be 'stored' or 'checkpointed'. "
-                f"Received: backprop={arguments.describe(backprop)}"
-            )
+        if backprop == "reversible" and not self.integrator.is_reversible:
+            if not can_be_coupled(self.integrator):
+                raise ValueError(
+                    f"{type(self).__name__} cannot be run backwards: {self.integrator.name} has an update that cannot "
+                    "be undone. backprop must be 'stored' or 'checkpointed'. "
+                    f"Received: backprop={arguments.describe(backprop)}"
+                )
+            coupling = math.exp(-2 / self.steps) if self.coupling is None else self.coupling
+            self.integrator = reversible(self.integrator, coupling)
         return backprop
 
     @property
@@ -240,12 +263,14 @@ class PDEBlock(Exportable, FieldLayer):
         return Theta((name, self._basis.values(weight, constraints.get(name))) for name, weight in theta.items())
 
     def with_steps(self, steps: int) -> PDEBlock:
-        """Return a block with another number of steps over the same time T = N h, which takes the weights of this one.
+        """Return a block with another number of steps over the same time T = N h.
 
-        The new block is not built. Its step size is scaled, and so is that of `TimeSmoothness` regularisers. An
-        automatic step size keeps T, too: the new upper bound is the current step size of this block (its upper bound,
-        if it is not built), scaled, and `max_gain` is scaled with the power of h that the gain has. More steps then
-        have the same T, and fewer steps a shorter one if the theory does not allow steps of that size.
+        The new block is not built. With a time basis it has weights of the same shapes; without one, it has as many
+        entries as steps, and `PDEModel.with_steps` interpolates them. Its step size is scaled, and so is that of
+        `TimeSmoothness` regularisers. An automatic step size keeps T, too: the new upper bound is the current step size
+        of this block (its upper bound, if it is not built), scaled, and `max_gain` is scaled with the power of h that
+        the gain has. More steps then have the same T, and fewer steps a shorter one if the theory does not allow steps
+        of that size.
 
         Regularisers of Keras, such as L2, act on the values at all steps and are not scaled: with twice as many steps,
         their sum is twice as large.
@@ -257,13 +282,8 @@ class PDEBlock(Exportable, FieldLayer):
             A block of the same class.
 
         Raises:
-            ValueError: If `steps` is not a positive integer, or the block has no time basis.
+            ValueError: If `steps` is not a positive integer.
         """
-        if self.time_basis is None:
-            raise ValueError(
-                "The number of steps can only be changed with a time_basis: without one, every step has its own "
-                f"weights. Received: steps={arguments.describe(steps)} for {self.name}, time_basis=None"
-            )
         factor = self.steps / arguments.check_positive_integer("steps", steps)
         sizes = self._scaled_step_size(factor)
         block = type(self).from_config({**self.get_config(), "steps": steps, **sizes})
@@ -381,4 +401,7 @@ class PDEBlock(Exportable, FieldLayer):
             "stored_steps": self.stored_steps,
             "time_basis": self.time_basis,
             "basis_size": self.basis_size,
+            "scheme": self.scheme,
+            "sampling": self.sampling,
+            "coupling": self.coupling,
         }

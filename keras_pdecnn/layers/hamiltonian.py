@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import types
+
 import keras
 
 from keras_pdecnn.layers.block import PDEBlock
-from keras_pdecnn.ops.integrators import verlet
+from keras_pdecnn.ops.integrators import symmetric_verlet, verlet
 
 
 @keras.saving.register_keras_serializable(package="keras_pdecnn")
@@ -20,6 +22,7 @@ class HamiltonianBlock(PDEBlock):
     Args:
         steps: Number N of steps.
         backprop: Gradient mode, "reversible" (default), "checkpointed" or "stored".
+        scheme: Integrator, None (default, Verlet's method of the paper), or "symmetric", which is of second order.
         **settings: Other arguments of `PDEBlock`, with the same defaults and errors.
 
     Raises:
@@ -31,6 +34,7 @@ class HamiltonianBlock(PDEBlock):
     """
 
     integrator = verlet
+    schemes = types.MappingProxyType({"symmetric": symmetric_verlet})
     preserves_volume = True
     """The determinant of the block is 1, as each update moves one part by what depends on the other."""
 

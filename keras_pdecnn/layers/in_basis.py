@@ -16,10 +16,11 @@ class InBasis:
         basis: Name of the basis, see `ops.time_basis.matrix`.
         steps: Number N of steps.
         size: Number of functions phi_k.
+        sampling: Times t_j within the steps, see `ops.time_basis.matrix`.
     """
 
-    def __init__(self, basis: str, steps: int, size: int):
-        self._matrix = time_basis.matrix(basis, steps, size)
+    def __init__(self, basis: str, steps: int, size: int, sampling: str):
+        self._matrix = time_basis.matrix(basis, steps, size, sampling)
         self._unit = time_basis.unit(basis, size)
 
     def values(self, coefficients, constraint=None):

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import types
+
 import keras
 
 from keras_pdecnn.layers.block import PDEBlock
 from keras_pdecnn.ops import layout
-from keras_pdecnn.ops.integrators import leapfrog
+from keras_pdecnn.ops.integrators import half_kick_leapfrog, leapfrog
 
 
 @keras.saving.register_keras_serializable(package="keras_pdecnn")
@@ -22,6 +24,7 @@ class SecondOrderBlock(PDEBlock):
     Args:
         steps: Number N of steps.
         backprop: Gradient mode, "reversible" (default), "checkpointed" or "stored".
+        scheme: Integrator, None (default, leapfrog of the paper), or "half-kick", which is of second order.
         **settings: Other arguments of `PDEBlock`, with the same defaults and errors.
 
     Example:
@@ -30,6 +33,7 @@ class SecondOrderBlock(PDEBlock):
     """
 
     integrator = leapfrog
+    schemes = types.MappingProxyType({"half-kick": half_kick_leapfrog})
 
     @classmethod
     def bounded_gain(cls, steps: int) -> float:

@@ -9,6 +9,8 @@ import keras
 
 from keras_pdecnn import layers
 from keras_pdecnn.layers.plain import plain_operations
+from keras_pdecnn.models.adaptive import adaptive
+from keras_pdecnn.models.refinement import at_resolution, carry_optimizer, carry_variables
 from keras_pdecnn.utils import arguments
 
 _Base: Any = keras.Model
@@ -47,20 +49,28 @@ class PDEModel(_Base):
         """The blocks of the network, in order."""
         return [layer for layer in self.layers if isinstance(layer, layers.PDEBlock)]
 
-    def with_steps(self, steps) -> PDEModel:
+    def with_steps(self, steps, interpolation: str = "linear", optimizer_state: bool = False) -> PDEModel:
         """Return a model with the same weights, whose blocks take another number of steps over the same time T = N h.
 
-        The blocks must have a time basis: theta(t) is then evaluated at the times of the new steps. The weights are
-        copied. As with `keras.models.clone_model`, the new model is compiled if this one is, with a new optimiser.
+        Blocks with a time basis evaluate theta(t) at the times of the new steps, and their weights are copied. The
+        weights of other blocks are interpolated from the old times j h to the new ones. Weights at times that are old
+        and new stay as they are, so that to double the number of steps and halve it again gives the same model. Step
+        sizes are scaled, and so are `TimeSmoothness` regularisers.
+
+        As with `keras.models.clone_model`, the new model is compiled if this one is.
 
         Args:
             steps: Number of steps, one number or one per block.
+            interpolation: Weights between two old times, "linear" (default), or "constant", those of the earlier time.
+            optimizer_state: Whether the new optimiser takes its step counter and its moments from the one of this
+                model, interpolated as the weights are; default False, it starts anew.
 
         Returns:
             A `PDEModel`.
 
         Raises:
-            ValueError: If a block has no time basis, or `steps` is no positive integer.
+            ValueError: If `steps` is no positive integer, `interpolation` is another name, or there is no state of an
+                optimiser to take.
 
         Example:
             >>> model = keras_pdecnn.models.ParabolicCNN((8, 8, 1), 10, steps=4, time_basis="linear", basis_size=3)
@@ -74,8 +84,56 @@ class PDEModel(_Base):
             return changed.get(layer.name) or type(layer).from_config(layer.get_config())
 
         model = keras.models.clone_model(self, clone_function=clone)
-        model.set_weights(self.get_weights())
+        carry_variables(self.variables, model.variables, interpolation)
+        if arguments.check_flag("optimizer_state", optimizer_state):
+            carry_optimizer(self, model, interpolation)
         return model
+
+    def at_resolution(self, factor: float, method: str = "copy") -> PDEModel:
+        """Return a model with the same weights for images of another size.
+
+        The kernels of the opening and of the blocks are carried over to the other mesh width, everything else is
+        copied: connectors, normalisations, and the number of poolings. Steps and step sizes stay as they are.
+
+        Args:
+            factor: Size of the new images, as a multiple of the old one: a power of 2 such as 1/2 or 2.
+            method: Way in which kernels are carried over: "copy" (default), the same kernels; "galerkin", see
+                `operators.coarsen` and `operators.refine`; or "operators", the same differential operators at the other
+                mesh width, see `operators.rediscretize`. On photographs, copies are far better than the other two.
+
+        Returns:
+            A `PDEModel`.
+
+        Raises:
+            ValueError: If the factor is no power of 2, the images do not have such a size, kernels have another size
+                than 1 or 3, or the classifier reads single pixels.
+
+        Example:
+            >>> model = keras_pdecnn.models.ParabolicCNN((16, 16, 1), classes=10)
+            >>> model.at_resolution(1 / 2).input_shape
+            (None, 8, 8, 1)
+        """
+        return at_resolution(self, factor, method)
+
+    def adaptive(self, tolerance: float = 1e-2, max_steps: int = 256) -> PDEModel:
+        """Return a model for evaluation whose blocks choose their number of steps by a tolerance.
+
+        Each block doubles its steps over the same time, from 1 on, until the features of every example of the batch
+        change by less than the tolerance, relative to their length. So the number of steps differs from batch to batch.
+        `block.counts` of the layers has the numbers of steps, and `block.evaluations` all steps that were taken. Blocks
+        with a time basis are functions of continuous time; the weights of others are interpolated.
+
+        Args:
+            tolerance: Tolerance, a positive number; default 0.01.
+            max_steps: Largest number of steps; default 256.
+
+        Returns:
+            A `PDEModel` that runs eagerly, with copies of the weights. It cannot be saved.
+
+        Raises:
+            ValueError: If the tolerance is not positive, or `max_steps` is no positive integer.
+        """
+        return adaptive(self, tolerance, max_steps)
 
     def export(self, filepath, *args, **kwargs):
         """Export model and gradients as `keras.Model.export` does; the result is the same for every `backprop`."""

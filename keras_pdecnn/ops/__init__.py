@@ -4,7 +4,26 @@ from keras_pdecnn.ops import time_basis
 from keras_pdecnn.ops.backprop import Checkpointed, Reversible, Stored
 from keras_pdecnn.ops.convolution import adjoint_convolve, adjoint_kernel, convolve
 from keras_pdecnn.ops.fields import Field, general_layer, symmetric_layer
-from keras_pdecnn.ops.integrators import Bounds, Factor, Integrator, Update, forward_euler, leapfrog, verlet
+from keras_pdecnn.ops.integrators import (
+    Bounds,
+    Factor,
+    Integrator,
+    RungeKuttaUpdate,
+    StateUpdate,
+    Update,
+    accelerated,
+    damped_leapfrog,
+    forward_euler,
+    half_kick_leapfrog,
+    heun,
+    leapfrog,
+    momentum,
+    reversible,
+    rk4,
+    semi_implicit,
+    symmetric_verlet,
+    verlet,
+)
 from keras_pdecnn.ops.norms import norm_bound
 from keras_pdecnn.ops.propagation import propagate, trajectory, undo
 from keras_pdecnn.ops.theta import Theta
@@ -17,18 +36,29 @@ __all__ = [
     "Field",
     "Integrator",
     "Reversible",
+    "RungeKuttaUpdate",
+    "StateUpdate",
     "Stored",
     "Theta",
     "Update",
+    "accelerated",
     "adjoint_convolve",
     "adjoint_kernel",
     "convolve",
+    "damped_leapfrog",
     "forward_euler",
     "general_layer",
+    "half_kick_leapfrog",
+    "heun",
     "leapfrog",
+    "momentum",
     "norm_bound",
     "propagate",
+    "reversible",
+    "rk4",
+    "semi_implicit",
     "symmetric_layer",
+    "symmetric_verlet",
     "time_basis",
     "trajectory",
     "tv_normalize",

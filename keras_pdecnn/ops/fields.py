@@ -170,6 +170,10 @@ class BoundField:
         a = field.sigma_of_n.value(u, scale, bias, primitives.activation(field.activation), field.plain)
         return self._transpose(k2, factor, y)(a)
 
+    def with_weights(self, theta: dict) -> BoundField:
+        """Return the same right-hand side with other weights."""
+        return BoundField(self.field, theta)
+
     def value_and_pull_back(self, index: int, x, w, factor=1.0):
         """Evaluate factor * F and pull a cotangent back through it.
 

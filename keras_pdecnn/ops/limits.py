@@ -120,10 +120,12 @@ def automatic_step(integrator: Integrator, field: Field, theta: Theta, maximum: 
 def check_gain(integrator: Integrator, steps: int, max_gain: float):
     """Raise ValueError if no step size that keeps the gains of all updates below `max_gain` can be computed."""
     for update in integrator.updates:
-        if update.field is not None and not (update.factor.power and update.factor.coefficients(steps) is not None):
+        factor = update.factor
+        is_power = factor is not None and factor.power and factor.coefficients(steps) is not None
+        if update.field is not None and not is_power:
             raise ValueError(
                 "max_gain needs an integrator in which every update that evaluates F has a factor c h^p with p >= 1, "
                 "for example Factor(0.5, 2). "
                 f"Received: max_gain={describe(max_gain)} for {integrator.name}, with the factor "
-                f"{update.factor!r}"
+                f"{factor!r}"
             )

@@ -35,12 +35,8 @@ def undo_and_pull_back(integrator: Integrator, field: Field, theta: dict, h, sta
     gradients: dict[tuple[str, int], Any] = {}
     for update in reversed(integrator.updates):
         x, w = state[update.source], cotangent[update.target]
-        if update.field is None:
-            increment, of_x = (update.increment(None, h, part, j) for part in (x, w))
-        else:
-            factor = update.factor_at(h, x, j)
-            increment, of_x, of_weights = bound.value_and_pull_back(update.field, x, w, factor)
-            gradients |= {key: gradients.get(key, 0) + value for key, value in of_weights.items()}
+        increment, of_x, of_weights = update.value_and_pull_back(bound, h, x, w, j)
+        gradients |= {key: gradients.get(key, 0) + value for key, value in of_weights.items()}
         # The state waits for the cotangent. Otherwise the backend could undo many steps ahead of their gradients, and
         # would keep the temporaries of all of them.
         before = primitives.after(functools.partial(operator.sub, state[update.target], increment), of_x)

@@ -10,8 +10,12 @@ from keras_pdecnn.utils import arguments
 
 TIME_BASES = ("constant", "linear", "cosine")
 
+SAMPLINGS = ("left", "midpoint")
 
-def matrix(basis: str, steps: int, size: int) -> np.ndarray:
+INTERPOLATIONS = ("linear", "constant")
+
+
+def matrix(basis: str, steps: int, size: int, sampling: str = "left") -> np.ndarray:
     """Return the values phi_k(t_j) of a basis on [0, T], T = N h, at the times t_j = j h at which the steps begin.
 
     With s = t / T, which is j / N at step j:
@@ -28,6 +32,7 @@ def matrix(basis: str, steps: int, size: int) -> np.ndarray:
         basis: Name of the basis, "constant", "linear" or "cosine".
         steps: Number N of steps.
         size: Number of functions phi_k.
+        sampling: Times t_j, "left" (default) where the steps begin, or "midpoint", t_j = (j + 1/2) h.
 
     Returns:
         float64 array of shape (steps, size).
@@ -40,8 +45,11 @@ def matrix(basis: str, steps: int, size: int) -> np.ndarray:
         [[1.0, 0.0, 0.0], [0.5, 0.5, 0.0], [0.0, 1.0, 0.0], [0.0, 0.5, 0.5]]
     """
     arguments.check_choice("basis", basis, TIME_BASES)
+    arguments.check_choice("sampling", sampling, SAMPLINGS)
     j = np.arange(arguments.check_positive_integer("steps", steps))[:, None]
     k = np.arange(arguments.check_positive_integer("size", size))
+    if sampling == "midpoint":
+        j, steps = 2 * j + 1, 2 * steps
     if basis == "constant":
         return (j * size // steps == k).astype(np.float64)
     if basis == "linear":
@@ -65,6 +73,35 @@ def unit(basis: str, size: int) -> np.ndarray:
     """
     arguments.check_choice("basis", basis, TIME_BASES)
     return np.eye(size)[0] if basis == "cosine" else np.ones(size)
+
+
+def interpolation(steps: int, new_steps: int, kind: str = "linear") -> np.ndarray:
+    """Return the matrix that takes weights at the times j T / N, j = 0 … N - 1, to those at the times i T / N'.
+
+    A new time that is an old one gets the old weights. So a number of steps that is doubled and halved again gives the
+    weights of before. After the last old time, weights are constant.
+
+    Args:
+        steps: Number N of steps.
+        new_steps: Number N' of new steps.
+        kind: Interpolation between two old times, "linear" (default), or "constant", the weights of the earlier one.
+
+    Returns:
+        float64 array of shape (new_steps, steps).
+
+    Raises:
+        ValueError: If an argument is outside its range.
+
+    Example:
+        >>> interpolation(2, 4).tolist()
+        [[1.0, 0.0], [0.5, 0.5], [0.0, 1.0], [0.0, 1.0]]
+    """
+    arguments.check_choice("interpolation", kind, INTERPOLATIONS)
+    new_steps = arguments.check_positive_integer("new_steps", new_steps)
+    j, rest = np.divmod(np.arange(new_steps) * arguments.check_positive_integer("steps", steps), new_steps)
+    share = (rest / new_steps if kind == "linear" else 0 * rest)[:, None]
+    unit = np.eye(steps)
+    return (1 - share) * unit[j] + share * unit[np.minimum(j + 1, steps - 1)]
 
 
 def combine(matrix: np.ndarray, coefficients):

@@ -6,6 +6,7 @@ from keras_pdecnn.training.execution import run
 from keras_pdecnn.training.failures import DivergedError, Interrupted, StoppedError
 from keras_pdecnn.training.fitting import compile, fit, learning_rate
 from keras_pdecnn.training.inputs import load_data, load_like, spread
+from keras_pdecnn.training.levels import Level, default_levels, fit_levels, shrink
 from keras_pdecnn.training.result import Result
 from keras_pdecnn.training.statistics import EvaluationWeights, estimate_statistics
 
@@ -13,16 +14,20 @@ __all__ = [
     "DivergedError",
     "EvaluationWeights",
     "Interrupted",
+    "Level",
     "Result",
     "StoppedError",
     "build",
     "compile",
+    "default_levels",
     "estimate_statistics",
     "evaluate",
     "fit",
+    "fit_levels",
     "learning_rate",
     "load_data",
     "load_like",
     "run",
+    "shrink",
     "spread",
 ]

@@ -6,7 +6,7 @@ from collections.abc import Iterable
 
 import numpy as np
 
-from keras_pdecnn.ops.integrators.update import Update
+from keras_pdecnn.ops.integrators.update import StateUpdate
 
 
 class Distances:
@@ -19,7 +19,7 @@ class Distances:
         shears: Pairs (update, gain) in order, where the gain is a Lipschitz constant of what the update adds.
     """
 
-    def __init__(self, shears: Iterable[tuple[Update, float]]):
+    def __init__(self, shears: Iterable[tuple[StateUpdate, float]]):
         self.zeroth, self.first, self.rest = np.eye(2), np.zeros((2, 2)), np.zeros((2, 2))
         for update, gain in shears:
             target, source = update.target, update.source
@@ -36,7 +36,7 @@ class Distances:
         return self.zeroth + self.first + self.rest
 
 
-def there_and_back(updates: tuple[Update, ...], gains: np.ndarray) -> tuple[Distances, Distances]:
+def there_and_back(updates: tuple[StateUpdate, ...], gains: np.ndarray) -> tuple[Distances, Distances]:
     """Return the bounds for all steps forwards and for all steps backwards, for gains of shape (steps, updates)."""
     shears = [pair for step in gains for pair in zip(updates, step, strict=True)]
     return Distances(shears), Distances(shears[::-1])

@@ -12,7 +12,7 @@ from dataclasses import dataclass, field
 
 import numpy as np
 
-from keras_pdecnn.ops.integrators.update import Update
+from keras_pdecnn.ops.integrators.update import StateUpdate
 from keras_pdecnn.utils import arguments
 
 
@@ -35,7 +35,7 @@ class Bounds:
         (0.5, 1.0)
     """
 
-    updates: tuple[Update, ...]
+    updates: tuple[StateUpdate, ...]
     start: Callable
     finish: Callable
     evaluate: Callable[[np.ndarray, bool], tuple[float, float]]
@@ -78,7 +78,7 @@ class Integrator:
 
     name: str
     fields: int
-    updates: tuple[Update, ...]
+    updates: tuple[StateUpdate, ...]
     start: Callable
     finish: Callable
     parts: int = 1
@@ -90,7 +90,7 @@ class Integrator:
         arguments.check_positive_integer("fields", self.fields)
         arguments.check_positive_integer("parts", self.parts)
         updates = tuple(self.updates)
-        if not updates or not all(isinstance(update, Update) for update in updates):
+        if not updates or not all(isinstance(update, StateUpdate) for update in updates):
             raise ValueError(
                 "updates must be a sequence of at least one Update. "
                 f"Received: updates={arguments.describe(self.updates)}"
@@ -130,6 +130,11 @@ class Integrator:
                 f"The updates of {self.name} name part {last} of the state, whose parts are 0 … {len(state) - 1}. "
                 f"Received: a state of {len(state)} parts from `start`"
             )
+
+    def check_field(self, field):
+        """Raise ValueError if an update cannot be computed for a right-hand side, a `Field`."""
+        for update in self.updates:
+            update.check_field(field)
 
     def check_reversible(self):
         """Raise ValueError if the integrator cannot be run backwards."""

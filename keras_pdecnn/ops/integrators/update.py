@@ -12,6 +12,7 @@ from typing import Any
 import numpy as np
 from keras import backend, ops
 
+from keras_pdecnn.ops.backend import primitives
 from keras_pdecnn.utils.arguments import describe
 
 _TRIED = (0.5, 1.0, 2.0, 4.0)  # Step sizes at which a function of h is compared with c h^p.
@@ -128,8 +129,96 @@ class FunctionFactor:
         return (c, p) if fits and p >= 0 else None
 
 
+class StateUpdate:
+    """One update of a time integrator, state[target] = scale state[target] + increment(state[source]).
+
+    A subclass has the attributes below, and the method `increment`.
+
+    Attributes:
+        target: Index of the part of the state that changes.
+        source: Index of the part from which the increment is computed.
+        field: Index of the right-hand side that the increment evaluates; None if it evaluates none.
+        factor: Factor of the increment, a `Factor` or a `FunctionFactor`; None if it is no multiple of one value of F.
+
+    Example:
+        >>> isinstance(keras_pdecnn.ops.heun.updates[0], StateUpdate)
+        True
+    """
+
+    target: int
+    source: int
+    field: int | None
+    factor: Any = None
+
+    @property
+    def is_invertible(self) -> bool:
+        """Whether the update can be undone: its increment does not depend on the part that it changes."""
+        return self.target != self.source
+
+    def check_field(self, field):
+        """Raise ValueError if the update cannot be computed for a right-hand side, a `Field`; the base accepts all."""
+
+    def increment(self, F: Callable, h, x, j=0):
+        """Return what the update adds to its target.
+
+        Args:
+            F: Function (field, x, factor) -> factor * F(theta_field, x).
+            h: Step size.
+            x: Part of the state with the index `source`.
+            j: Index of the step; default 0.
+        """
+        raise NotImplementedError
+
+    def value_and_pull_back(self, F, h, x, w, j=0) -> tuple:
+        """Compute the increment and pull a cotangent back through it.
+
+        Args:
+            F: Right-hand side with the weights of one time, a `BoundField`.
+            h: Step size.
+            x: Part of the state with the index `source`.
+            w: Cotangent of the increment.
+            j: Index of the step; default 0.
+
+        Returns:
+            The increment, its gradient with respect to x, and a dict of the gradients of the weights with keys (name,
+            index of the field).
+        """
+        keys = [(name, index) for name, weights in F.theta.items() for index in range(len(weights))]
+
+        def evaluate(inputs):
+            x, *flat = inputs
+            theta = {name: list(weights) for name, weights in F.theta.items()}
+            for (name, index), weight in zip(keys, flat, strict=True):
+                theta[name][index] = weight
+            return self.increment(F.with_weights(theta), h, x, j)
+
+        value, pull_back = primitives.vjp(evaluate, (x, *(F.theta[name][index] for name, index in keys)))
+        of_x, *of_weights = pull_back(w)
+        return value, of_x, dict(zip(keys, of_weights, strict=True))
+
+    def scaled(self, h, x, j=0):
+        """Return scale * x; the base has a scale of 1."""
+        del h, j
+        return x
+
+    def unscaled(self, h, x, j=0):
+        """Return x / scale; the base has a scale of 1."""
+        del h, j
+        return x
+
+    def apply(self, F: Callable, h, state: list, j=0):
+        """Apply the update to a state, in place."""
+        increment = self.increment(F, h, state[self.source], j)
+        state[self.target] = self.scaled(h, state[self.target], j) + increment
+
+    def undo(self, F: Callable, h, state: list, j=0):
+        """Undo the update on a state, in place."""
+        increment = self.increment(F, h, state[self.source], j)
+        state[self.target] = self.unscaled(h, state[self.target] - increment, j)
+
+
 @dataclass(frozen=True)
-class Update:
+class Update(StateUpdate):
     """One update of a time integrator, state[target] = scale state[target] + factor F(theta_field, state[source]).
 
     Without `field`, the identity takes the place of F. If source and target are different parts of the state, the
@@ -175,11 +264,6 @@ class Update:
             raise ValueError("scale must not be 0, as the update would erase its target. Received: scale=0")
 
     @property
-    def is_invertible(self) -> bool:
-        """Whether the update can be undone: its increment does not depend on the part that it changes."""
-        return self.target != self.source
-
-    @property
     def is_shear(self) -> bool:
         """Whether the update is invertible and does not scale its target."""
         return self.is_invertible and self.scale == Factor(1.0, 0)
@@ -199,19 +283,15 @@ class Update:
             return x if _is_one(factor) else factor * x
         return F(self.field, x, factor)
 
+    def value_and_pull_back(self, F, h, x, w, j=0) -> tuple:
+        """Compute the increment and pull a cotangent back through it, see `StateUpdate`."""
+        if self.field is None:
+            return self.increment(None, h, x, j), self.increment(None, h, w, j), {}
+        return F.value_and_pull_back(self.field, x, w, self.factor_at(h, x, j))
+
     def factor_at(self, h, x, j=0):
         """Return the factor at step j, in the type of the features x where j is a tensor."""
         return self.factor(h, self._index(j, x))
-
-    def apply(self, F: Callable, h, state: list, j=0):
-        """Apply the update to a state, in place."""
-        increment = self.increment(F, h, state[self.source], j)
-        state[self.target] = self.scaled(h, state[self.target], j) + increment
-
-    def undo(self, F: Callable, h, state: list, j=0):
-        """Undo the update on a state, in place."""
-        increment = self.increment(F, h, state[self.source], j)
-        state[self.target] = self.unscaled(h, state[self.target] - increment, j)
 
     def scaled(self, h, x, j=0):
         """Return scale * x."""
