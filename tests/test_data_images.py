@@ -10,7 +10,7 @@ from keras_pdecnn.data import memory
 
 
 @pytest.fixture
-def pictures(tmp_path):
+def photos(tmp_path):
     """A folder of two classes, 10 and 20 images of 5 x 6 pixels; each image is filled with its own number."""
     for name, count, offset in (("cat", 10, 0), ("dog", 20, 100)):
         for index in range(count):
@@ -18,12 +18,12 @@ def pictures(tmp_path):
     return tmp_path
 
 
-def test_folder(pictures):
-    (pictures / "cat" / "notes.txt").write_text("not an image")
-    (pictures / ".hidden").mkdir()
-    loaded = data.load(pictures, 8, validation=0.25)
+def test_folder(photos):
+    (photos / "cat" / "notes.txt").write_text("not an image")
+    (photos / ".hidden").mkdir()
+    loaded = data.load(photos, 8, validation=0.25)
     assert loaded.info == data.Info(
-        name=pictures.name,
+        name=photos.name,
         input_shape=(5, 6, 3),
         classes=2,
         class_names=("cat", "dog"),
@@ -40,7 +40,7 @@ def test_folder(pictures):
     ]  # disjoint, and complete
     for x, y in parts.values():
         np.testing.assert_array_equal(ids(x) >= 100, y == 1)
-    other = data.load(pictures, 8, validation=0.5, seed=9)
+    other = data.load(photos, 8, validation=0.5, seed=9)
     np.testing.assert_array_equal(arrays(other.test)[0], parts["test"][0])
 
 
@@ -55,12 +55,12 @@ def test_folder_of_gray_images(tmp_path):
     assert np.abs(x.astype(int) - 50).max() <= 2
 
 
-def test_folder_of_differing_sizes(pictures):
-    picture(pictures / "dog" / "big.png", size=(12, 10), value=7)
+def test_folder_of_differing_sizes(photos):
+    picture(photos / "dog" / "big.png", size=(12, 10), value=7)
     with pytest.raises(ValueError, match=r"give `size`.*Received: .*\.png.*\.png.*size=None"):
-        data.load(pictures)
-    assert data.load(pictures, size=4).info.input_shape == (4, 4, 3)
-    loaded = data.load(pictures, 4, size=(7, 3))
+        data.load(photos)
+    assert data.load(photos, size=4).info.input_shape == (4, 4, 3)
+    loaded = data.load(photos, 4, size=(7, 3))
     assert loaded.info.input_shape == (7, 3, 3)
     x = np.concatenate([arrays(part)[0] for part in (loaded.train, loaded.validation, loaded.test)])
     assert sorted(ids(x).tolist()) == [*range(7), 7, 7, 8, 9, *range(100, 120)]
@@ -72,10 +72,10 @@ def test_folder_without_classes(tmp_path):
         data.load(tmp_path)
 
 
-def test_folder_with_an_empty_class(pictures):
-    (pictures / "emu").mkdir()
+def test_folder_with_an_empty_class(photos):
+    (photos / "emu").mkdir()
     with pytest.raises(ValueError, match=r"at least two images.*Received: 0 in '.*emu'"):
-        data.load(pictures)
+        data.load(photos)
 
 
 def test_folder_of_one_class(tmp_path):
@@ -85,20 +85,20 @@ def test_folder_of_one_class(tmp_path):
         data.load(tmp_path)
 
 
-def test_folder_larger_than_the_limit(pictures, monkeypatch):
+def test_folder_larger_than_the_limit(photos, monkeypatch):
     monkeypatch.setattr(memory, "MEMORY_LIMIT", 30 * 5 * 6 * 3 - 1)
     with pytest.raises(ValueError, match="which needs"):
-        data.load(pictures)
+        data.load(photos)
 
 
 @pytest.mark.parametrize("damage", ["text", "truncated"])
-def test_unreadable_image(pictures, damage):
+def test_unreadable_image(photos, damage):
     noise = np.random.RandomState(0).randint(0, 255, (5, 6, 3), np.uint8)
-    bad = pictures / "cat" / "bad.png"
+    bad = photos / "cat" / "bad.png"
     Image.fromarray(noise).save(bad)
     bad.write_bytes(b"hello" if damage == "text" else bad.read_bytes()[:70])
     with pytest.raises(ValueError, match=r"Not a readable image .*Received: '.*bad\.png'"):
-        data.load(pictures)
+        data.load(photos)
     with pytest.raises(ValueError, match=r"Not a readable image .*Received: '.*bad\.png'"):
         data.read_image(bad, (5, 6, 3))
 
@@ -120,12 +120,12 @@ def test_read_image_of_16_bits(tmp_path):
     np.testing.assert_array_equal(data.read_image(tmp_path / "wide.png", (2, 2, 1))[..., 0], wide // 256)
 
 
-def test_read_image_agrees_with_the_folder(pictures):
-    loaded = data.load(pictures, 100, size=4, validation=0)
+def test_read_image_agrees_with_the_folder(photos):
+    loaded = data.load(photos, 100, size=4, validation=0)
     x, y = arrays(loaded.test)
     for example, label in zip(x, y, strict=True):
         number = int(example[0, 0, 0])
-        path = pictures / loaded.info.class_names[label] / f"{number % 100:02}.png"
+        path = photos / loaded.info.class_names[label] / f"{number % 100:02}.png"
         np.testing.assert_array_equal(data.read_image(path, loaded.info.input_shape), example)
 
 
