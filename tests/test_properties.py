@@ -14,11 +14,12 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from keras_pdecnn import constraints, initializers, layers, losses, models, regularizers
+from keras_pdecnn.layers.base_connector import BaseConnector
 from keras_pdecnn.ops.limits import LIPSCHITZ
 from keras_pdecnn.ops.normalization import Shrinkage
 
-# The base of the blocks is no block: it has no integrator.
-LAYERS = tuple(getattr(layers, name) for name in layers.__all__ if name != "PDEBlock")
+# The base of the blocks is no block: it has no integrator. A layer that crops takes a pair of features.
+LAYERS = tuple(getattr(layers, name) for name in layers.__all__ if name not in ("PDEBlock", "CropLike"))
 AROUND_LAYERS = (layers.AffineCoupling, layers.Reversible, layers.ReversibleSequence)
 BUILDERS = {build: getattr(layers, build.__name__.replace("CNN", "Block")) for build in models.ARCHITECTURES.values()}
 OF_LAYERS = {"name", "dtype", "trainable"}
@@ -131,6 +132,25 @@ def layer_settings(layer, rank, channels=2):
     return plain_settings(layer, rank)
 
 
+def connector_settings(layer, rank):
+    """Return the strategies of the arguments of a connector that may be left out, but for those of every layer."""
+    settings = {
+        "kernel_size": kernel_sizes(rank),
+        "kernel_initializer": from_names(*INITIALIZERS),
+        "kernel_regularizer": from_names(None, "l2"),
+        "data_format": data_formats,
+    }
+    if layer in (layers.RefiningConnector, layers.BoundedRefiningConnector):
+        settings["factor"] = st.integers(1, 3)
+    else:
+        settings |= {"pool_size": st.integers(1, 2), "strides": st.integers(1, 2)}
+    if layer in (layers.Connector, layers.RefiningConnector):
+        settings |= {"momentum": st.floats(0, 0.99), "synchronized": flags}
+    if layer is layers.BoundedConnector:
+        settings["activation"] = from_names("relu", None)
+    return settings
+
+
 def plain_settings(layer, rank):
     """Return the strategies of a layer that has no others inside."""
     common = {"dtype": from_names(*POLICIES), "trainable": flags, "name": from_names("layer", None)}
@@ -142,18 +162,8 @@ def plain_settings(layer, rank):
         names = {"scale_regularizer": from_names(None, "l2"), "bias_regularizer": from_names(None, "l1")}
         settings = {"epsilon": positive, "use_scale": flags, "use_bias": flags, "data_format": data_formats}
         return {}, {**settings, **names, **common}
-    if layer in (layers.Connector, layers.BoundedConnector):
-        settings = {
-            "kernel_size": kernel_sizes(rank),
-            "pool_size": st.integers(1, 2),
-            "strides": st.integers(1, 2),
-            "kernel_initializer": from_names(*INITIALIZERS),
-            "kernel_regularizer": from_names(None, "l2"),
-            "data_format": data_formats,
-        }
-        if layer is layers.Connector:
-            settings |= {"momentum": st.floats(0, 0.99), "synchronized": flags}
-        return {"filters": st.integers(1, 5)}, {**settings, **common}
+    if issubclass(layer, BaseConnector):
+        return {"filters": st.integers(1, 5)}, {**connector_settings(layer, rank), **common}
     if layer is layers.NormalizedDense:
         settings = {
             "lipschitz": positive,
@@ -163,7 +173,7 @@ def plain_settings(layer, rank):
             "bias_regularizer": from_names(None, "l1"),
         }
         return {"units": st.integers(1, 5)}, {**settings, **common}
-    return {}, common
+    return {"multiple": st.integers(1, 5)} if layer is layers.PadToMultiple else {}, common
 
 
 def model_settings(build, rank, blocks):
@@ -191,6 +201,7 @@ def model_settings(build, rank, blocks):
         "include_top": flags,
         "include_preprocessing": flags,
         "classifier_activation": from_names("softmax", "sigmoid", "linear", None),
+        "pool": st.integers(1, 2),
         "pooling": from_names(None, "avg", "max"),
         "synchronized": flags,
         "provable": flags,
@@ -303,6 +314,7 @@ ANYTHING = {
     "dropout": NUMBERS,
     "epsilon": NUMBERS,
     "f": ANY_LAYERS,
+    "factor": INTEGERS,
     "filters": st.none() | INTEGERS,
     "g": ANY_LAYERS,
     "head_width": st.none() | INTEGERS,
@@ -322,12 +334,14 @@ ANYTHING = {
     "maximum": NUMBERS,
     "minimum": NUMBERS,
     "momentum": NUMBERS,
+    "multiple": INTEGERS,
     "name": names("layer"),
     "normalization": names("tv", "scale", "shrinkage"),
     "opening_kernel_size": SIZES,
     "opening_stride": SIZES,
     "opening_width": st.none() | INTEGERS,
     "padding": names("same", "periodic", "valid"),
+    "pool": SIZES,
     "pool_size": INTEGERS,
     "pooling": names("avg", "max"),
     "provable": flags,

@@ -19,7 +19,7 @@ class PadToMultiple(keras.layers.Layer):
         **layer_kwargs: name, dtype of `keras.layers.Layer`.
 
     Raises:
-        ValueError: If `multiple` is not a positive integer.
+        ValueError: If `multiple` is not a positive integer, or the input has no space axis.
 
     Example:
         >>> PadToMultiple(4)(keras.ops.ones((1, 5, 8, 3))).shape
@@ -29,6 +29,9 @@ class PadToMultiple(keras.layers.Layer):
     def __init__(self, multiple, **layer_kwargs):
         super().__init__(**arguments.check_layer_kwargs(layer_kwargs))
         self.multiple = arguments.check_positive_integer("multiple", multiple)
+
+    def build(self, input_shape):
+        _check_features(self, input_shape)
 
     def call(self, y):
         # Remainders of numbers below 0 differ between formats of exported graphs.
@@ -61,7 +64,7 @@ class CropLike(keras.layers.Layer):
         **layer_kwargs: name, dtype of `keras.layers.Layer`.
 
     Raises:
-        ValueError: If dtype is no floating type.
+        ValueError: If dtype is no floating type, or the input is not a pair of features with as many space axes.
 
     Example:
         >>> CropLike()([keras.ops.ones((1, 8, 8, 4)), keras.ops.ones((1, 5, 8, 3))]).shape
@@ -71,6 +74,15 @@ class CropLike(keras.layers.Layer):
     def __init__(self, **layer_kwargs):
         super().__init__(**arguments.check_layer_kwargs(layer_kwargs))
 
+    def build(self, input_shape):
+        pair = isinstance(input_shape, list | tuple) and [len(s) for s in input_shape if isinstance(s, list | tuple)]
+        if not pair or len(pair) != 2 or pair[0] != pair[1]:
+            raise ValueError(
+                f"{type(self).__name__} needs a pair of features with the same number of axes. "
+                f"Received: input_shape={arguments.describe(input_shape)}"
+            )
+        _check_features(self, input_shape[0])
+
     def call(self, features):
         y, like = features
         return y[(slice(None), *(slice(0, n) for n in ops.shape(like)[1:-1]))]
@@ -78,3 +90,12 @@ class CropLike(keras.layers.Layer):
     def compute_output_shape(self, input_shape):
         (batch, *_, channels), (_, *space, _) = input_shape
         return (batch, *space, channels)
+
+
+def _check_features(layer: keras.layers.Layer, input_shape):
+    """Raise ValueError if features have no space axis."""
+    if len(input_shape) < 3:
+        raise ValueError(
+            f"{type(layer).__name__} needs features of shape (batch, *space, channels) with at least one space axis. "
+            f"Received: input_shape={tuple(input_shape)}"
+        )
