@@ -88,7 +88,7 @@ def test_build_leaves_the_policy_of_keras(recipe):
     assert model.blocks[0].dtype_policy.name == "mixed_bfloat16"
     assert keras.config.dtype_policy().name == "float32"
     with pytest.raises(ValueError, match="Received"):
-        training.build(dataclasses.replace(recipe, dtype="mixed_float16", backprop="reversible"), info((6, 6, 1), 2))
+        training.build(dataclasses.replace(recipe, dtype="mixed_float16", widths=(4,) * 5), info((6, 6, 1), 2))
     assert keras.config.dtype_policy().name == "float32"
 
 
