@@ -262,7 +262,7 @@ def test_a_disk_that_fills_up_during_a_run(tmp_path):
     with cluster.start([(command(run, epochs), cluster.environment())], tmp_path) as processes:
         wait_for_epochs(run, 2, processes)
         # As on a full disk, files end early; the history is shorter than that, a checkpoint is longer.
-        resource.prlimit(processes[0].pid, resource.RLIMIT_FSIZE, (10_000, 10_000))
+        resource.prlimit(processes[0].pid, resource.RLIMIT_FSIZE, (9_000, 9_000))
         assert cluster.wait(processes, 60) == [1]
     lines = (tmp_path / "log0.txt").read_text().strip().splitlines()
     assert lines[-1].startswith("Error: The checkpoint ")

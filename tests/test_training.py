@@ -337,7 +337,9 @@ def test_a_run_never_overwrites(recipe, tmp_path, make):
     assert sorted(path.name for path in tmp_path.iterdir()) == ["bars.npz", "run"]
 
 
-@pytest.mark.parametrize("wrong", [{"data": "nowhere.npz"}, {"widths": (4,) * 6}, {"backprop": "reversible"}])
+@pytest.mark.parametrize(
+    "wrong", [{"data": "nowhere.npz"}, {"widths": (4,) * 6}, {"step_size": "auto", "activation": "softmax"}]
+)
 def test_wrong_input_leaves_nothing_behind(recipe, tmp_path, wrong):
     recipe = dataclasses.replace(recipe, **wrong)
     with pytest.raises(ValueError, match="Received"):
