@@ -65,6 +65,7 @@ class Integrator:
             right-hand side.
 
     Example:
+        >>> from keras_pdecnn.ops import Update
         >>> momentum = Integrator(
         ...     name="Euler with momentum",
         ...     fields=1,
