@@ -67,7 +67,9 @@ def assert_same(first, second):
 
 @pytest.mark.slow
 @pytest.mark.parametrize(("dtype", "interrupted"), [("float32", (0, 1, 2)), ("mixed_float16", (1,))])
-def test_a_resumed_run_is_the_same(recipe, tmp_path, dtype, interrupted):
+def test_a_resumed_run_is_the_same(recipe, tmp_path, request, dtype, interrupted):
+    if dtype != "float32":
+        request.getfixturevalue("eager")  # graphs take long to make: once is enough
     recipe = dataclasses.replace(recipe, dtype=dtype, backprop="stored")
     training.run(recipe, tmp_path / "whole", verbose=0)
     # In the middle of the first epoch, which leaves no checkpoint, then of the second, then of the third.
@@ -203,7 +205,7 @@ def done(checkpoints):
 
 
 @pytest.mark.slow
-def test_killed_three_times(tmp_path):
+def test_killed_twice(tmp_path):
     """At random moments: while the program starts, in the middle of epochs, while a checkpoint is written.
 
     The run that is not interrupted is that of a cluster of one worker, which makes no difference either.
@@ -213,7 +215,7 @@ def test_killed_three_times(tmp_path):
     whole = command(tmp_path / "whole", epochs, "--strategy", "multiworker")
     with cluster.start_workers(1, whole, tmp_path) as processes:
         assert cluster.wait(processes, 120) == [0], cluster.logs(tmp_path)
-    for kill in range(3):
+    for kill in range(2):
         before = done(CheckpointFolder(run / "checkpoints"))
         with cluster.start([(command(run, epochs, "--resume"), cluster.environment())], tmp_path) as processes:
             if kill == 0:
@@ -223,7 +225,7 @@ def test_killed_three_times(tmp_path):
                 time.sleep(rng.uniform(0, 0.15))
             assert processes[0].poll() is None
             processes[0].kill()
-    assert 2 <= done(CheckpointFolder(run / "checkpoints")) < epochs
+    assert 1 <= done(CheckpointFolder(run / "checkpoints")) < epochs
     assert complete(command(run, epochs, "--resume"), tmp_path) == 0, cluster.logs(tmp_path)
     assert_same(tmp_path / "whole", run)
     assert not list(run.rglob("*.part"))

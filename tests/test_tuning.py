@@ -828,6 +828,21 @@ def wait_for(condition, process=None, seconds=120):
         time.sleep(0.05)
 
 
+def stopped_in_a_trial(worker, folder, chief):
+    """Stop the worker "left" in the middle of a trial, and return the number of the trial."""
+
+    def trial():
+        return state(folder)["ongoing_trials"].get("left")
+
+    while True:
+        wait_for(trial, chief)
+        worker.send_signal(signal.SIGSTOP)
+        time.sleep(0.5)  # the end of a trial may be on its way
+        if number := trial():
+            return number
+        worker.send_signal(signal.SIGCONT)
+
+
 def trials(folder):
     """Return the trials by name, as their files say; one that is being written is left out."""
     found = {}
@@ -955,11 +970,12 @@ def test_a_chief_and_two_workers_try_every_trial_once(archive, tmp_path, victim)
         }
         # The file of a trial is written just before that of the oracle, which must know of its end, too.
         wait_for(lambda: completed(folder) and state(folder)["end_order"], chief)
-        wait_for(lambda: state(folder)["ongoing_trials"].get("left"), chief)
         if victim == "worker":
-            unfinished = state(folder)["ongoing_trials"]["left"]
-            workers.pop("left").kill()
+            left = workers.pop("left")
+            unfinished = stopped_in_a_trial(left, folder, chief)
+            left.kill()
         else:
+            wait_for(lambda: state(folder)["ongoing_trials"].get("left"), chief)
             chief.kill()
             chief.wait(10)
             kept = {name: (folder / name / "trial.json").read_bytes() for name in completed(folder)}
