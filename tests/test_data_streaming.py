@@ -3,6 +3,8 @@
 import json
 import os
 import pathlib
+import subprocess
+import sys
 
 import numpy as np
 import pytest
@@ -220,7 +222,7 @@ def read_all(loaded):
     """Read all batches, and return the message of the error."""
     with pytest.raises(tf.errors.OpError) as error:
         arrays(loaded.train)
-    return str(error.value)
+    return str(error.value).replace("\\'", "'")  # as TensorFlow writes a quotation mark
 
 
 def test_files_that_change_while_they_are_read(tmp_path):
@@ -253,3 +255,30 @@ def test_numbers_that_are_not_finite(tmp_path):
     x[7] = np.nan
     loaded = data.load(archive(tmp_path, x_train=x, x_test=x[:40] * 0), in_memory=False, validation=0)
     assert "x_train must be finite. Received: NaN or infinite values in example 7" in read_all(loaded)
+
+
+PROGRAM = """
+import sys
+import tensorflow as tf
+from keras_pdecnn import data
+
+loaded = data.load(sys.argv[1], 1, size=64, in_memory=False, validation=0)
+try:
+    for _ in loaded.train:
+        pass
+except tf.errors.OpError as error:
+    kept = error
+    print("stopped")
+"""
+
+
+@pytest.mark.slow
+def test_a_program_ends_while_files_are_read(tmp_path):
+    """Threads of TensorFlow that call Python while it ends would keep it from ending, in two of three runs."""
+    source = photographs(tmp_path / "photos", count=60, size=(240, 180))
+    path = pathlib.Path(source, "b", "31.jpg")
+    path.write_bytes(path.read_bytes()[:-300])
+    command = [sys.executable, "-c", PROGRAM, source]
+    result = subprocess.run(command, capture_output=True, text=True, timeout=60, check=True)
+    assert result.stdout.split() == ["stopped"]
+    assert "Traceback" not in result.stderr

@@ -8,11 +8,9 @@ from typing import Any
 
 import numpy as np
 
+from keras_pdecnn.data.calls import ReadError, call
+
 _READ_AT_ONCE = 256  # examples
-
-
-class ReadError(ValueError):
-    """Examples could not be read while a data set was in use; the message names the file."""
 
 
 class Stored(abc.ABC):
@@ -111,7 +109,7 @@ class Read(Stored):
         import tensorflow as tf
 
         inputs = [rows] if window is None else [rows, window]
-        x = tf.numpy_function(self.read, inputs, tf.as_dtype(self.dtype), stateful=False)
+        x = call(self.read, inputs, tf.as_dtype(self.dtype))
         return tf.ensure_shape(x, (rows.shape[0], *self.shape[1:]))
 
 

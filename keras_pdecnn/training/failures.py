@@ -89,11 +89,21 @@ def report_unreadable():
     try:
         yield
     except errors.OpError as error:
-        # Behind the message of an assertion follows its condition in brackets.
-        message = re.search(r"ReadError: (.*?)(?:\] \[|$)", error.message, re.MULTILINE)
+        # The message is that of an assertion, in brackets.
+        message = re.search(r"ReadError: (.*?)\](?: \[|$)", error.message, re.MULTILINE)
         if not message:
             raise
-        raise data.ReadError(message.group(1).strip()) from error
+        raise data.ReadError(_unescaped(message.group(1))) from error
+
+
+def _unescaped(text: str) -> str:
+    """Return a text with the characters that TensorFlow writes as backslashes and octal numbers."""
+
+    def character(match: re.Match) -> bytes:
+        code = match.group(1)
+        return bytes([int(code, 8)]) if len(code) > 1 else {b"n": b"\n", b"t": b"\t"}.get(code, code)
+
+    return re.sub(rb"\\([0-7]{3}|.)", character, text.encode()).decode("utf-8", "replace")
 
 
 @contextlib.contextmanager

@@ -7,6 +7,7 @@ import os
 import numpy as np
 
 from keras_pdecnn.data import images
+from keras_pdecnn.data.calls import call
 from keras_pdecnn.data.crops import Crop
 from keras_pdecnn.data.opened import OpenFile, check_unchanged, stamp
 from keras_pdecnn.data.sources import index
@@ -86,7 +87,7 @@ class RecordExamples(Stored):
     def batch(self, rows, window=None):
         import tensorflow as tf
 
-        contents = tf.numpy_function(self.records.read, [rows], tf.string, stateful=False)
+        contents = call(self.records.read, [rows], tf.string)
         contents = tf.ensure_shape(contents, rows.shape)
         return tf.ensure_shape(self.decode(contents, window), (rows.shape[0], *self.shape[1:]))
 
@@ -274,7 +275,7 @@ def _cropped(builder, size, crop: Crop, where: str):
             fn_output_signature=tf.TensorSpec((), tf.string),
         )
         inputs = [encoded] if window is None else [encoded, window]
-        return tf.numpy_function(read_windows, inputs, tf.uint8, stateful=False)
+        return call(read_windows, inputs, tf.uint8)
 
     return shape, np.uint8, decode
 
