@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import weakref
 
-from keras_pdecnn.data.stored import ReadError
+from keras_pdecnn.data.calls import ReadError
 
 
 def stamp(path: str | os.PathLike) -> tuple[int, int]:

@@ -7,13 +7,14 @@ import math
 import keras
 
 from keras_pdecnn import layers
+from keras_pdecnn.models.blocks import Blocks
 from keras_pdecnn.models.certified import CertifiedParts, check_input_size
 from keras_pdecnn.models.channels import channels_last, from_channels_last
 from keras_pdecnn.models.model import PDEModel
 from keras_pdecnn.models.opening import Opening
 from keras_pdecnn.models.ordinary import OrdinaryParts
 from keras_pdecnn.models.pretrained import load_pretrained
-from keras_pdecnn.models.settings import check_divisible, check_input_shape, check_names, regularization
+from keras_pdecnn.models.settings import check_input_shape, check_names
 from keras_pdecnn.models.spectrogram import Spectrogram
 from keras_pdecnn.ops import layout
 from keras_pdecnn.utils import arguments
@@ -60,16 +61,10 @@ def build_network(
         ValueError: If an argument is unknown or outside its range, or the input is too small for so many blocks.
     """
     check_names(build_network, block, builder, block_kwargs)
-    widths = arguments.check_entries("widths", widths, arguments.check_positive_integer)
-    check_divisible(block, widths)
-    steps = arguments.per_entry("steps", steps, len(widths), "block")
-    steps = tuple(arguments.check_positive_integer("steps", count) for count in steps)
-    step_size = arguments.per_entry("step_size", step_size, len(widths), "block")
-    max_step_size = arguments.per_entry("max_step_size", max_step_size, len(widths), "block")
+    regularization = time_smoothness, weight_decay, box
+    blocks = Blocks(block, widths, steps, step_size, max_step_size, *regularization, block_kwargs, entry="block")
+    widths = blocks.widths
     head_width = widths[-1] if head_width is None else arguments.check_positive_integer("head_width", head_width)
-    alpha1 = arguments.check_non_negative("time_smoothness", time_smoothness)
-    alpha2 = arguments.check_non_negative("weight_decay", weight_decay)
-    box = None if box is None else arguments.check_positive("box", box)
     arguments.check_choice("pooling", pooling, (None, "avg", "max"))
     include_preprocessing = arguments.check_flag("include_preprocessing", include_preprocessing)
     include_top = arguments.check_flag("include_top", include_top)
@@ -89,28 +84,20 @@ def build_network(
         arguments.check_positive_integer("classes", classes)
         classifier_activation = arguments.look_up("classifier_activation", keras.activations.get, classifier_activation)
 
-    decay = keras.regularizers.L2(alpha2 / 2) if alpha2 else None
+    decay = blocks.kernel_regularizer
     if provable and include_top:
         check_input_size(input_shape)
     parts = CertifiedParts(block, lipschitz, decay) if provable else OrdinaryParts(synchronized, decay)
-    step_size, max_step_size = parts.steps(step_size, max_step_size)
+    append_block = blocks.among(parts)
 
     state_dtype = keras.config.dtype_policy().variable_dtype
     inputs = keras.Input(input_shape, dtype=state_dtype, name="input")
     y = _prepare(inputs, front_end, include_preprocessing, data_format, state_dtype)
     y = opening(y, parts, widths[0])
     following = (*widths[1:], head_width)
-    for i, (count, h, largest, filters, size) in enumerate(
-        zip(steps, step_size, max_step_size, following, pool_sizes, strict=True), start=1
-    ):
-        settings = {
-            **parts.block_settings(count),
-            **regularization(alpha1, alpha2, largest if isinstance(h, str) else h, box),
-            **block_kwargs,
-            "data_format": "channels_last",
-        }
-        y = block(count, step_size=h, max_step_size=largest, name=f"block_{i}", **settings)(y)
-        y = parts.connector(filters, pool_size=size, name=f"connector_{i}")(y)
+    for index, (filters, size) in enumerate(zip(following, pool_sizes, strict=True)):
+        y = append_block(y, index, f"block_{index + 1}")
+        y = parts.connector(filters, pool_size=size, name=f"connector_{index + 1}")(y)
 
     if include_top:
         y = _drop(_pool(y, parts.pooling, state_dtype), dropout, state_dtype)

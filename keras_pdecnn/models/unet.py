@@ -8,12 +8,13 @@ import keras
 
 from keras_pdecnn import layers
 from keras_pdecnn.layers.padding import CropLike, PadToMultiple
+from keras_pdecnn.models.blocks import Blocks
 from keras_pdecnn.models.certified import CertifiedParts
 from keras_pdecnn.models.channels import channels_last, from_channels_last
 from keras_pdecnn.models.model import PDEModel
 from keras_pdecnn.models.ordinary import OrdinaryParts
 from keras_pdecnn.models.pretrained import load_pretrained
-from keras_pdecnn.models.settings import check_divisible, check_input_shape, check_names, regularization
+from keras_pdecnn.models.settings import check_input_shape, check_names
 from keras_pdecnn.ops import layout
 from keras_pdecnn.utils import arguments
 
@@ -52,15 +53,9 @@ def build_unet(
         ValueError: If an argument is unknown or outside its range, or two arguments contradict each other.
     """
     check_names(build_unet, block, builder, block_kwargs)
-    widths = arguments.check_entries("widths", widths, arguments.check_positive_integer)
-    check_divisible(block, widths)
-    steps = arguments.per_entry("steps", steps, len(widths), "width")
-    steps = tuple(arguments.check_positive_integer("steps", count) for count in steps)
-    step_size = arguments.per_entry("step_size", step_size, len(widths), "width")
-    max_step_size = arguments.per_entry("max_step_size", max_step_size, len(widths), "width")
-    alpha1 = arguments.check_non_negative("time_smoothness", time_smoothness)
-    alpha2 = arguments.check_non_negative("weight_decay", weight_decay)
-    box = None if box is None else arguments.check_positive("box", box)
+    regularization = time_smoothness, weight_decay, box
+    blocks = Blocks(block, widths, steps, step_size, max_step_size, *regularization, block_kwargs, entry="width")
+    widths = blocks.widths
     arguments.check_choice("skip", skip, SKIPS)
     restoration = arguments.check_flag("restoration", restoration)
     synchronized = arguments.check_flag("synchronized", synchronized)
@@ -82,20 +77,9 @@ def build_unet(
             f"Received: provable=True, skip={skip!r}"
         )
 
-    decay = keras.regularizers.L2(alpha2 / 2) if alpha2 else None
+    decay = blocks.kernel_regularizer
     parts = CertifiedParts(block, 1.0, decay) if provable else OrdinaryParts(synchronized, decay)
-    step_size, max_step_size = parts.steps(step_size, max_step_size)
-
-    def evolve(y, level, number):
-        """Return features after the block of this number, on the grid of this level."""
-        h, largest = step_size[level], max_step_size[level]
-        settings = {
-            **parts.block_settings(steps[level]),
-            **regularization(alpha1, alpha2, largest if isinstance(h, str) else h, box),
-            **block_kwargs,
-            "data_format": "channels_last",
-        }
-        return block(steps[level], step_size=h, max_step_size=largest, name=f"block_{number}", **settings)(y)
+    append_block = blocks.among(parts)
 
     dtype = keras.config.dtype_policy().variable_dtype
     inputs = keras.Input(input_shape, dtype=dtype, name="input")
@@ -106,7 +90,7 @@ def build_unet(
     if pads:
         y = PadToMultiple(multiple, dtype=dtype, name="padding")(y)
     y = parts.connector(widths[0], kernel_size=3, pool_size=1, name="opening")(y)
-    y = _cycle(y, evolve, parts, widths, skip, dtype)
+    y = _cycle(y, append_block, parts, widths, skip, dtype)
     if pads:
         y = CropLike(dtype=dtype, name="cropping")([y, original])
     y = parts.head(outputs, activation, restoration, rank=len(original.shape) - 2, dtype=dtype, name="head")(y)
@@ -116,25 +100,27 @@ def build_unet(
     return load_pretrained(PDEModel(inputs, y, name=name), weights, builder, include_top=True)
 
 
-def _cycle(y, evolve: Callable, parts: OrdinaryParts | CertifiedParts, widths: tuple[int, ...], skip: str, dtype: str):
+def _cycle(
+    y, append_block: Callable, parts: OrdinaryParts | CertifiedParts, widths: tuple[int, ...], skip: str, dtype: str
+):
     """Return features after blocks on all grids, down to the coarsest and up again: one cycle of a multigrid method.
 
-    `evolve` maps features, the number of their grid and the number of a block to the features after this block.
+    `append_block` is that of `Blocks.among`.
     """
     coarsest = len(widths) - 1
     skips = []
     for level in range(coarsest):
-        y = evolve(y, level, level + 1)
+        y = append_block(y, level, f"block_{level + 1}")
         skips.append(y)
         y = parts.connector(widths[level + 1], pool_size=2, name=f"connector_{level + 1}")(y)
-    y = evolve(y, coarsest, coarsest + 1)
+    y = append_block(y, coarsest, f"block_{coarsest + 1}")
     for level in reversed(range(coarsest)):
         number = 2 * coarsest - level + 1
         y = parts.refining_connector(widths[level], name=f"connector_{number - 1}")(y)
         y = parts.join(skip, skips[level], y, dtype=dtype, name=f"skip_{level + 1}")
         if skip == "concatenate":
             y = parts.connector(widths[level], pool_size=1, name=f"mixing_{level + 1}")(y)
-        y = evolve(y, level, number)
+        y = append_block(y, level, f"block_{number}")
     return y
 
 

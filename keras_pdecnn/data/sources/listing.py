@@ -12,13 +12,14 @@ from typing import Any
 
 import numpy as np
 
+from keras_pdecnn.data.calls import ReadError
 from keras_pdecnn.data.crops import Crop
 from keras_pdecnn.data.memory import is_held
 from keras_pdecnn.data.opened import check_unchanged, stamp
 from keras_pdecnn.data.sources.index import read_json, write_json
 from keras_pdecnn.data.sources.media import Images, Plan, Sounds
 from keras_pdecnn.data.sources.raw import TEST, Raw
-from keras_pdecnn.data.stored import Read, ReadError
+from keras_pdecnn.data.stored import Read
 
 _LOG = logging.getLogger(__name__)
 _NAMED = 20  # files that a warning names

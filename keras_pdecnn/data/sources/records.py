@@ -7,11 +7,11 @@ import os
 import numpy as np
 
 from keras_pdecnn.data import images
-from keras_pdecnn.data.calls import call
+from keras_pdecnn.data.calls import ReadError, call
 from keras_pdecnn.data.crops import Crop
 from keras_pdecnn.data.opened import OpenFile, check_unchanged, stamp
 from keras_pdecnn.data.sources import index
-from keras_pdecnn.data.stored import ReadError, Stored
+from keras_pdecnn.data.stored import Stored
 from keras_pdecnn.utils import optional
 
 WHY = "Only data sets in TFRecord or ArrayRecord files on a disk can be streamed."
