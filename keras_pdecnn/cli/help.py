@@ -11,7 +11,7 @@ DATA = {
 NETWORK = {
     *("architecture", "widths", "head_width", "spectrogram", "spectrogram_step", "opening_kernel_size"),
     *("opening_stride", "opening_width", "dropout", "steps", "step_size", "max_step_size", "time_basis", "basis_size"),
-    *("kernel_size", "activation", "normalization", "padding", "provable", "lipschitz", "pool"),
+    *("kernel_size", "activation", "normalization", "padding", "provable", "lipschitz"),
 }
 DEVICES = {"strategy", "synchronized", "backprop", "dtype"}
 
