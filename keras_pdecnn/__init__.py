@@ -28,6 +28,7 @@ from keras_pdecnn import (
     ops,
     regularizers,
     stability,
+    tasks,
     training,
 )
 from keras_pdecnn.version import __version__
@@ -53,6 +54,7 @@ __all__ = [
     "plotting",
     "regularizers",
     "stability",
+    "tasks",
     "training",
     "tuning",
 ]

@@ -1,4 +1,4 @@
-"""Losses of class labels: least squares, one of the two of the paper's problem 4, and cross-entropy with smoothing."""
+"""Losses of class labels, least squares (the paper's problem 4) and cross-entropy with smoothing; and of numbers."""
 
 from __future__ import annotations
 
@@ -78,3 +78,41 @@ class CrossEntropy(keras.losses.Loss):
     def get_config(self):
         # Keras leaves the type out.
         return {**super().get_config(), "label_smoothing": self.label_smoothing, "dtype": self.dtype}
+
+
+@keras.saving.register_keras_serializable(package="keras_pdecnn")
+class ScaledSquaredError(keras.losses.Loss):
+    """Mean squared error of numbers that are divided by a scale, so that it does not depend on their unit.
+
+    mean(((y - y') / s)^2),   the mean over all outputs of an example
+
+    Args:
+        scale: Scale s of all outputs, or one for each; default 1. For numbers it is their standard deviation, for
+            images the value of white.
+        reduction: Reduction over the batch, "sum_over_batch_size" (default), "sum", "mean", "mean_with_sample_weight"
+            or None, see `keras.losses.Loss`.
+        name: Name of the loss; default "scaled_squared_error".
+        dtype: Type of the computation; default `keras.config.floatx()`.
+
+    Raises:
+        ValueError: If an argument is outside its range.
+
+    Example:
+        >>> float(ScaledSquaredError(scale=2.0)(keras.ops.array([[3.0]]), keras.ops.array([[1.0]])))
+        1.0
+    """
+
+    def __init__(self, scale=1.0, reduction="sum_over_batch_size", name="scaled_squared_error", dtype=None):
+        super().__init__(name=name, reduction=reduction, dtype=arguments.check_dtype(dtype))
+        entries = scale if isinstance(scale, tuple | list) else (scale,)
+        entries = [arguments.check_positive("scale", entry) for entry in entries]
+        self.scale = entries if isinstance(scale, tuple | list) else entries[0]
+
+    def call(self, y_true, y_pred):
+        scale = ops.convert_to_tensor(self.scale, y_pred.dtype)
+        error = (ops.cast(y_true, y_pred.dtype) - y_pred) / scale
+        return ops.mean(ops.square(error), axis=-1)
+
+    def get_config(self):
+        # Keras leaves the type out.
+        return {**super().get_config(), "scale": self.scale, "dtype": self.dtype}

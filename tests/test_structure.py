@@ -10,8 +10,10 @@ ROOT = pathlib.Path(__file__).parent.parent / "keras_pdecnn"
 # Parts of one level know nothing of each other.
 LEVELS = [
     ["networks", "utils", "version"],
-    ["plotting", "recipes"],
-    ["constraints", "data", "distribute", "initializers", "losses", "metrics", "operators", "ops"],
+    ["losses", "metrics", "plotting"],
+    ["tasks"],
+    ["recipes"],
+    ["constraints", "data", "distribute", "initializers", "operators", "ops"],
     ["regularizers"],
     ["layers"],
     ["export", "models", "stability"],

@@ -27,8 +27,10 @@ from keras_pdecnn.recipes.searches import NAMES
 from keras_pdecnn.runs import RunFolder
 from keras_pdecnn.tuning import report, roles
 from keras_pdecnn.tuning.oracles import REASON, reason
-from keras_pdecnn.tuning.search import OBJECTIVE, _describe, _enter
+from keras_pdecnn.tuning.search import _describe, _enter
 from keras_pdecnn.tuning.space import Space
+
+OBJECTIVE = kt.Objective("val_accuracy", "max")
 
 SHAPES = {
     "digits": ((8, 8, 1), 10),

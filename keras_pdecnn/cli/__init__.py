@@ -32,6 +32,7 @@ from keras_pdecnn.cli.settings import (
 from keras_pdecnn.cli.stability import stability
 from keras_pdecnn.cli.tune import tune
 from keras_pdecnn.recipes import RECIPES, Recipe
+from keras_pdecnn.tasks import TASKS
 from keras_pdecnn.utils.optional import MissingPackageError
 from keras_pdecnn.version import __version__
 
@@ -167,7 +168,8 @@ def train(ctx, dataset, recipe, start_from, output, verbose, resume, monitor, st
         click.echo(_how_to_go_on(error.folder, error.epochs, strategy, monitor), err=True)
         raise click.exceptions.Exit(_INTERRUPTED) from error
     if distribute.worker(scope)[0] == 0:
-        report_accuracy(result.metrics)
+        recipe_of_run, _ = result.folder.read_config()
+        report_accuracy(result.metrics, recipe_of_run.task)
         click.echo(f"Run folder: {result.folder.path}")
 
 
@@ -206,11 +208,12 @@ def evaluate(run, source, flipped):
     model = folder.load_model(compile=False)
     dataset = training.load_like(recipe, info, source)
     click.echo(f"{dataset.info.name}: {dataset.info.sizes['test']:,} test examples")
-    settings = {"loss": recipe.loss, "labels": dataset.evaluation["test"].labels()}
-    metrics = training.evaluate(model, dataset.test, **settings)
+    metrics = training.evaluate_part(model, dataset, recipe)
+    if flipped and not TASKS[recipe.task].has_labels:
+        raise WrongInput(f"Only a classification is evaluated with mirrored copies. Received: task={recipe.task!r}")
     if recipe.evaluate_flipped if flipped is None else flipped:
-        metrics["flipped"] = training.evaluate(model, dataset.test, **settings, flipped=True)
-    report_accuracy(metrics)
+        metrics["flipped"] = training.evaluate_part(model, dataset, recipe, flipped=True)
+    report_accuracy(metrics, recipe.task)
 
 
 @main.command()

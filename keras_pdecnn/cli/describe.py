@@ -17,6 +17,7 @@ from keras_pdecnn.cli.settings import (
 )
 from keras_pdecnn.networks import NETWORKS
 from keras_pdecnn.recipes import RECIPES, Recipe
+from keras_pdecnn.tasks import DEFAULT
 from keras_pdecnn.utils import arguments, tables
 
 _CHANNELS = 3
@@ -37,7 +38,9 @@ _TIMED = 3  # steps of training
     show_default=True,
     help="Sides of the images in pixels, with commas between them; they have three channels.",
 )
-@click.option("--classes", type=click.IntRange(2), default=10, show_default=True, help="Number of classes.")
+@click.option(
+    "--classes", type=click.IntRange(1), default=10, show_default=True, help="Number of classes or other outputs."
+)
 @click.option(
     "--measure",
     is_flag=True,
@@ -57,12 +60,16 @@ def describe(ctx, recipe, sizes, classes, measure, **settings):
     names = [chosen.architecture] if "architecture" in changes else list(NETWORKS)
     recipes = [_of(chosen, name) for name in names]
     pixels = _check_sizes(sizes)
+    if measure and chosen.task != DEFAULT:
+        raise WrongInput(f"Only classifiers are measured. Received: --measure, task={chosen.task!r}")
     import_tensorflow("describe")
     rows = [_row(recipe, size, classes, measure) for size in pixels for recipe in recipes if recipe is not None]
     heads = ["network", "pixels", "weights", "multiply-adds", "memory, GB", "stored, GB"]
     heads += ["images/s", "measured, GB"] * measure
     click.echo(tables.markdown(heads, rows), nl=False)
-    click.echo(f"Batches of {chosen.batch_size} images, {classes} classes.")
+    click.echo(
+        f"Batches of {chosen.batch_size} images, {classes} {'classes' if chosen.task == DEFAULT else 'outputs'}."
+    )
 
 
 def _of(recipe: Recipe, architecture: str) -> Recipe | None:

@@ -11,6 +11,7 @@ from keras_pdecnn.cli.command import Command
 from keras_pdecnn.cli.paths import ExistingPath
 from keras_pdecnn.cli.settings import WrongInput, import_tensorflow, one_line
 from keras_pdecnn.networks import label
+from keras_pdecnn.tasks import TASKS
 
 _SHOWN = 6  # number of test examples on the page if no image is given
 
@@ -33,6 +34,11 @@ def explain(run, images, output, overwrite):
     folder = RunFolder(run)
     output = folder.path / "explain.html" if output is None else output.expanduser()
     recipe, info = folder.read_config()
+    if not TASKS[recipe.task].has_labels:
+        raise WrongInput(
+            "A page explains which class an example has; `stability` and the pictures of the run show networks for "
+            f"other tasks. Received: task={recipe.task!r}"
+        )
     if os.path.lexists(output) and (output.is_dir() or not overwrite):
         raise WrongInput(f"The page must not exist yet, unless --overwrite is given. Received: {str(output)!r}")
     if not output.parent.is_dir():

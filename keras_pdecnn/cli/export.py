@@ -9,6 +9,7 @@ import click
 from keras_pdecnn.cli.command import Command
 from keras_pdecnn.cli.paths import ExistingPath
 from keras_pdecnn.cli.settings import WrongInput, import_tensorflow, one_line
+from keras_pdecnn.tasks import TASKS
 
 _DEFAULTS = {"savedmodel": "savedmodel", "litert": "model.tflite", "onnx": "model.onnx"}
 
@@ -33,8 +34,9 @@ def export(run, kind, output):
     """Export the network of the folder RUN for use without this package.
 
     The exported network takes raw pixel values ("image", or "signal" or "video") and returns "probabilities" and
-    "class". A SavedModel also returns "label", and has the signature serving_bytes for image files; it is written as
-    the next version, NAME/1, NAME/2, ….
+    "class"; one for a regression, for several labels or for a restoration returns "values". A SavedModel of a
+    classifier also returns "label". It has the signature serving_bytes for image files, and is written as the next
+    version, NAME/1, NAME/2, ….
 
     A SavedModel is written under TensorFlow and JAX as Keras's backend, the other formats under TensorFlow alone; the
     network may have been trained under any.
@@ -51,7 +53,9 @@ def export(run, kind, output):
         )
     model = folder.load_model(compile=False)
     try:
-        path = FORMATS[kind](model, output or folder.path / _DEFAULTS[kind], info.class_names)
+        outputs = TASKS[recipe.task].exported
+        names = None if outputs == "values" else info.class_names
+        path = FORMATS[kind](model, output or folder.path / _DEFAULTS[kind], names, outputs)
     except (OSError, tf.errors.OpError) as error:
         reason = one_line(error)
         raise WrongInput(f"The export cannot be written ({reason}). Received: {str(output or run)!r}") from error

@@ -5,6 +5,7 @@ from __future__ import annotations
 OPTIONS = ("Options", "Data", "Network", "Training", "Devices")
 DATA = {
     *("data_dir", "size", "crop", "crop_area", "sampling_rate", "skip_unreadable", "in_memory", "validation"),
+    *("task", "mask_colors", "degradation", "patch", "patches"),
     *("batch_size", "drop_remainder", "flip", "pad", "rotate", "zoom", "time_shift", "gain", "noise", "cutout"),
     *("time_mask", "frequency_mask", "mixup", "cutmix", "rand_augment", "rand_augment_magnitude"),
 }

@@ -6,12 +6,18 @@ import csv
 import dataclasses
 import io
 import json
+import operator
+import pathlib
+from collections.abc import Callable
 
 import click
 
 from keras_pdecnn.cli.command import Command
 from keras_pdecnn.cli.paths import ExistingPath, SomeFiles
-from keras_pdecnn.cli.settings import import_tensorflow, one_line
+from keras_pdecnn.cli.settings import WrongInput, import_tensorflow, one_line
+from keras_pdecnn.tasks import TASKS
+
+_FOLDER = "predictions"
 
 
 @click.command(cls=Command)
@@ -31,8 +37,16 @@ from keras_pdecnn.cli.settings import import_tensorflow, one_line
     help="Samples per second of the sound that the network was trained on; .wav files with another rate are resampled. "
     "Default: the rate of the .wav files that a run was trained on; otherwise files are never resampled.",
 )
-def predict(model, files, kind, sampling_rate):
+@click.option(
+    "--output",
+    type=click.Path(path_type=pathlib.Path),
+    help="Folder of the masks or restored images, which must be empty or not exist; default: predictions.",
+)
+def predict(model, files, kind, sampling_rate, output):
     """Print the class that the network MODEL predicts for each FILE, and its probability.
+
+    A network of another task predicts the probabilities of all labels, or numbers, which are printed; or masks or
+    restored images, which are written into the folder --output.
 
     A network trained with --loss least_squares has scores in place of probabilities; 1 is a perfect fit.
 
@@ -45,49 +59,88 @@ def predict(model, files, kind, sampling_rate):
     from keras_pdecnn import inference
 
     classifier = inference.load(model)
+    task = TASKS[classifier.task]
+    if output is not None and not task.of_pixels:
+        raise WrongInput(f"--output is for masks and restored images. Received: a network for {task.label}")
+    pictures = inference.Pictures(output or _FOLDER, classifier) if task.of_pixels else None
     rows, unreadable = [], []
     for outcome in inference.predict(classifier, inference.find(files), sampling_rate):
         if isinstance(outcome, inference.Unreadable):
             click.echo(one_line(f"{outcome.file}: {outcome.reason}"), err=True)
             unreadable.append(outcome)
         else:
-            rows.append(outcome)
+            rows.append(outcome if pictures is None else Written.of(outcome, pictures.write(outcome)))
     if rows or kind == "json":
-        click.echo(_WRITERS[kind](rows, unreadable, classifier.quantity), nl=False)
+        columns = _columns(classifier)
+        click.echo(_WRITERS[kind](rows, unreadable, columns), nl=False)
     if unreadable:
         raise click.exceptions.Exit(1 if rows else 2)
 
 
-def _to_json(rows, unreadable, quantity: str) -> str:
+@dataclasses.dataclass(frozen=True)
+class Written:
+    """A prediction that has been written into a file."""
+
+    file: str
+    index: int | None
+    path: str
+
+    @classmethod
+    def of(cls, outputs, path: pathlib.Path) -> Written:
+        return cls(outputs.file, outputs.index, click.format_filename(path))
+
+
+def _columns(classifier) -> dict[str, Callable]:
+    """Return the columns behind file and index by their heads, as functions of a row."""
+    task = TASKS[classifier.task]
+    if task.of_pixels:
+        return {"prediction": lambda row: row.path}
+    if task.has_labels:
+        heads = {"class": "class_index", "label": "label", classifier.quantity: "output"}
+        return {head: operator.attrgetter(name) for head, name in heads.items()}
+    return {
+        name: lambda row, place=place: float(row.values[place]) for place, name in enumerate(classifier.class_names)
+    }
+
+
+def _to_json(rows, unreadable, columns: dict[str, Callable]) -> str:
     """Return JSON with the predictions, and the files that could not be read."""
     content = {
-        "predictions": [_fields(row, quantity) for row in rows],
+        "predictions": [_fields(row, columns) for row in rows],
         "unreadable": [{"file": entry.file, "reason": one_line(entry.reason)} for entry in unreadable],
     }
     return json.dumps(content, indent=2) + "\n"
 
 
-def _to_csv(rows, _, quantity: str) -> str:
+def _to_csv(rows, _, columns: dict[str, Callable]) -> str:
     text = io.StringIO()
-    writer = csv.DictWriter(text, ("file", "index", "class", "label", quantity), lineterminator="\n")
+    writer = csv.DictWriter(text, ("file", "index", *columns), lineterminator="\n")
     writer.writeheader()
-    writer.writerows({**_fields(row, quantity), "file": click.format_filename(row.file)} for row in rows)
+    writer.writerows({**_fields(row, columns), "file": click.format_filename(row.file)} for row in rows)
     return text.getvalue()
 
 
-def _to_table(rows, _, quantity: str) -> str:
-    cells = [("file", "class", f"{quantity:>11}")]
+def _to_table(rows, _, columns: dict[str, Callable]) -> str:
+    shown = {"class" if name == "label" else name: read for name, read in columns.items() if name != "class"}
+    cells = [["file", *(name if _is_text(name) else f"{name:>11}" for name in shown)]]
     for row in rows:
         name = click.format_filename(row.file)  # names need not be text
         name = name if row.index is None else f"{name}[{row.index}]"
-        cells.append((name, row.label, f"{row.output:11.4f}"))
-    widths = [max(len(entry[i]) for entry in cells) for i in (0, 1)]
-    return "".join(f"{name:<{widths[0]}}  {label:<{widths[1]}}  {value}\n" for name, label, value in cells)
+        values = [read(row) for read in shown.values()]
+        cells.append([name, *(value if isinstance(value, str) else f"{value:11.4f}" for value in values)])
+    widths = [max(map(len, column)) for column in zip(*cells, strict=True)]
+    widths[-1] = 0  # nothing stands behind the last column
+    return "".join(
+        "  ".join(f"{cell:<{width}}" for cell, width in zip(line, widths, strict=True)) + "\n" for line in cells
+    )
 
 
-def _fields(row, quantity: str) -> dict:
-    names = {"class_index": "class", "output": quantity}
-    return {names.get(name, name): value for name, value in dataclasses.asdict(row).items()}
+def _is_text(name: str) -> bool:
+    return name in ("class", "prediction")
+
+
+def _fields(row, columns: dict[str, Callable]) -> dict:
+    return {"file": row.file, "index": row.index, **{name: read(row) for name, read in columns.items()}}
 
 
 _WRITERS = {"table": _to_table, "json": _to_json, "csv": _to_csv}

@@ -9,6 +9,7 @@ import typing
 import click
 
 from keras_pdecnn.recipes import RECIPES, Recipe, for_source, phases
+from keras_pdecnn.tasks import DEFAULT, TASKS
 from keras_pdecnn.utils import arguments
 from keras_pdecnn.utils.streams import quiet
 
@@ -94,11 +95,11 @@ def given_options(ctx: click.Context, names) -> set[str]:
 def chosen_recipe(dataset: str | None, name: str | None, changes: dict) -> Recipe:
     """Return the recipe of a data set, or of the named recipe's own data set, or of the digits, with changes.
 
-    Some changes imply others, see `Recipe.with_settings` and the argument `architecture` of `for_source`.
+    Some changes imply others, see `Recipe.with_settings` and the arguments `architecture` and `task` of `for_source`.
     """
     source = dataset or (RECIPES[name].data if name in RECIPES else "digits")
     with quiet():  # checks of some settings import Keras
-        return for_source(source, name, changes.get("architecture")).with_settings(**changes)
+        return for_source(source, name, changes.get("architecture"), changes.get("task")).with_settings(**changes)
 
 
 def resumed_recipe(begun: Recipe, dataset: str | None, name: str | None, changes: dict) -> Recipe:
@@ -123,14 +124,9 @@ def import_tensorflow(command: str):
         return optional.tensorflow(f"keras-pdecnn {command}")
 
 
-def report_accuracy(metrics: dict):
-    """Print the accuracy and the loss of an evaluation, and those of one with mirrored copies if there is one."""
-    click.echo(f"Test accuracy: {_in_words(metrics)}")
+def report_accuracy(metrics: dict, task: str = DEFAULT):
+    """Print the results of an evaluation for a task, and those of one with mirrored copies if there is one."""
+    click.echo(f"Test {TASKS[task].report(metrics)}")
     if "flipped" in metrics:
-        click.echo(f"Test accuracy, averaged with mirrored copies: {_in_words(metrics['flipped'])}")
-
-
-def _in_words(metrics: dict) -> str:
-    count = sum(map(sum, metrics["confusion_matrix"]))
-    right = sum(row[index] for index, row in enumerate(metrics["confusion_matrix"]))
-    return f"{100 * metrics['accuracy']:.2f} % ({right} of {count}), loss {metrics['loss']:.4f}"
+        text = TASKS[task].report(metrics["flipped"]).removeprefix("accuracy: ")
+        click.echo(f"Test accuracy, averaged with mirrored copies: {text}")

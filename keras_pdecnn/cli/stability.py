@@ -11,6 +11,7 @@ import click
 from keras_pdecnn.cli.command import Command
 from keras_pdecnn.cli.paths import DataSource, ExistingPath
 from keras_pdecnn.cli.settings import WrongInput, import_tensorflow
+from keras_pdecnn.tasks import TASKS
 from keras_pdecnn.utils.tables import markdown
 
 _PATH = click.Path(path_type=pathlib.Path)
@@ -98,6 +99,10 @@ def stability(run, source, examples, file, attack, norm, epsilon, bounds, steps,
         raise WrongInput(f"The file of the rows must not exist yet, and its folder must exist. Received: {str(file)!r}")
     folder = RunFolder(run)
     recipe, info = folder.read_config()
+    if attack and not TASKS[recipe.task].has_labels:
+        raise WrongInput(
+            f"Attacks look for a change of the class of an example. Received: --attack, task={recipe.task!r}"
+        )
     model = folder.load_model()
     dataset = training.load_like(recipe, info, source)
     x, y = training.spread(dataset.test, dataset.info.sizes["test"], examples or (200 if attack else 4))

@@ -186,5 +186,5 @@ def tune(
         run, metrics = report.train(best, folder, verbose, scope)
     except (tuning.SearchFailedError, roles.ChiefError, training.DivergedError, training.StoppedError) as error:
         raise click.ClickException(one_line(error)) from error
-    report_accuracy(metrics)
+    report_accuracy(metrics, start.task)
     click.echo(f"Search folder: {folder}\nRun folder: {run.path}")

@@ -124,13 +124,11 @@ class Augmentation:
         Returns:
             A tensor of the same shape and type.
         """
-        from keras_pdecnn.data import masks, signals, transforms
+        from keras_pdecnn.data import masks, signals
         from keras_pdecnn.data.rand_augment import rand_augment
 
         self.check_shape(x.shape[1:])
-        x = transforms.mirror_and_shift(x, key, self.flip, self.margin(x.shape[1:-1]))
-        if self.rotate or self.zoom:
-            x = transforms.rotate_and_zoom(x, key, self.rotate, self.zoom)
+        x = self.move(x, key)
         if self.time_shift:
             x = signals.roll(x, key, math.floor(self.time_shift * x.shape[1]))
         if self.gain or self.noise:
@@ -142,6 +140,24 @@ class Augmentation:
         for axis, fraction in enumerate((self.time_mask, self.frequency_mask)):
             if fraction:
                 x = masks.cover_band(x, key, axis, fraction)
+        return x
+
+    def move(self, x, key, nearest=False):
+        """Return a batch mirrored, shifted, rotated and zoomed: the changes that targets of every pixel follow.
+
+        Args:
+            x: Tensor as in `__call__`.
+            key: Key as in `__call__`; with the same one, examples and targets are moved alike.
+            nearest: Whether a pixel takes the value of the nearest one, as classes must, in place of a mean.
+
+        Returns:
+            A tensor of the same shape and type.
+        """
+        from keras_pdecnn.data import transforms
+
+        x = transforms.mirror_and_shift(x, key, self.flip, self.margin(x.shape[1:-1]))
+        if self.rotate or self.zoom:
+            x = transforms.rotate_and_zoom(x, key, self.rotate, self.zoom, nearest)
         return x
 
     def mix(self, x, y, key):

@@ -86,6 +86,17 @@ def native(dtype: np.dtype) -> np.dtype:
     return dtype.newbyteorder("=")
 
 
+def check_length(y: ArrayLike, examples: int, what: str) -> np.ndarray:
+    """Return targets as an array; raise ValueError if they are none, or not one per example."""
+    try:
+        y = np.asarray(y)
+    except (TypeError, ValueError) as error:  # lists of different lengths
+        raise ValueError(f"{what} must be an array. Received: {type(y).__name__} ({error})") from error
+    if y.ndim == 0 or len(y) != examples:
+        raise ValueError(f"{what} must have one entry per example, {examples}. Received: shape={y.shape}")
+    return y
+
+
 def check_labels(y: ArrayLike, examples: int, what: str) -> np.ndarray:
     """Return labels `y` of shape `(n,)` or `(n, 1)` as int32 of shape `(n,)`; raise ValueError for others."""
     y = np.asarray(y)

@@ -20,13 +20,16 @@ class Info:
     Args:
         name: Name of the data set.
         input_shape: `(*space, channels)`, the shape of an example.
-        classes: Number of classes.
-        class_names: One name per class.
+        classes: Number of classes, or of other outputs: of labels, of numbers of a regression, of channels of images.
+        class_names: One name per class or other output.
         sizes: Numbers of examples, a dict with the keys `train`, `validation` and `test`.
         dtype: Type of the raw examples, such as `"uint8"`.
         sampling_rate: Samples per second of sounds read from .wav files. Default None, for other examples.
         skipped: Files that could not be read and are left out, see `load`. Default none.
         crop: Part of the images that is seen, see `load`. Default None, whole images or other examples.
+        target_mean: Mean of each number of a regression over the training part. Default None, other tasks.
+        target_deviation: Standard deviation of each number of a regression. Default None, other tasks.
+        max_value: Value of white: the largest of the integer type of the images, or 1. Default 1.
 
     Example:
         >>> keras_pdecnn.data.load("digits").info.input_shape
@@ -42,11 +45,17 @@ class Info:
     sampling_rate: int | None = None
     skipped: tuple[str, ...] = ()
     crop: str | None = None
+    target_mean: tuple[float, ...] | None = None
+    target_deviation: tuple[float, ...] | None = None
+    max_value: float = 1.0
 
 
 @dataclasses.dataclass(frozen=True)
 class Data:
     """A data set in batches `(x, label)`: raw x of shape `(batch, *space, channels)`, int32 labels of shape `(batch,)`.
+
+    Other tasks have other targets in place of labels: float32 of shape `(batch, outputs)` for a regression and for
+    several labels, classes of shape `(batch, *space)` for a segmentation, and images for a restoration.
 
     Args:
         train: Training batches. The k-th pass over this dataset is epoch k, with its own order and augmentation, which

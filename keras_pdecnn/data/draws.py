@@ -7,7 +7,10 @@ from typing import NamedTuple
 import tensorflow as tf
 
 # The order is part of what a seed means: new names go to the end.
-_PURPOSES = (*("roll", "level", "noise", "gain", "window", "band", "rand_augment", "way", "mixup", "cutmix", "crop"),)
+_PURPOSES = (
+    *("roll", "level", "noise", "gain", "window", "band", "rand_augment", "way", "mixup", "cutmix", "crop"),
+    *("patch", "degradation"),
+)
 
 
 class Key(NamedTuple):

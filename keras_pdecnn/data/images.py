@@ -53,6 +53,57 @@ def read_image(path: str | os.PathLike, shape: Sequence[int], crop: Crop | None 
     return _decode(path, lambda image: _to_array(image, shape, crop, draws))
 
 
+def read_mask(path: str | os.PathLike, space: Sequence[int], colors: Sequence[str] | None = None) -> np.ndarray:
+    """Read an image file that holds a class for each pixel.
+
+    Args:
+        path: A PNG file, or another one without loss; a mask of another size takes the nearest pixels.
+        space: `(height, width)` of the result.
+        colors: Colours of the classes in their order, as six hexadecimal digits each; default None, the pixels are the
+            numbers of the classes: the indices of a palette, or grey values.
+
+    Returns:
+        An integer array of shape `space`.
+
+    Raises:
+        ValueError: If the file cannot be read, has colours where it should have numbers, or a colour that is no class.
+
+    Example:
+        >>> import tempfile
+        >>> from PIL import Image
+        >>> with tempfile.NamedTemporaryFile(suffix=".png") as file:
+        ...     Image.new("RGB", (4, 3), "#ff0000").save(file)
+        ...     int(read_mask(file.name, (3, 4), colors=("000000", "ff0000")).max())
+        ...
+        1
+    """
+    return _decode(path, lambda image: _to_classes(image, tuple(space), colors))
+
+
+def _to_classes(image, space, colors) -> np.ndarray:
+    from PIL import Image
+
+    if colors is not None:
+        image = image.convert("RGB")
+    elif image.mode not in ("1", "L", "P", *_WIDE):
+        raise ValueError("it has colours; give the colours of the classes, mask_colors")
+    if image.size != (space[1], space[0]):
+        image = image.resize((space[1], space[0]), Image.Resampling.NEAREST)
+    pixels = np.asarray(image)
+    if colors is None:
+        return pixels.astype(np.int32 if pixels.dtype.itemsize > 1 else np.uint8)
+    numbers = pixels.astype(np.int32) @ np.array([2**16, 2**8, 1])
+    known = np.array([int(color, 16) for color in colors])
+    order = np.argsort(known)
+    place = np.minimum(np.searchsorted(known[order], numbers), len(known) - 1)
+    classes = order[place]
+    wrong = known[classes] != numbers
+    if wrong.any():
+        row, column = np.argwhere(wrong)[0].tolist()
+        raise ValueError(f"the colour {numbers[row, column]:06x} at row {row}, column {column} is that of no class")
+    return classes.astype(np.uint8 if len(known) <= 256 else np.int32)
+
+
 def decode_image(content: bytes, shape: Sequence[int], crop: Crop, draws=None) -> np.ndarray:
     """Return the window of an encoded image in memory, see `read_image`; raise an exception if it is damaged."""
     from PIL import Image

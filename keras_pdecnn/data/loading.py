@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import operator
 import os
 from collections.abc import Sequence
@@ -17,6 +18,7 @@ from keras_pdecnn.data.memory import check_memory
 from keras_pdecnn.data.sources import Raw, read
 from keras_pdecnn.data.splits import stratified_split
 from keras_pdecnn.data.stored import Stored, is_stored
+from keras_pdecnn.tasks import DEFAULT, TASKS, Degradation, Targets, Task, check_task, to_degradation
 from keras_pdecnn.utils import arguments, optional
 
 
@@ -36,6 +38,11 @@ def load(
     crop: str | None = None,
     crop_area: float = 0.25,
     in_memory: bool | None = None,
+    task: str = DEFAULT,
+    mask_colors: Sequence[str] | None = None,
+    degradation: str | None = None,
+    patch: int | Sequence[int] | None = None,
+    patches: int = 1,
 ) -> Data:
     """Load a labelled data set and divide it into batches of raw examples.
 
@@ -95,6 +102,19 @@ def load(
         in_memory: Whether the examples are held in memory (True), or read from their files for each batch (False).
             Default None, in memory up to 512 MiB of examples. Datasets of tf.data, PyDatasets and compressed arrays are
             always held in memory.
+        task: What the data are for, one of `tasks.TASKS`; default "classification". It says what the targets are: rows
+            of 0 and 1 ("multi_label"), numbers ("regression"), classes of pixels of the shape of the examples without
+            channels ("segmentation"), or images of the shape of the examples ("restoration"). For the last two a folder
+            holds the folders `images` and `masks` or `targets`, with files of the same names, perhaps in `train` and
+            `test`; they are held in memory.
+        mask_colors: Colours of the classes in mask files, six hexadecimal digits each; default None, masks hold the
+            numbers of the classes.
+        degradation: How examples are made from clean images for a restoration, such as "noise:25", see
+            `tasks.DEGRADATIONS`. Those of validation and test images are always the same. Any source of images will do,
+            also a folder of nothing but images; other targets are left out. Default None, the source has the targets.
+        patch: Size of patches of images that are cut out at random in training, a number or one per space axis, for
+            segmentation and restoration. Default None, whole images.
+        patches: Number of patches of each image per epoch. Default 1.
 
     Returns:
         A `Data` with `train`, `validation`, `test` and `info`.
@@ -121,9 +141,14 @@ def load(
     skip_unreadable = arguments.check_flag("skip_unreadable", skip_unreadable)
     in_memory = None if in_memory is None else arguments.check_flag("in_memory", in_memory)
     window = _check_crop(crop, crop_area, size, in_memory)
+    chosen = TASKS[check_task("task", task)]
+    worse = _check_pixels(chosen, degradation, patch, mask_colors, classes)
+    if mask_colors is not None:
+        mask_colors = tuple(arguments.check_color("mask_colors", color) for color in mask_colors)
+    patches = arguments.check_positive_integer("patches", patches)
+    if augmentation is not None:
+        chosen.check_augmentation(augmentation)
     optional.tensorflow("pde.data.load")
-    from keras_pdecnn.data.pipeline import Examples, Training, as_stored, in_host_memory
-
     raw = read(
         source,
         data_dir=data_dir,
@@ -132,6 +157,9 @@ def load(
         skip_unreadable=skip_unreadable,
         crop=window,
         in_memory=in_memory,
+        task=chosen,
+        mask_colors=mask_colors,
+        degraded=worse is not None,
     )
     x_train = checks.check_stored(raw.x_train, f"{raw.where}: x_train")
     x_test = checks.check_stored(raw.x_test, f"{raw.where}: x_test")
@@ -140,65 +168,156 @@ def load(
         augmentation.check_shape(x_train.shape[1:])
     parts = [part for part in (x_train, x_test, raw.x_validation) if part is not None]
     check_memory(sum(part.nbytes for part in parts if not is_stored(part)), raw.where)
-    y_train = checks.check_labels(raw.y_train, len(x_train), f"{raw.where}: y_train")
-    y_test = checks.check_labels(raw.y_test, len(x_test), f"{raw.where}: y_test")
-    x_held, y_held = _validation_part(raw, x_train) if validation else (None, None)
-    names = raw.class_names
-    if names is not None and classes not in (None, len(names)):
-        raise ValueError(f"{raw.where} has {len(names)} classes. Received: classes={classes}")
-    if classes is None:
-        classes = raw.classes if names is None else len(names)
-    classes = checks.check_classes(y_train, y_test, classes, raw.where, y_held)
-
-    train_rows, validation_rows = np.arange(len(x_train)), np.arange(0)
-    if x_held is not None:
-        validation_rows = np.arange(len(x_held))
-    elif validation:
-        train_rows, validation_rows = stratified_split(
-            y_train, round(validation * len(y_train)), f"{raw.where}, validation={validation}"
-        )
-    x, x_last = as_stored(x_train), as_stored(x_test)
-    x_held = x if x_held is None else as_stored(x_held)
-    y, y_last, y_held = in_host_memory(y_train, y_test, y_train if y_held is None else y_held)
-    of_parts = train_rows, validation_rows, np.arange(len(x_test))
-    rows = in_host_memory(*(np.asarray(part, np.int64) for part in of_parts))
-    examples = Examples(x, y, rows[0], batch_size, drop_remainder)
-    if not examples.steps:
+    x_held = _validation_part(raw, x_train) if validation else None
+    targets = _targets(chosen, raw, (x_train, x_test, x_held), classes, worse is not None)
+    rows = _rows(chosen, raw.where, targets, (x_train, x_test, x_held), validation)
+    sizes = {part: len(numbers) for part, numbers in rows.items()}
+    max_value = _max_value(raw, x_train.dtype) if chosen.of_pixels else 1.0
+    cut = None if patch is None else _check_patch(patch, x_train.shape[1:-1])
+    rows["train"] = np.tile(rows["train"], patches)
+    examples = _examples(
+        (x_train, x_test, x_held), targets, rows, batch_size, drop_remainder, _pixels(chosen, worse, max_value, cut)
+    )
+    if not examples["train"].steps:
         raise ValueError(
-            f"`drop_remainder` leaves no batch of the {len(train_rows)} training examples. "
+            f"`drop_remainder` leaves no batch of the {sizes['train']} training examples. "
             f"Received: drop_remainder=True, batch_size={batch_size}"
         )
-    training = Training(examples, seed, augmentation, classes, window is not None and window.is_random)
-    evaluation = {"test": Examples(x_last, y_last, rows[2], batch_size)}
-    if validation:
-        evaluation["validation"] = Examples(x_held, y_held, rows[1], batch_size)
+    from keras_pdecnn.data.pipeline import Training
+
+    is_random = window is not None and window.is_random
+    training = Training(examples.pop("train"), seed, augmentation, targets.outputs, is_random)
     return Data(
         train=training.one_by_one(),
-        validation=evaluation["validation"].in_order() if validation else None,
-        test=evaluation["test"].in_order(),
-        evaluation=evaluation,
+        validation=examples["validation"].in_order() if validation else None,
+        test=examples["test"].in_order(),
+        evaluation=examples,
         info=Info(
             name=raw.name,
             input_shape=x_train.shape[1:],
-            classes=classes,
-            class_names=tuple(names) if names is not None else tuple(str(label) for label in range(classes)),
-            sizes={"train": len(train_rows), "validation": len(validation_rows), "test": len(x_test)},
+            classes=targets.outputs,
+            class_names=targets.names,
+            sizes=sizes,
             dtype=x_train.dtype.name,
             sampling_rate=raw.sampling_rate,
             skipped=raw.skipped,
             crop=crop,
+            target_mean=targets.mean,
+            target_deviation=targets.deviation,
+            max_value=max_value,
         ),
         training=training,
     )
 
 
+def _rows(task: Task, where: str, targets: Targets, examples: tuple, validation: float) -> dict[str, np.ndarray]:
+    """Return the rows of each part; without validation examples of their own, those are taken from the training."""
+    x_train, x_test, x_held = examples
+    rows = {"train": np.arange(len(x_train)), "validation": np.arange(0), "test": np.arange(len(x_test))}
+    if x_held is not None:
+        rows["validation"] = np.arange(len(x_held))
+    elif validation:
+        labels = targets.parts["y_train"] if task.has_labels else np.zeros(len(x_train), np.int64)
+        rows["train"], rows["validation"] = stratified_split(
+            labels, round(validation * len(labels)), f"{where}, validation={validation}"
+        )
+    return rows
+
+
+def _pixels(task: Task, worse: Degradation | None, max_value: float, patch: tuple[int, ...] | None):
+    """Return what is done to targets of every pixel; None for a task with other targets."""
+    if not task.of_pixels:
+        return None
+    from keras_pdecnn.data.pixels import Pixels
+
+    return Pixels(task.partner == "masks", worse, max_value, patch)
+
+
+def _examples(parts: tuple, targets: Targets, rows: dict[str, np.ndarray], batch_size: int, drop_remainder, pixels):
+    """Return the `pipeline.Examples` of each part by name; the validation part may be missing."""
+    from keras_pdecnn.data.pipeline import Examples, as_stored, in_host_memory
+
+    x_train, x_test, x_held = parts
+    x, x_last = as_stored(x_train), as_stored(x_test)
+    x_held = x if x_held is None else as_stored(x_held)
+    arrays = [targets.parts.get(f"y_{part}") for part in ("train", "test", "validation")]
+    y, y_last, y_held = (None if part is None else in_host_memory(part)[0] for part in arrays)
+    places = dict(zip(rows, in_host_memory(*(np.asarray(part, np.int64) for part in rows.values())), strict=True))
+    examples = {"train": Examples(x, y, places["train"], batch_size, drop_remainder, pixels)}
+    if pixels is not None and pixels.patch is not None:  # whole images need more memory than patches
+        batch_size = max(1, batch_size * math.prod(pixels.patch) // math.prod(x_train.shape[1:-1]))
+    examples["test"] = Examples(x_last, y_last, places["test"], batch_size, pixels=pixels)
+    if len(rows["validation"]):
+        y_held = y if y_held is None else y_held
+        examples["validation"] = Examples(x_held, y_held, places["validation"], batch_size, pixels=pixels)
+    return examples
+
+
 def _validation_part(raw: Raw, x_train):
-    """Return the examples and the labels of the validation part of the source; None if it has none."""
-    if raw.x_validation is None or raw.y_validation is None:
-        return None, None
+    """Return the examples of the validation part of the source; None if it has none."""
+    if raw.x_validation is None:
+        return None
     x = checks.check_stored(raw.x_validation, f"{raw.where}: x_validation")
     _check_alike(x_train, x, "validation", raw.where)
-    return x, checks.check_labels(raw.y_validation, len(x), f"{raw.where}: y_validation")
+    return x
+
+
+def _targets(task: Task, raw: Raw, examples: tuple, classes: int | None, degraded: bool) -> Targets:
+    """Return the checked targets of all parts, of which the validation part may be missing."""
+    x_train, x_test, x_held = examples
+    parts = {"y_train": (raw.y_train, x_train), "y_test": (raw.y_test, x_test)}
+    if x_held is not None:
+        parts["y_validation"] = raw.y_validation, x_held
+    if degraded:
+        parts = {part: (x, x) for part, (_, x) in parts.items()}
+    if not task.has_labels:
+        shapes = {part: x.shape for part, (_, x) in parts.items()}
+        if degraded:
+            return task.check_targets({}, shapes, None, raw.where)
+        return task.check_targets({part: y for part, (y, _) in parts.items()}, shapes, raw.class_names, raw.where)
+    labels = {part: checks.check_labels(y, len(x), f"{raw.where}: {part}") for part, (y, x) in parts.items()}
+    names = raw.class_names
+    if names is not None and classes not in (None, len(names)):
+        raise ValueError(f"{raw.where} has {len(names)} classes. Received: classes={classes}")
+    if classes is None:
+        classes = raw.classes if names is None else len(names)
+    held = labels.get("y_validation")
+    count = checks.check_classes(labels["y_train"], labels["y_test"], classes, raw.where, held)
+    return Targets(labels, count, tuple(map(str, range(count))) if names is None else tuple(names))
+
+
+def _max_value(raw: Raw, dtype: np.dtype) -> float:
+    """Return the value of white."""
+    if raw.max_value is not None:
+        return raw.max_value
+    return float(np.iinfo(dtype).max) if dtype.kind in "ui" else 1.0
+
+
+def _check_pixels(task: Task, degradation, patch, mask_colors, classes) -> Degradation | None:
+    """Return the degradation of the images; raise ValueError for a setting that the task does not have."""
+    if classes is not None and not task.has_labels:
+        raise ValueError(f"`classes` is for classification. Received: classes={classes}, task={task.name!r}")
+    if patch is not None and not task.of_pixels:
+        raise ValueError(f"`patch` is for segmentation and restoration. Received: patch={patch}, task={task.name!r}")
+    if mask_colors is not None and task.partner != "masks":
+        raise ValueError(
+            "`mask_colors` is for segmentation. "
+            f"Received: mask_colors={arguments.describe(mask_colors)}, task={task.name!r}"
+        )
+    if degradation is None:
+        return None
+    worse = to_degradation("degradation", degradation)
+    if task.needs_targets or not task.of_pixels:
+        raise ValueError(f"`degradation` is for restoration. Received: degradation={degradation!r}, task={task.name!r}")
+    return worse
+
+
+def _check_patch(patch, space: tuple[int, ...]) -> tuple[int, ...]:
+    """Return the sizes of patches, one per space axis."""
+    sizes = arguments.per_entry("patch", arguments.check_sizes("patch", patch), len(space), "space axis")
+    if any(size > n for size, n in zip(sizes, space, strict=True)):
+        raise ValueError(f"A patch must not be larger than the examples, {space}. Received: patch={patch}")
+    return sizes
 
 
 def _check_alike(x_train: np.ndarray | Stored, x: np.ndarray | Stored, part: str, where: str):

@@ -11,6 +11,7 @@ import tensorflow as tf
 from keras_pdecnn.data import draws
 from keras_pdecnn.data.augmentation import Augmentation
 from keras_pdecnn.data.crops import DRAWS
+from keras_pdecnn.data.pixels import Pixels
 from keras_pdecnn.data.stored import Held, Stored, is_stored
 
 
@@ -37,17 +38,20 @@ class Examples:
 
     Args:
         x: A `stored.Stored`, the examples.
-        y: int32 tensor of shape `(n,)`, in host memory.
+        y: Tensor of targets, in host memory: int32 labels of shape `(n,)`, or what another task has. None for targets
+            that are the examples themselves.
         rows: int64 tensor of the rows of `x` and `y` that belong to this part, in order.
         batch_size: Number of rows per batch.
         drop_remainder: Whether to drop a smaller last batch. Default False.
+        pixels: What is done to examples and targets of every pixel. Default None, other targets.
     """
 
     x: Stored
-    y: tf.Tensor
+    y: tf.Tensor | None
     rows: tf.Tensor
     batch_size: int
     drop_remainder: bool = False
+    pixels: Pixels | None = None
 
     @property
     def steps(self):
@@ -70,7 +74,13 @@ class Examples:
 
     def gather(self, rows, window=None):
         """Return the examples and labels in these rows; `window` is that of `stored.Stored.batch`."""
-        return self.x.batch(rows, window), tf.gather(self.y, rows)
+        x = self.x.batch(rows, window)
+        return x, x if self.y is None else tf.gather(self.y, rows)
+
+    def shown(self, rows):
+        """Return the examples and labels in these rows as they are evaluated."""
+        x, y = self.gather(rows)
+        return (x, y) if self.pixels is None else self.pixels.in_evaluation(x, y, rows)
 
     def in_order(self, pieces=None):
         """Return a dataset of the batches in an order that never changes.
@@ -80,11 +90,11 @@ class Examples:
         """
         batches = tf.data.Dataset.range(self.steps)
         if pieces is None:
-            return _feed(batches, lambda batch: self.gather(self.slice(self.rows, batch)))
+            return _feed(batches, lambda batch: self.shown(self.slice(self.rows, batch)))
 
         def gather(batch, number, count):
             rows = self.slice(self.rows, batch)
-            return self.gather(tf.gather(rows, Piece(number, count).positions(tf.shape(rows)[0])))
+            return self.shown(tf.gather(rows, Piece(number, count).positions(tf.shape(rows)[0])))
 
         return _feed(batches.flat_map(_for_each(pieces)), gather)
 
@@ -95,7 +105,7 @@ class Examples:
     def spread(self, count):
         """Return (x, labels) of examples at equal distances, at most `count` of them; nothing else is read."""
         places = np.linspace(0, len(self.rows) - 1, min(count, len(self.rows))).round().astype(int)
-        x, y = self.gather(tf.gather(self.rows, np.unique(places)))
+        x, y = self.shown(tf.gather(self.rows, np.unique(places)))
         return x.numpy(), y.numpy()
 
 
@@ -173,6 +183,8 @@ class Training:
         if self.crops:
             window = draws.fractions(draws.key_of(key, "crop"), (tf.shape(rows)[0], DRAWS))
         x, y = self.examples.gather(rows, window)
+        if self.examples.pixels is not None:
+            return self.examples.pixels.in_training(x, y, self.augmentation, key)
         if self.augmentation is None:
             return x, y
         x = self.augmentation(x, key)

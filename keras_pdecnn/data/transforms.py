@@ -37,7 +37,9 @@ def mirror_and_shift(x: tf.Tensor, key: tf.Tensor | draws.Key, flip: bool, margi
     return tf.gather(tf.reshape(x, (-1, channels)), index)
 
 
-def rotate_and_zoom(x: tf.Tensor, key: tf.Tensor | draws.Key, rotate: float, zoom: float) -> tf.Tensor:
+def rotate_and_zoom(
+    x: tf.Tensor, key: tf.Tensor | draws.Key, rotate: float, zoom: float, nearest: bool = False
+) -> tf.Tensor:
     """Return images rotated and zoomed about their centre at random.
 
     Args:
@@ -45,6 +47,7 @@ def rotate_and_zoom(x: tf.Tensor, key: tf.Tensor | draws.Key, rotate: float, zoo
         key: Integer tensor of shape `(2,)`, or a `draws.Key` of some of the examples of a batch.
         rotate: Largest angle in degrees.
         zoom: Range of the zoom: the factor lies between exp(-zoom) and exp(zoom).
+        nearest: Whether a pixel takes the value of the nearest one; default False, it is interpolated.
     """
     # Mirroring and shifting use at most four seeds; these are others.
     keys = draws.split(key, 8)[-2:]
@@ -52,11 +55,11 @@ def rotate_and_zoom(x: tf.Tensor, key: tf.Tensor | draws.Key, rotate: float, zoo
     angle = draws.between(keys[0], (batch,), rotate * math.pi / 180)
     factor = tf.exp(draws.between(keys[1], (batch,), zoom))
     cos, sin, zero = factor * tf.cos(angle), factor * tf.sin(angle), tf.zeros_like(angle)
-    result = project(tf.cast(x, tf.float32), (cos, -sin, sin, cos), (zero, zero))
+    result = project(tf.cast(x, tf.float32), (cos, -sin, sin, cos), (zero, zero), nearest)
     return tf.cast(tf.round(result) if x.dtype.is_integer else result, x.dtype)
 
 
-def project(x: tf.Tensor, matrix: tuple, shift: tuple) -> tf.Tensor:
+def project(x: tf.Tensor, matrix: tuple, shift: tuple, nearest: bool = False) -> tf.Tensor:
     """Return images read at other places: column and row from the centre are multiplied by a matrix and shifted.
 
     The interpolation is bilinear, with zeros beyond the border.
@@ -65,6 +68,7 @@ def project(x: tf.Tensor, matrix: tuple, shift: tuple) -> tf.Tensor:
         x: float32 tensor of shape `(batch, height, width, channels)`.
         matrix: Entries of the matrices, row by row, each of shape `(batch,)`; the first row gives columns.
         shift: Shifts of column and row in pixels, each of shape `(batch,)`.
+        nearest: Whether the nearest pixel is read; default False.
     """
     (xx, xy, yx, yy), (shift_x, shift_y) = matrix, shift
     height, width = x.shape[1:3]
@@ -77,6 +81,25 @@ def project(x: tf.Tensor, matrix: tuple, shift: tuple) -> tf.Tensor:
         transforms=tf.stack([xx, xy, first_column, yx, yy, first_row, zero, zero], -1),
         output_shape=[height, width],
         fill_value=0.0,
-        interpolation="BILINEAR",
+        interpolation="NEAREST" if nearest else "BILINEAR",
         fill_mode="CONSTANT",
     )
+
+
+def cut(x: tf.Tensor, key: tf.Tensor | draws.Key, sizes: tuple[int, ...]) -> tf.Tensor:
+    """Return a patch of each example, at a random place.
+
+    Args:
+        x: Tensor of shape `(batch, *space, channels)`; all axes but the first have a static size.
+        key: Integer tensor of shape `(2,)`, or a `draws.Key` of some of the examples of a batch.
+        sizes: Sizes of the space axes of the patches.
+    """
+    *space, channels = x.shape[1:]
+    batch = tf.shape(x, tf.int64)[0]
+    keys = draws.split(draws.key_of(key, "patch"), len(space))
+    index = tf.range(batch)
+    for axis, (size, kept) in enumerate(zip(space, sizes, strict=True)):
+        here = tf.range(kept, dtype=tf.int64)[tf.newaxis]
+        here += draws.integers(keys[axis], (batch, 1), size - kept + 1)
+        index = index[..., tf.newaxis] * size + tf.reshape(here, (-1, *[1] * axis, kept))
+    return tf.gather(tf.reshape(x, (-1, channels)), index)

@@ -1,4 +1,4 @@
-"""Loading a classifier: from a run folder, a .keras file or an exported SavedModel."""
+"""Loading a network for predictions: from a run folder, a .keras file or an exported SavedModel."""
 
 from __future__ import annotations
 
@@ -11,6 +11,7 @@ import numpy as np
 
 from keras_pdecnn.callbacks.weights import are_finite
 from keras_pdecnn.inference.limits import batch_size, check_example_size
+from keras_pdecnn.tasks import DEFAULT, TASKS
 from keras_pdecnn.utils import files
 
 
@@ -20,11 +21,16 @@ class Classifier:
 
     Args:
         input_shape: (*space, channels) of an example; space may be None.
-        class_names: One name per class.
-        outputs: Function of raw examples, shape (n, *space, channels), to an array of shape (n, classes).
-        quantity: Kind of the outputs: "probability" (default), or "score" of a network trained for least squares.
+        class_names: One name per class or other output.
+        outputs: Function of raw examples, shape (n, *space, channels), to an array of shape (n, classes), or
+            (n, *space, outputs) if every pixel has outputs.
+        quantity: Kind of the outputs: "probability" (default), "score" of a network trained for least squares, or
+            "value".
         sampling_rate: Samples per second of the .wav files that the network was trained on; default None, unknown.
         crop: Part of images that the network was trained on, see `data.load`; default None, whole images.
+        task: Name of the task of the network; default "classification".
+        max_value: Value of white in restored images; default 1.
+        mask_colors: Colours of the classes of pixels, six hexadecimal digits each; default None, those of `plotting`.
     """
 
     input_shape: tuple[int | None, ...]
@@ -33,6 +39,9 @@ class Classifier:
     quantity: str = "probability"
     sampling_rate: int | None = None
     crop: str | None = None
+    task: str = DEFAULT
+    max_value: float = 1.0
+    mask_colors: tuple[str, ...] | None = None
 
 
 def load(path) -> Classifier:
@@ -40,13 +49,14 @@ def load(path) -> Classifier:
 
     Args:
         path: A run folder, a .keras file, or a SavedModel of `export.savedmodel`: either its folder, or the folder of
-            its versions, of which the last one is taken. The classes of a .keras file are named by their numbers.
+            its versions, of which the last one is taken. The classes of a .keras file are named by their numbers, and
+            its last layers tell the task. A SavedModel must be one of classes of examples.
 
     Returns:
         A `Classifier`.
 
     Raises:
-        ValueError: If the path does not exist, the network cannot be loaded safely, or it is not a classifier of
+        ValueError: If the path does not exist, the network cannot be loaded safely, or it is not a network of
             signals, images or video.
     """
     path = pathlib.Path(path).expanduser()
@@ -71,29 +81,63 @@ def _from_run(path: pathlib.Path) -> Classifier:
 
     folder = RunFolder(path)
     recipe, info = folder.read_config()
-    classifier = _from_model(folder.load_model(compile=False), folder.model)
-    if (classifier.input_shape, len(classifier.class_names)) != (info.input_shape, len(info.class_names)):
+    classifier = _from_model(folder.load_model(compile=False), folder.model, recipe.task)
+    first = len(info.input_shape) - 1 if TASKS[recipe.task].of_pixels else 0  # the size of such examples is free
+    shapes = classifier.input_shape[first:], info.input_shape[first:]
+    if (shapes[0], len(classifier.class_names)) != (shapes[1], len(info.class_names)):
         raise ValueError(
             f"{folder.config.name} and {folder.model.name} are of different networks: shape {info.input_shape}, "
             f"{len(info.class_names)} classes and shape {classifier.input_shape}, {len(classifier.class_names)} "
             f"classes. Received: {str(path)!r}"
         )
-    quantity = "probability" if recipe.has_probabilities else "score"
+    quantity = TASKS[recipe.task].quantity if recipe.has_probabilities else "score"
     known = {"class_names": info.class_names, "sampling_rate": info.sampling_rate, "crop": info.crop}
+    known |= {"max_value": info.max_value, "mask_colors": recipe.mask_colors}
     return dataclasses.replace(classifier, quantity=quantity, **known)
 
 
-def _from_model(model, path) -> Classifier:
+def _from_model(model, path, task: str | None = None) -> Classifier:
     shapes = model.input_shape, model.output_shape
-    if not all(isinstance(shape, tuple) for shape in shapes) or not 3 <= len(shapes[0]) <= 5 or len(shapes[1]) != 2:
+    fits = all(isinstance(shape, tuple) for shape in shapes) and 3 <= len(shapes[0]) <= 5
+    if not fits or len(shapes[1]) not in (2, len(shapes[0])):
         raise ValueError(
-            "The model must take one signal, image or video and return the probabilities of classes. "
+            "The model must take one signal, image or video and return one vector for it, or one for each pixel. "
             f"Received: {os.fspath(path)!r}, with shapes {shapes[0]} and {shapes[1]}"
         )
     if not are_finite(model):
         raise ValueError(f"The weights of the model are not finite. Received: {os.fspath(path)!r}")
-    names = tuple(map(str, range(shapes[1][-1])))
-    return Classifier(shapes[0][1:], names, lambda x: model.predict(x, batch_size=batch_size(x.shape[1:]), verbose=0))
+    task = task or _task_of(model)
+    return Classifier(
+        shapes[0][1:],
+        tuple(map(str, range(shapes[1][-1]))),
+        lambda x: model.predict(x, batch_size=batch_size(x.shape[1:]), verbose=0),
+        TASKS[task].quantity,
+        task=task,
+        max_value=_max_value(model),
+    )
+
+
+def _task_of(model) -> str:
+    """Return the task that the last layers of a network tell."""
+    import keras
+
+    last = model.layers[-1]
+    activation = getattr(last, "activation", None)
+    if len(model.output_shape) > 2:
+        layers = [layer for layer in model.layers if getattr(layer, "activation", None) is keras.activations.softmax]
+        return "segmentation" if layers else "restoration"
+    if isinstance(last, keras.layers.Rescaling):
+        return "regression"
+    return "multi_label" if activation is keras.activations.sigmoid else DEFAULT
+
+
+def _max_value(model) -> float:
+    """Return the value of white of a network that restores raw images."""
+    import keras
+
+    last = model.layers[-1]
+    is_scaled = len(model.output_shape) > 2 and isinstance(last, keras.layers.Rescaling)
+    return float(last.scale) if is_scaled else 1.0
 
 
 def _from_saved_model(path: pathlib.Path) -> Classifier:

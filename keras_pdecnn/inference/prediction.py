@@ -10,6 +10,7 @@ import numpy as np
 from keras_pdecnn.inference.classifier import Classifier
 from keras_pdecnn.inference.examples import read_examples
 from keras_pdecnn.inference.limits import batch_size
+from keras_pdecnn.tasks import TASKS
 
 
 @dataclasses.dataclass(frozen=True)
@@ -32,6 +33,21 @@ class Prediction:
 
 
 @dataclasses.dataclass(frozen=True)
+class Outputs:
+    """What a network of another task predicts for one example.
+
+    Args:
+        file: Path of the file, as it was given.
+        index: Number of the example in its file; None if the file is one example.
+        values: Array of shape (outputs,), or (*space, outputs) if every pixel has outputs.
+    """
+
+    file: str
+    index: int | None
+    values: np.ndarray
+
+
+@dataclasses.dataclass(frozen=True)
 class Unreadable:
     """A file that could not be predicted.
 
@@ -46,6 +62,8 @@ class Unreadable:
 
 def predict(classifier: Classifier, files: Iterable, sampling_rate: int | None = None):
     """Yield a `Prediction` for each example, or an `Unreadable` for each file that cannot be predicted, in order.
+
+    A network of another task than classification yields `Outputs` in place of predictions.
 
     Args:
         classifier: The network.
@@ -85,7 +103,9 @@ def _predict(classifier: Classifier, waiting: list[tuple[str, np.ndarray]]):
     bad = {file for (file, _), p in zip(places, outputs, strict=True) if not np.isfinite(p).all()}
     for (file, index), p in zip(places, outputs, strict=True):
         best = int(p.argmax())
-        if file not in bad:
+        if file not in bad and not TASKS[classifier.task].has_labels:
+            yield Outputs(file, index, p)
+        elif file not in bad:
             yield Prediction(file, index, best, classifier.class_names[best], float(p[best]))
         elif not index:
             yield Unreadable(file, f"The network's output is not finite. Received: {file!r}")

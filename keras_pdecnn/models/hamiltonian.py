@@ -166,6 +166,7 @@ def HamiltonianUNet(
     name: str | None = None,
     max_step_size: float | Sequence[float] = 1.0,
     data_format: str | None = None,
+    max_value: float = 1.0,
     **block_kwargs,
 ) -> PDEModel:
     """Build a Hamiltonian network with outputs for every pixel, which is reversible and has half the weights.
@@ -208,6 +209,8 @@ def HamiltonianUNet(
             regulariser takes it for h.
         data_format: Place of the channels in input and output, "channels_last" or "channels_first"; default None, the
             one of Keras's configuration.
+        max_value: Value of white in the images of a restoration, such as 255 in raw ones: the network divides its
+            input by it and multiplies its output by it; default 1.
         **block_kwargs: Further arguments of every block, see `layers.HamiltonianBlock`.
 
     Returns:
@@ -234,6 +237,7 @@ def HamiltonianUNet(
         step_size=step_size,
         skip=skip,
         restoration=restoration,
+        max_value=max_value,
         time_smoothness=time_smoothness,
         weight_decay=weight_decay,
         box=box,

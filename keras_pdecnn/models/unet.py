@@ -33,6 +33,7 @@ def build_unet(
     step_size,
     skip,
     restoration,
+    max_value,
     time_smoothness,
     weight_decay,
     box,
@@ -58,6 +59,12 @@ def build_unet(
     widths = blocks.widths
     arguments.check_choice("skip", skip, SKIPS)
     restoration = arguments.check_flag("restoration", restoration)
+    max_value = arguments.check_positive("max_value", max_value)
+    if max_value != 1 and not restoration:
+        raise ValueError(
+            "Only a restoration keeps the unit of its input, so that it needs the value of white. "
+            f"Received: max_value={max_value}, restoration=False"
+        )
     synchronized = arguments.check_flag("synchronized", synchronized)
     provable = arguments.check_flag("provable", provable)
     data_format = layout.standardize_data_format(data_format)
@@ -84,6 +91,7 @@ def build_unet(
     dtype = keras.config.dtype_policy().variable_dtype
     inputs = keras.Input(input_shape, dtype=dtype, name="input")
     y = layers.Standardization(name="standardization")(inputs) if standardize else inputs
+    y = keras.layers.Rescaling(1 / max_value, dtype=dtype, name="from_pixels")(y) if max_value != 1 else y
     y = original = channels_last(y, data_format, dtype)
     multiple = 2 ** (len(widths) - 1)
     pads = any(n is None or n % multiple for n in original.shape[1:-1])
@@ -96,6 +104,7 @@ def build_unet(
     y = parts.head(outputs, activation, restoration, rank=len(original.shape) - 2, dtype=dtype, name="head")(y)
     if restoration:
         y = parts.correct(original, y, dtype=dtype, name="correction")
+    y = keras.layers.Rescaling(max_value, dtype=dtype, name="to_pixels")(y) if max_value != 1 else y
     y = from_channels_last(y, data_format)
     return load_pretrained(PDEModel(inputs, y, name=name), weights, builder, include_top=True)
 
@@ -142,7 +151,7 @@ def _check_preprocessing(include_preprocessing, restoration: bool, provable: boo
         return not (restoration or provable)
     if arguments.check_flag("include_preprocessing", include_preprocessing) and restoration:
         raise ValueError(
-            "A restoration adds a correction to the input, so that it keeps the unit of the input: scale the images "
-            "yourself, to [0, 1] for instance. Received: restoration=True, include_preprocessing=True"
+            "A restoration adds a correction to the input, so that it keeps the unit of the input: give the value of "
+            "white as max_value, or scale the images yourself. Received: restoration=True, include_preprocessing=True"
         )
     return bool(include_preprocessing)

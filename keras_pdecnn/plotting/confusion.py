@@ -17,12 +17,13 @@ from keras_pdecnn.plotting.style import short
 _NAMED_CLASSES = 20  # largest number of classes whose names and counts fit into a confusion matrix
 
 
-def confusion_matrix(matrix: ArrayLike, class_names: Sequence[str]) -> Figure:
+def confusion_matrix(matrix: ArrayLike, class_names: Sequence[str], counted: str = "test examples") -> Figure:
     """Draw a confusion matrix, shaded by the shares in each row.
 
     Args:
         matrix: Square array, whose entry `[i][j]` is the number of examples of class i that are predicted as class j.
         class_names: Names of the classes.
+        counted: Name of what is counted; default "test examples".
 
     Returns:
         The figure.
@@ -38,7 +39,7 @@ def confusion_matrix(matrix: ArrayLike, class_names: Sequence[str]) -> Figure:
     image = _draw(axes, matrix, class_names, {(i, j): str(matrix[i, j]) for i, j in np.argwhere(matrix)}, size=9)
     axes.set_xlabel("predicted class")
     axes.set_ylabel("true class")
-    axes.set_title(f"{100 * _accuracy(matrix):.2f} % of {matrix.sum():,} test examples are right")
+    axes.set_title(f"{100 * _accuracy(matrix):.2f} % of {matrix.sum():,} {counted} are right")
     bar = figure.colorbar(image, ax=axes, fraction=0.046, pad=0.03, format=PercentFormatter(1.0))
     bar.set_label("share of the true class")
     return figure

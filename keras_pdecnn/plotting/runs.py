@@ -16,12 +16,20 @@ from keras_pdecnn.plotting.style import BLUE, GREY, ORANGE, clear_frame, draw_ex
 _BARS = 10  # largest number of bars per example; of more classes the most probable are shown
 
 
-def training_curves(history: Mapping[str, Sequence[float]]) -> Figure:
-    """Draw loss and accuracy over the epochs.
+def training_curves(
+    history: Mapping[str, Sequence[float]],
+    metric: str = "accuracy",
+    title: str = "Accuracy",
+    in_percent: bool = True,
+) -> Figure:
+    """Draw the loss and a metric, by default the accuracy, over the epochs.
 
     Args:
         history: Lists with one entry per epoch: loss, accuracy and, with a validation part, val_loss and val_accuracy.
             Entries that are not finite are gaps. `epoch`, if given, counts from 0.
+        metric: Name of the metric; default "accuracy".
+        title: Title of its picture; default "Accuracy".
+        in_percent: Whether it is a fraction that is written in percent; default True.
 
     Returns:
         The figure.
@@ -32,19 +40,19 @@ def training_curves(history: Mapping[str, Sequence[float]]) -> Figure:
     length = max((len(values) for values in history.values()), default=0)
     epochs = np.asarray(history.get("epoch", range(length)), float) + 1
     figure = Figure(figsize=(10, 4), dpi=120, layout="constrained")
-    panels = {"loss": "Loss", "accuracy": "Accuracy"}
-    for axes, (key, title) in zip(figure.subplots(1, 2), panels.items(), strict=True):
+    panels = {"loss": "Loss", metric: title}
+    for axes, (key, heading) in zip(figure.subplots(1, 2), panels.items(), strict=True):
         for name, label, color in ((key, "training", BLUE), (f"val_{key}", "validation", ORANGE)):
             if name in history:
                 values = np.asarray(history[name], float)
                 values[~np.isfinite(values)] = np.nan
                 axes.plot(epochs, values, ".-", color=color, label=label, markersize=4, linewidth=1.4)
-        axes.set_title(title)
+        axes.set_title(heading)
         axes.set_xlabel("epoch")
         axes.set_xlim(epochs.min(initial=1) - 0.5, epochs.max(initial=1) + 0.5)
         axes.xaxis.set_major_locator(MaxNLocator(integer=True, min_n_ticks=1))
         clear_frame(axes)
-        if key == "accuracy":
+        if key == metric and in_percent:
             axes.yaxis.set_major_formatter(PercentFormatter(1.0))
         if axes.lines:
             axes.legend(frameon=False)

@@ -14,7 +14,7 @@ from keras_pdecnn.networks import NETWORKS
 from keras_pdecnn.plotting.style import GREY, clear_frame, network_styles
 
 
-def search(trials: Sequence[Mapping[str, Any]]) -> Figure:
+def search(trials: Sequence[Mapping[str, Any]], metric: str = "validation accuracy", in_percent: bool = True) -> Figure:
     """Draw the trials of a search: validation accuracy over trials, depth, width, step size and number of weights.
 
     Failed trials are crosses below the others. The line in the last panel is the Pareto front: the networks that are
@@ -23,6 +23,8 @@ def search(trials: Sequence[Mapping[str, Any]]) -> Figure:
     Args:
         trials: One dict per trial, in order, with the keys accuracy (None if the trial failed), architecture, steps,
             width, step_size and weights. A network without a record in `models.NETWORKS` is drawn in a neutral style.
+        metric: Name of what stands under accuracy, the larger the better; default "validation accuracy".
+        in_percent: Whether it is a fraction that is written in percent; default True.
 
     Returns:
         The figure.
@@ -65,10 +67,11 @@ def search(trials: Sequence[Mapping[str, Any]]) -> Figure:
         else:
             axes.xaxis.set_major_locator(MaxNLocator(integer=True, min_n_ticks=1))
         axes.set_ylim(low - 2 * room, high + room)
-        axes.yaxis.set_major_formatter(PercentFormatter(1.0))
+        if in_percent:
+            axes.yaxis.set_major_formatter(PercentFormatter(1.0))
         clear_frame(axes)
     for axes in (panels[0], panels[3]):
-        axes.set_ylabel("validation accuracy")
+        axes.set_ylabel(metric)
     over_trials, *_, over_weights, legend = panels
     so_far = np.fmax.accumulate([np.nan if t["accuracy"] is None else t["accuracy"] for t in trials] or [np.nan])
     over_trials.plot(range(1, len(so_far) + 1), so_far, color=GREY, drawstyle="steps-post", label="best so far")

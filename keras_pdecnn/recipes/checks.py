@@ -7,6 +7,7 @@ import numbers
 import os
 
 from keras_pdecnn.networks import NETWORKS
+from keras_pdecnn.tasks import to_degradation
 from keras_pdecnn.utils import arguments
 
 LOSSES = ("classification", "least_squares")
@@ -92,6 +93,12 @@ def check_loss(name: str, value) -> str:
     written = value.replace("-", "_") if isinstance(value, str) else value
     former = isinstance(written, str) and written == "regression"
     return "least_squares" if former else arguments.check_choice(name, written, LOSSES)
+
+
+def check_degradation(name: str, value) -> str:
+    """Return the text of a degradation; raise ValueError if it names none."""
+    to_degradation(name, value)
+    return value
 
 
 def check_activation(name: str, value) -> str:

@@ -11,6 +11,7 @@ from keras_pdecnn.recipes import checks
 from keras_pdecnn.recipes.kinds import kind_of
 from keras_pdecnn.recipes.named import RECIPES, SIZES
 from keras_pdecnn.recipes.recipe import Recipe
+from keras_pdecnn.tasks import check_task
 from keras_pdecnn.utils import arguments
 
 # The names of the recipes by data set.
@@ -31,7 +32,9 @@ _OWN = {
 _OTHER = dataclasses.replace(RECIPES["cifar10"], validation=0.1, flip=False, head_width=None)
 
 
-def for_source(source: str, recipe: str | None = None, architecture: str | None = None) -> Recipe:
+def for_source(
+    source: str, recipe: str | None = None, architecture: str | None = None, task: str | None = None
+) -> Recipe:
     """Return the recipe for a data set and a network.
 
     Args:
@@ -42,6 +45,8 @@ def for_source(source: str, recipe: str | None = None, architecture: str | None 
             of CIFAR-10 without mirroring for everything else.
         architecture: Name of the network. Recipes of a limited number of weights have other widths and numbers of steps
             for networks that would have more than the Hamiltonian one. Default None, the network of the recipe.
+        task: Name of the task; segmentation and restoration have a recipe of their own, and other tasks take the recipe
+            of the data set without what does not suit them. Default None, the task of the recipe.
 
     Returns:
         A `Recipe` with `data=source`, and with `architecture` if it is given.
@@ -65,14 +70,16 @@ def for_source(source: str, recipe: str | None = None, architecture: str | None 
     if recipe in ("published", "own") and names[recipe] is None:
         known = ", ".join(_OWN if recipe == "own" else _PUBLISHED)
         raise ValueError(f"Only {known} have a recipe of this kind. Received: recipe={recipe!r}, data={source!r}")
-    name = names.get(recipe, recipe)
+    task = None if task is None else check_task("task", task)
+    name = (task if recipe is None and task in RECIPES else None) or names.get(recipe, recipe)
     settings: dict[str, Any] = {"data": source}
     if name is not None:
         arguments.check_choice("recipe", name, (*RECIPES, "published", "own"))
     if architecture is not None:
         architecture = checks.check_architecture("architecture", architecture)
         settings |= {"architecture": architecture, **_sizes(name, architecture)}
-    return dataclasses.replace(RECIPES[name] if name else _OTHER, **settings)
+    chosen = dataclasses.replace(RECIPES[name] if name else _OTHER, **settings)
+    return chosen if task is None else chosen.with_settings(task=task)
 
 
 def _sizes(name: str | None, architecture: str) -> dict[str, Any]:

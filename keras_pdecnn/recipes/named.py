@@ -77,6 +77,24 @@ _PHOTOS = Recipe(
     epochs=(60,),
 )
 
+# Networks with outputs for every pixel, which learn fast with the step sizes of Adam.
+_OF_PIXELS: dict[str, Any] = {
+    "batch_size": 8,
+    "validation": 0.1,
+    "flip": True,
+    "pad": 0.0,
+    "rotate": 0.0,
+    "zoom": 0.0,
+    "widths": (16, 32, 64),
+    "steps": 2,
+    "weight_decay": 1e-4,
+    "optimizer": "adamw",
+    "schedule": "cosine",
+    "warmup": 0.1,
+    "learning_rates": (2e-3,),
+    "epochs": (30,),
+}
+
 RECIPES = {
     "digits": Recipe(),
     "cifar10": _CIFAR10,
@@ -124,6 +142,8 @@ RECIPES = {
         learning_rates=(0.1,),
         epochs=(24,),
     ),
+    "segmentation": Recipe(task="segmentation", data="masks", patches=8, **_OF_PIXELS),
+    "restoration": Recipe(task="restoration", data="photos", **_OF_PIXELS),
     "photos64": dataclasses.replace(_PHOTOS, size=64, opening_kernel_size=5, widths=(32, 64, 128)),
     "photos128": dataclasses.replace(_PHOTOS, size=128, opening_width=32, widths=(64, 96, 128)),
     "photos224": dataclasses.replace(_PHOTOS, size=224, opening_width=32, widths=(64, 128, 192, 256), batch_size=64),
@@ -131,7 +151,8 @@ RECIPES = {
 """The recipes by name: as published for `cifar10`, `cifar100` and `stl10`, and our own for the others.
 
 A name of a data set followed by "-own" is our recipe where the name alone is the published one. `gray` is for small
-gray images such as those of Fashion-MNIST, `speech` for sound of some thousand samples, and `photos64`, `photos128` and
+gray images such as those of Fashion-MNIST, `speech` for sound of some thousand samples, `segmentation` and
+`restoration` are for these tasks, whatever the data, and `photos64`, `photos128` and
 `photos224` are for photographs of natural size.
 """
 

@@ -6,19 +6,13 @@ import dataclasses
 
 from keras_pdecnn.networks import DEFAULT, NETWORKS
 from keras_pdecnn.recipes import checks, consistency, phases
+from keras_pdecnn.tasks import DEFAULT as DEFAULT_TASK
+from keras_pdecnn.tasks import TASKS, check_task
 from keras_pdecnn.utils import arguments
 
 OPTIMIZERS = ("sgd", "adamw")
 SCHEDULES = ("piecewise", "cosine", "one_cycle")
 DTYPES = ("float32", "mixed_bfloat16", "mixed_float16")
-# The settings that a builder of a network takes under the same name.
-_NETWORK = (
-    *("widths", "head_width", "steps", "step_size", "max_step_size", "time_smoothness", "weight_decay", "box"),
-    *("synchronized", "provable", "lipschitz", "time_basis", "basis_size", "kernel_size", "activation"),
-    *("normalization", "padding", "backprop"),
-    *("opening_kernel_size", "opening_stride", "opening_width", "dropout", "spectrogram", "spectrogram_step"),
-)
-
 
 _positive = arguments.check_positive
 _whole = arguments.check_positive_integer
@@ -39,8 +33,12 @@ class Recipe:
     Args:
         data: Name or path of the data, see `data.load`; default "digits". A recipe is kept in a file and cannot hold
             arrays or datasets: save them as an .npz file, or pass them to `data.load` and train with Keras.
+        task: Name of the task, one of `tasks.TASKS`: "classification" (default), "multi_label", "regression",
+            "segmentation", "restoration", or one that you have added.
         data_dir, size, crop, crop_area, sampling_rate, skip_unreadable, validation, batch_size, drop_remainder: Reading
             of the data, see `data.load`.
+        mask_colors, degradation, patch, patches: Masks of a segmentation, degraded images of a restoration, and patches
+            of images, see `data.load`.
         in_memory: Whether the examples are held in memory or streamed, see `data.load`; the run is the same, and may be
             resumed in the other way. Default None, in memory up to 512 MiB.
         flip, pad, rotate, zoom, time_shift, gain, noise, cutout, time_mask, frequency_mask: Random changes of the
@@ -60,7 +58,8 @@ class Recipe:
             `layers.PDEBlock`.
         dtype: Policy of Keras: "float32" (default), "mixed_bfloat16" or "mixed_float16".
         loss: "classification" (default), the cross-entropy of class probabilities; or "least_squares", 1/2 |f - c|^2
-            for outputs f without softmax, where c is 1 for the class of the example and 0 for the others.
+            for outputs f without softmax, where c is 1 for the class of the example and 0 for the others. Other tasks
+            have a loss of their own, and keep the default.
         label_smoothing: Share of the target probability that is spread evenly over all classes, in [0, 1); it needs the
             loss "classification". Default 0.
         optimizer: "sgd" (default), or "adamw", with which `weight_decay` acts in the optimiser, apart from the
@@ -97,6 +96,7 @@ class Recipe:
     data: str = checks.setting(
         "digits", checks.check_text, "Data set: digits, a path, or the name of a TensorFlow data set."
     )
+    task: str = checks.setting(DEFAULT_TASK, check_task, f"What the network is for: {', '.join(TASKS)}.")
     data_dir: str | None = checks.setting(
         None, checks.optional(checks.check_text), "Folder in which TensorFlow Datasets keeps its data."
     )
@@ -113,6 +113,23 @@ class Recipe:
     crop_area: float = checks.setting(
         0.25, arguments.check_share, "Smallest area of a random window, as a fraction of the image."
     )
+    mask_colors: tuple[str, ...] | None = checks.setting(
+        None,
+        checks.optional(checks.each(arguments.check_color)),
+        "Colours of the classes in masks, such as 000000,ff0000, in their order; none: masks hold numbers of classes.",
+    )
+    degradation: str | None = checks.setting(
+        None,
+        checks.optional(checks.check_degradation),
+        "How images are made worse for a restoration: noise:25, noise:5-50, blur:1.5, downsample:2, half, border:0.2 "
+        "or salt_and_pepper:0.1; none: the data have images to restore.",
+    )
+    patch: int | tuple[int, ...] | None = checks.setting(
+        None,
+        checks.optional(arguments.check_sizes),
+        "Size of the patches that are cut out of training images at random, one or one per axis; none: whole images.",
+    )
+    patches: int = checks.setting(1, _whole, "Number of patches of each training image per epoch.")
     in_memory: bool | None = checks.setting(
         None,
         checks.optional(_flag),
@@ -296,6 +313,7 @@ class Recipe:
             object.__setattr__(self, setting.name, value)
         consistency.check_network(self)
         consistency.check_training(self)
+        TASKS[self.task].check_recipe(self)
 
     @property
     def mixes(self) -> bool:
@@ -304,17 +322,12 @@ class Recipe:
 
     @property
     def has_probabilities(self) -> bool:
-        """Whether the outputs of the network are class probabilities; with "least_squares" they are scores."""
+        """Whether the outputs of a classifier are class probabilities; with "least_squares" they are scores."""
         return self.loss == "classification"
 
     def network_settings(self) -> dict:
-        """Return the arguments of a builder of `models.NETWORKS`, besides `input_shape` and `classes`."""
-        activation = "softmax" if self.has_probabilities else None
-        settings = {name: getattr(self, name) for name in _NETWORK}
-        if self.optimizer == "adamw":
-            settings["weight_decay"] = 0.0  # it is the optimiser's
-        # All data sets have the channels last, whatever Keras's configuration says.
-        return {**settings, "classifier_activation": activation, "data_format": "channels_last"}
+        """Return the arguments of the builder of the network, besides those that depend on the data."""
+        return TASKS[self.task].network_settings(self)
 
     def with_settings(self, **changes) -> Recipe:
         """Return the recipe with other settings, and with what follows from them, as the command line does.
@@ -322,7 +335,7 @@ class Recipe:
         One number of `epochs` is divided over the phases of the recipe in proportion, with at least one epoch each
         where there are enough. A `schedule` other than "piecewise" takes the sum of the epochs and the largest learning
         rate of the recipe; "piecewise" drops its warm-up. `provable=True` takes the normalisation None, as that of the
-        recipes has no proof.
+        recipes has no proof. Another `task` drops the settings that do not suit it.
 
         Args:
             **changes: Values by the names of the settings.
@@ -335,6 +348,8 @@ class Recipe:
             (10, 3, 3)
         """
         changes = dict(changes)
+        if (task := changes.get("task", self.task)) != self.task:
+            changes = {**TASKS[check_task("task", task)].defaults, **changes}
         if changes.get("provable"):
             changes.setdefault("normalization", None)
         if changes.get("schedule") == "piecewise":

@@ -170,6 +170,9 @@ def _to_info(entries: dict):
     texts = (info.name, info.dtype, *info.class_names, *info.skipped, info.crop or "")
     if not all(type(count) is int for count in counts) or not all(isinstance(text, str) for text in texts):
         raise ValueError("sizes must be integers and names texts")
+    numbers = (info.max_value, *(info.target_mean or ()), *(info.target_deviation or ()))
+    if not all(type(number) in (int, float) and math.isfinite(number) for number in numbers):
+        raise ValueError("means, standard deviations and the value of white must be numbers")
     if len(info.class_names) != info.classes or set(info.sizes) != {"train", "validation", "test"}:
         raise ValueError(f"{len(info.class_names)} names of {info.classes} classes, sizes of {', '.join(info.sizes)}")
     return info

@@ -204,6 +204,10 @@ def _dense(layer: keras.layers.Dense, shape: tuple) -> float:
     return lipschitz(layer.activation) * _norm_of_dense(layer)
 
 
+def _rescaling(layer: keras.layers.Rescaling, shape: tuple) -> float:
+    return float(np.abs(layer.scale).max())
+
+
 def _average(layer: keras.layers.Layer, shape: tuple) -> float:
     """Return the norm of the average over p pixels, 1 / sqrt(p); an axis of unknown size may have a single pixel."""
     return 1 / math.sqrt(math.prod(n or 1 for n in _space(layer, shape)))
@@ -263,6 +267,7 @@ _CONVOLUTIONS = _of_every_rank("Conv")
 
 _OF_KERAS: dict[type, Callable[[keras.layers.Layer, tuple], float]] = {
     keras.layers.Dense: _dense,
+    keras.layers.Rescaling: _rescaling,
     **dict.fromkeys(_of_every_rank("GlobalAveragePooling"), _average),
     **dict.fromkeys(_of_every_rank("GlobalMaxPooling"), _one),
     **dict.fromkeys(_of_every_rank("SpatialDropout"), _one),

@@ -1,7 +1,7 @@
 """Training by recipes: load, build, compile, fit, evaluate; and a whole run with its folder."""
 
 from keras_pdecnn.training.building import build
-from keras_pdecnn.training.evaluation import evaluate
+from keras_pdecnn.training.evaluation import evaluate, evaluate_part, evaluate_task
 from keras_pdecnn.training.execution import run
 from keras_pdecnn.training.failures import DivergedError, Interrupted, StoppedError
 from keras_pdecnn.training.fitting import compile, fit, learning_rate
@@ -22,6 +22,8 @@ __all__ = [
     "default_levels",
     "estimate_statistics",
     "evaluate",
+    "evaluate_part",
+    "evaluate_task",
     "fit",
     "fit_levels",
     "learning_rate",

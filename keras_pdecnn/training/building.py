@@ -8,6 +8,7 @@ import keras
 
 from keras_pdecnn import data, models
 from keras_pdecnn.recipes import Recipe
+from keras_pdecnn.tasks import TASKS
 
 
 def build(recipe: Recipe, info: data.Info) -> models.PDEModel:
@@ -31,8 +32,7 @@ def build(recipe: Recipe, info: data.Info) -> models.PDEModel:
     """
     keras.utils.set_random_seed(recipe.seed)
     with _configuration(recipe.dtype):
-        builder = models.NETWORKS[recipe.architecture].builder
-        return builder(info.input_shape, classes=info.classes, **recipe.network_settings())
+        return TASKS[recipe.task].build(models.NETWORKS[recipe.architecture], recipe, info)
 
 
 @contextlib.contextmanager

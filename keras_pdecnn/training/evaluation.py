@@ -5,6 +5,9 @@ from __future__ import annotations
 import keras
 import numpy as np
 
+from keras_pdecnn import data
+from keras_pdecnn.recipes import Recipe
+from keras_pdecnn.tasks import TASKS
 from keras_pdecnn.training.failures import report_unreadable
 from keras_pdecnn.training.fitting import loss_function
 
@@ -55,3 +58,74 @@ def evaluate(
         "accuracy": float(np.mean(best == labels)),
         "confusion_matrix": confusion.reshape(classes, classes).tolist(),
     }
+
+
+def evaluate_part(
+    model: keras.Model, dataset: data.Data, recipe: Recipe, part: str = "test", flipped: bool = False
+) -> dict:
+    """Evaluate the network of a recipe on a part of its data, whatever its task is.
+
+    Args:
+        model: The network.
+        dataset: The data.
+        recipe: Recipe of the network.
+        part: Name of the part, "test" (default) or "validation".
+        flipped: Whether the outputs are averaged with those for mirror images, see `evaluate`; default False.
+
+    Returns:
+        What `evaluate` or `evaluate_task` returns.
+
+    Example:
+        >>> recipe = keras_pdecnn.recipes.Recipe(widths=4, steps=1)
+        >>> digits = keras_pdecnn.training.load_data(recipe)
+        >>> model = keras_pdecnn.training.build(recipe, digits.info)
+        >>> list(evaluate_part(model, digits, recipe, "validation"))
+        ['loss', 'accuracy', 'confusion_matrix']
+    """
+    batches = getattr(dataset, part)
+    if TASKS[recipe.task].has_labels:
+        labels = dataset.evaluation[part].labels()
+        return evaluate(model, batches, loss=recipe.loss, flipped=flipped, labels=labels)
+    return evaluate_task(model, batches, recipe, dataset.info)
+
+
+def evaluate_task(model: keras.Model, dataset, recipe: Recipe, info: data.Info) -> dict:
+    """Evaluate the network of any task but a classification, for which there is `evaluate`.
+
+    Args:
+        model: The network.
+        dataset: A tf.data.Dataset of batches (x, y).
+        recipe: Recipe of the network.
+        info: Properties of the data that the network was trained on.
+
+    Returns:
+        A dict with `loss` (mean loss plus regularisation), the metrics of the task by name, and its details.
+
+    Example:
+        >>> settings = {"task": "restoration", "degradation": "noise:25", "widths": 4, "steps": 1}
+        >>> recipe = keras_pdecnn.recipes.Recipe().with_settings(**settings)
+        >>> digits = keras_pdecnn.training.load_data(recipe)
+        >>> model = keras_pdecnn.training.build(recipe, digits.info)
+        >>> 15 < evaluate_task(model, digits.test, recipe, digits.info)["psnr"] < 25
+        True
+    """
+    task = TASKS[recipe.task]
+    metrics, loss = task.metrics(info), task.loss(recipe, info)
+    before = task.metrics(info) if recipe.degradation is not None else []
+    total, count = 0.0, 0
+    with report_unreadable():
+        for x, y in dataset:
+            x, y = np.asarray(x), np.asarray(y)  # noqa: PLW2901
+            outputs = model.predict(x, batch_size=len(x), verbose=0)
+            total += len(x) * float(keras.ops.convert_to_numpy(loss(y, outputs)))
+            count += len(x)
+            for metric, values in [(m, outputs) for m in metrics] + [(m, x) for m in before]:
+                metric.update_state(y, values)
+    regularization = sum(float(keras.ops.convert_to_numpy(term)) for term in model.losses)
+    results = {"loss": total / count + regularization, **_values(metrics)}
+    results |= {f"{name}_before": value for name, value in _values(before).items()}
+    return {**results, **task.details(metrics, info)}
+
+
+def _values(metrics: list) -> dict[str, float]:
+    return {metric.name: float(keras.ops.convert_to_numpy(metric.result())) for metric in metrics}

@@ -16,9 +16,10 @@ from keras_pdecnn.distribute.strategies import check_backend
 from keras_pdecnn.recipes import Recipe
 from keras_pdecnn.runs import RunFolder
 from keras_pdecnn.runs.checkpoints import CheckpointFolder, CheckpointWriter
+from keras_pdecnn.tasks import TASKS
 from keras_pdecnn.training.beginning import begin_run, open_run
 from keras_pdecnn.training.building import build
-from keras_pdecnn.training.evaluation import evaluate
+from keras_pdecnn.training.evaluation import evaluate_part
 from keras_pdecnn.training.failures import (
     DivergedError,
     report_files,
@@ -114,7 +115,7 @@ def _train(
 
         replicated.check_divides(dataset.training.examples.batch_sizes, strategy)
     with strategy.scope():
-        model = compile(build(recipe, dataset.info), recipe, dataset.steps_per_epoch)
+        model = compile(build(recipe, dataset.info), recipe, dataset.steps_per_epoch, dataset.info)
         if trained is not None:
             copy_weights(trained, model, str(start_from))
         last = distribute.from_chief(strategy, lambda: begin_run(folder, recipe, dataset.info, model, start_from))
@@ -141,13 +142,13 @@ def _train(
     fit(model, dataset, recipe, used, first_epoch, verbose if is_chief else 0)
     seconds = time.perf_counter() - start
     metrics = {
-        **evaluate(model, dataset.test, loss=recipe.loss, labels=dataset.evaluation["test"].labels()),
+        **evaluate_part(model, dataset, recipe),
         **_further_evaluations(model, dataset, recipe),
         "seconds": round(seconds, 3),
         "trainable_weights": sum(int(np.prod(weight.shape)) for weight in model.trainable_weights),
         "diverged": dataclasses.asdict(guard.divergence) if guard.divergence else None,
     }
-    x, labels = dataset.evaluation["test"].spread(12)
+    x, labels = dataset.evaluation["test"].spread(TASKS[recipe.task].shown)
     shown = x, labels, model.predict(x, verbose=0)
     # The other workers wait for the chief to write: a worker that left earlier would seem lost.
     distribute.from_chief(strategy, lambda: _write(folder, recipe, model, metrics, shown, dataset.info))
@@ -162,12 +163,10 @@ def _further_evaluations(model: keras.Model, dataset: data.Data, recipe: Recipe)
     """Return the evaluations that a recipe asks for beside that of the test examples, by name."""
     results = {}
     if recipe.evaluate_flipped:
-        labels = dataset.evaluation["test"].labels()
-        results["flipped"] = evaluate(model, dataset.test, loss=recipe.loss, flipped=True, labels=labels)
+        results["flipped"] = evaluate_part(model, dataset, recipe, flipped=True)
     if (recipe.ema or recipe.recalibrate) and dataset.validation is not None:
         # The batch statistics are better than those of the last validation of the training.
-        labels = dataset.evaluation["validation"].labels()
-        results["validation"] = evaluate(model, dataset.validation, loss=recipe.loss, labels=labels)
+        results["validation"] = evaluate_part(model, dataset, recipe, "validation")
     return results
 
 
@@ -176,14 +175,11 @@ def _write(folder: RunFolder, recipe: Recipe, model: keras.Model, metrics: dict,
     from keras_pdecnn import plotting
 
     x, labels, outputs = shown
+    task = TASKS[recipe.task]
     model.save(folder.model)
     folder.write_metrics(metrics)
-    figures = {
-        folder.training_curves: plotting.training_curves(folder.read_history()),
-        folder.confusion_matrix: plotting.confusion_matrix(metrics["confusion_matrix"], info.class_names),
-        folder.predictions: plotting.predictions(
-            x, labels, outputs, info.class_names, probabilities=recipe.has_probabilities
-        ),
-    }
-    for path, figure in figures.items():
-        figure.savefig(path)
+    curves = plotting.training_curves(folder.read_history(), task.monitor, task.monitor_title, task.in_percent)
+    curves.savefig(folder.training_curves)
+    quantity = task.quantity if recipe.has_probabilities else "score"
+    for name, figure in task.draw(x, labels, outputs, {**metrics, "quantity": quantity}, info).items():
+        figure.savefig(folder.path / f"{name}.png")

@@ -7,8 +7,9 @@ import itertools
 import keras
 
 from keras_pdecnn import data, distribute
-from keras_pdecnn.losses import CrossEntropy, LeastSquares
+from keras_pdecnn.losses import LeastSquares
 from keras_pdecnn.recipes import Recipe, check_loss
+from keras_pdecnn.tasks import TASKS
 from keras_pdecnn.training.statistics import FINAL_BATCHES, EvaluationWeights, estimate_statistics, first_batches
 
 # The rate of "one_cycle" starts at the largest one divided by the first, and ends there divided by both.
@@ -77,16 +78,20 @@ def _optimizer(recipe: Recipe, steps_per_epoch: int) -> keras.optimizers.Optimiz
     return optimizer
 
 
-def compile(model: keras.Model, recipe: Recipe, steps_per_epoch: int) -> keras.Model:
-    """Compile a model for a recipe: its optimiser, the loss for integer labels, accuracy.
+def compile(model: keras.Model, recipe: Recipe, steps_per_epoch: int, info: data.Info | None = None) -> keras.Model:
+    """Compile a model for a recipe: its optimiser, the loss and the metrics of its task.
 
     Args:
         model: The model; it returns probabilities, or any numbers if the loss is least squares.
         recipe: Recipe with the optimiser, the learning rates, the epochs and the loss.
         steps_per_epoch: Number of batches per epoch.
+        info: Properties of the data, which every task but a classification needs; default None.
 
     Returns:
         The model.
+
+    Raises:
+        ValueError: If the task needs the properties of the data, and they are not given.
 
     Example:
         >>> recipe = Recipe(widths=4, momentum=0.8)
@@ -99,11 +104,10 @@ def compile(model: keras.Model, recipe: Recipe, steps_per_epoch: int) -> keras.M
     if recipe.dtype == "mixed_float16":
         # Keras would wrap the optimiser by itself, but would not save the wrapper with the model.
         optimizer = keras.optimizers.LossScaleOptimizer(optimizer)
-    if recipe.label_smoothing or recipe.mixes:
-        loss: keras.losses.Loss = CrossEntropy(recipe.label_smoothing)
-    else:
-        loss = loss_function(recipe.loss)
-    model.compile(optimizer, loss, metrics=["accuracy"], auto_scale_loss=False)
+    task = TASKS[recipe.task]
+    if info is None and not task.has_labels:
+        raise ValueError(f"The task needs the properties of the data. Received: info=None, task={recipe.task!r}")
+    model.compile(optimizer, task.loss(recipe, info), metrics=task.metrics(info), auto_scale_loss=False)
     return model
 
 

@@ -9,6 +9,9 @@ import numpy as np
 
 from keras_pdecnn import data
 from keras_pdecnn.recipes import Recipe
+from keras_pdecnn.tasks import TASKS
+
+_OF_NETWORK = ("target_mean", "target_deviation", "max_value")  # properties of data that a network has learned with
 
 
 def load_data(recipe: Recipe) -> data.Data:
@@ -42,6 +45,11 @@ def load_data(recipe: Recipe) -> data.Data:
         crop=recipe.crop,
         crop_area=recipe.crop_area,
         in_memory=recipe.in_memory,
+        task=recipe.task,
+        mask_colors=recipe.mask_colors,
+        degradation=recipe.degradation,
+        patch=recipe.patch,
+        patches=recipe.patches,
         drop_remainder=recipe.drop_remainder,
     )
 
@@ -66,19 +74,27 @@ def load_like(recipe: Recipe, info: data.Info, source: str | None = None) -> dat
         >>> load_like(Recipe(), digits.info).info.sizes["test"]
         360
     """
+    task = TASKS[recipe.task]
     if source is not None and source != recipe.data:
         path = os.path.expanduser(source)
         of_files = os.path.isdir(path) or path.lower().endswith(".csv")
         recipe = dataclasses.replace(
             recipe,
             data=source,
-            size=info.input_shape[:-1] if of_files else None,
+            size=info.input_shape[:-1] if of_files and not task.of_pixels else None,
             sampling_rate=info.sampling_rate if of_files else None,
             crop=info.crop if of_files else None,
             validation=0.0,  # only the test part is needed, and there may be too few examples for a validation part
+            patch=None,
         )
     loaded = load_data(recipe)
-    expected, received = ((i.input_shape, i.classes) for i in (info, loaded.info))
+    first = len(info.input_shape) - 1 if task.of_pixels else 0  # networks of pixels take examples of any size
+    expected, received = ((i.input_shape[first:], i.classes) for i in (info, loaded.info))
+    if expected != received and not task.has_labels:
+        raise ValueError(
+            f"The network takes examples of shape {info.input_shape} and has {info.classes} outputs. "
+            f"Received: {recipe.data!r} with shape {loaded.info.input_shape} and {loaded.info.classes} outputs"
+        )
     if expected != received:
         raise ValueError(
             f"The network takes examples of shape {expected[0]} and {expected[1]} classes. "
@@ -90,7 +106,9 @@ def load_like(recipe: Recipe, info: data.Info, source: str | None = None) -> dat
             f"The network knows the classes {', '.join(info.class_names)}. "
             f"Received: {recipe.data!r} with the classes {', '.join(loaded.info.class_names)}"
         )
-    return loaded
+    return dataclasses.replace(
+        loaded, info=dataclasses.replace(loaded.info, **{name: getattr(info, name) for name in _OF_NETWORK})
+    )
 
 
 def spread(dataset, size: int, count: int) -> tuple[np.ndarray, np.ndarray]:

@@ -27,14 +27,14 @@ def copy_weights(stored: StoredWeights, model: keras.Model, where: str):
 
     Args:
         stored: The trained weights.
-        model: The network that is to be trained, whose last layer is the classifier.
+        model: The network that is to be trained, whose last layer with weights is the classifier.
         where: Path of the trained weights, for messages.
 
     Raises:
         ValueError: If a layer other than the classifier is missing in the file or in the network, or has other shapes.
     """
     names = {group: layer for layer, group in weight_files.group_names(model).items()}
-    head = model.layers[-1].name
+    head = next(layer.name for layer in reversed(model.layers) if layer.weights)
     with weight_files.opened(model) as own:
         arrays = weight_files.shapes(own)
         expected, offered = _by_layer(arrays), _by_layer(stored.shapes)

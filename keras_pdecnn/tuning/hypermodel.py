@@ -9,6 +9,7 @@ import keras_tuner as kt
 from keras_pdecnn import data, training
 from keras_pdecnn.callbacks import DivergenceGuard
 from keras_pdecnn.recipes import Recipe, for_source
+from keras_pdecnn.tasks import TASKS
 from keras_pdecnn.tuning.sizes import count_weights, training_memory
 from keras_pdecnn.tuning.space import Space
 from keras_pdecnn.utils import arguments
@@ -21,8 +22,9 @@ class PDEHyperModel(kt.HyperModel):
     choices; or a single value, which is then fixed. A search starts with the recipe's values.
 
     A trial trains for `epochs` epochs, with the phases of the learning rate shortened in proportion. It is judged by
-    its accuracy on a part of the training data, `validation`. A trial whose loss, validation loss or weights are no
-    longer finite, or whose network is beyond a limit, fails with `keras_tuner.errors.FailedTrialError` and the reason.
+    its accuracy, or the `monitor` of another task, on a part of the training data, `validation`. A trial whose loss,
+    validation loss or weights are no longer finite, or whose network is beyond a limit, fails with
+    `keras_tuner.errors.FailedTrialError` and the reason.
 
     Args:
         recipe: A `recipes.Recipe`, or a source of `data.load`, which stands for its recipe; default "digits".
@@ -134,6 +136,7 @@ class PDEHyperModel(kt.HyperModel):
             "learning_rate": learning_rate,
             "batch_size": batch_size,
         }
+        self.objective = f"val_{TASKS[self.start.task].monitor}"
         self.space = Space(self.start, self.info.input_shape, settings, final_time)
         if reason := self._oversize(self.recipe(kt.HyperParameters())):
             raise ValueError(f"The network that the search starts with is too large. Received: {reason}")
@@ -163,9 +166,10 @@ class PDEHyperModel(kt.HyperModel):
         if self._compile is not None:
             self._compile(model, recipe, hp)
         elif self.dataset is None:
-            training.compile(model, _first_phase(recipe), 1)
+            training.compile(model, _first_phase(recipe), 1, self.info)
         else:
-            training.compile(model, recipe, self.dataset.with_batch_size(recipe.batch_size).steps_per_epoch)
+            steps = self.dataset.with_batch_size(recipe.batch_size).steps_per_epoch
+            training.compile(model, recipe, steps, self.info)
         return model
 
     def fit(self, hp, model, *args, callbacks=(), epochs=None, initial_epoch=0, verbose=0, **kwargs):

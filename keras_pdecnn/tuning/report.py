@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING
 from keras_pdecnn import plotting, training
 from keras_pdecnn.recipes import Recipe
 from keras_pdecnn.runs import RunFolder
+from keras_pdecnn.tasks import DEFAULT, TASKS
 from keras_pdecnn.tuning.oracles import reason
 from keras_pdecnn.tuning.search import Search
 from keras_pdecnn.tuning.space import mean_step_size
@@ -31,7 +32,7 @@ class Outcome:
 
     Args:
         trial: Name of the trial.
-        accuracy: Validation accuracy; None if the trial failed.
+        accuracy: Validation accuracy, or the `monitor` of another task; None if the trial failed.
         reason: Reason of the failure; None if the trial did not fail.
         epochs: Number of epochs after which the trial stopped.
         weights: Number of trainable weights.
@@ -74,13 +75,14 @@ def best(trials: list[Outcome]) -> Outcome:
     return _ranked(trials)[0][1]
 
 
-def to_markdown(trials: list[Outcome], searched: Iterable[str], count: int = 10) -> str:
+def to_markdown(trials: list[Outcome], searched: Iterable[str], count: int = 10, task: str = DEFAULT) -> str:
     """Return a table of the best trials, and one of the failed trials with the reasons.
 
     Args:
         trials: Trials of a search that have ended.
         searched: Names of the hyperparameters that were searched.
         count: Number of trials in the first table; default 10.
+        task: Name of the task, whose metric is shown; default "classification".
     """
     ranked, failed = _ranked(trials), [outcome for outcome in trials if outcome.accuracy is None]
     others = [name for name in searched if name not in _COLUMNS]
@@ -92,11 +94,11 @@ def to_markdown(trials: list[Outcome], searched: Iterable[str], count: int = 10)
         return [recipe.architecture, *map(_text, values)]
 
     rows = [
-        [str(rank), o.trial, f"{100 * accuracy:.2f} %", *settings(o.recipe), f"{o.weights:,}", str(o.epochs)]
+        [str(rank), o.trial, TASKS[task].score(accuracy), *settings(o.recipe), f"{o.weights:,}", str(o.epochs)]
         for rank, (accuracy, o) in enumerate(ranked[:count], start=1)
     ]
     text = f"{len(trials)} trials: {len(ranked)} completed, {len(failed)} failed.\n\n"
-    text += tables.markdown(["rank", "trial", "validation accuracy", *heads, "weights", "epochs"], rows)
+    text += tables.markdown(["rank", "trial", _metric(task), *heads, "weights", "epochs"], rows)
     if failed:
         rows = [[o.trial, *settings(o.recipe), o.reason or ""] for o in failed]
         text += "\n" + tables.markdown(["failed trial", *heads, "reason"], rows)
@@ -106,7 +108,8 @@ def to_markdown(trials: list[Outcome], searched: Iterable[str], count: int = 10)
 def write(trials: list[Outcome], tuner: Search, folder: str | os.PathLike) -> str:
     """Write report.md and search.png into the folder of a search; return the text without the picture."""
     folder = pathlib.Path(folder)
-    text = to_markdown(trials, tuner.hypermodel.space.ranges)
+    task = tuner.hypermodel.start.task
+    text = to_markdown(trials, tuner.hypermodel.space.ranges, task=task)
     figure = plotting.search(
         [
             {
@@ -118,7 +121,9 @@ def write(trials: list[Outcome], tuner: Search, folder: str | os.PathLike) -> st
                 "weights": outcome.weights,
             }
             for outcome in trials
-        ]
+        ],
+        _metric(task),
+        TASKS[task].in_percent,
     )
     figure.savefig(folder / "search.png")
     content = f"# Search of {tuner.hypermodel.start.data}\n\n{text}\n![Trials of the search](search.png)\n"
@@ -156,6 +161,12 @@ def train(
             return run, metrics
         shutil.rmtree(run.path)  # on other devices it may not diverge
     return run, training.run(outcome.recipe, run.path, verbose=verbose, strategy=strategy, resume=True).metrics
+
+
+def _metric(task: str) -> str:
+    """Return the name of the metric by which the trials of a task are compared."""
+    title = TASKS[task].monitor_title
+    return f"validation {title.lower() if task == DEFAULT else title}"
 
 
 def _ranked(trials: list[Outcome]) -> list[tuple[float, Outcome]]:

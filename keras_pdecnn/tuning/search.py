@@ -18,8 +18,6 @@ from keras_pdecnn.tuning.oracles import METHODS, REASON, SearchOracle, reason
 from keras_pdecnn.tuning.roles import is_chief, is_worker, pulse, serve, tuner_id, work
 from keras_pdecnn.utils import arguments, files
 
-OBJECTIVE = kt.Objective("val_accuracy", "max")
-
 _ASK = 1.0  # least number of seconds between two requests for a trial; idle workers of Keras Tuner ask without a pause
 
 
@@ -53,7 +51,7 @@ class Search(kt.Hyperband):
             except kt.errors.FailedTrialError as error:
                 # Keras Tuner would print the traceback, which an expected failure does not need.
                 self._failure = str(error)
-                return {OBJECTIVE.name: 0.0}
+                return {self.oracle.objective.name: 0.0}
 
     def on_trial_end(self, trial):
         if self._failure is not None:
@@ -146,7 +144,7 @@ def _make_oracle(hypermodel, folder, method, trials, budget, seed, max_failures,
     arguments.check_choice("method", method, tuple(METHODS))
     kwargs = {
         "folder": folder,
-        "objective": OBJECTIVE,
+        "objective": kt.Objective(hypermodel.objective, "max"),
         "epochs": hypermodel.epochs,
         "max_trials": None if trials is None else arguments.check_positive_integer("trials", trials),
         "budget": None if budget is None else arguments.check_positive_integer("budget", budget),

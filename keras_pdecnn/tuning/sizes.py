@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import fractions
+import functools
 import math
 
 from keras import ops
@@ -14,6 +15,8 @@ from keras_pdecnn.models.spectrogram import Spectrogram
 from keras_pdecnn.networks import NETWORKS
 from keras_pdecnn.ops.normalization import normalization
 from keras_pdecnn.recipes import Recipe
+from keras_pdecnn.tasks import TASKS
+from keras_pdecnn.tuning.unet_sizes import UNetSizes
 from keras_pdecnn.utils import arguments
 
 _FLOAT = 4  # bytes of a number; a mixed policy needs fewer
@@ -35,6 +38,9 @@ def count_weights(recipe: Recipe, input_shape, classes: int) -> int:
     In a provable network, connectors have a bias only: c c' + c', and 2^d c c' + c' where they pool. Its classifier
     reads all n pixels: classes (n c' + 1).
 
+    A network with outputs for every pixel has blocks on the way down and up, connectors both ways, and a 1x1
+    convolution in place of the classifier.
+
     Args:
         recipe: Settings of the network.
         input_shape: (*space, channels) of an example.
@@ -50,15 +56,9 @@ def count_weights(recipe: Recipe, input_shape, classes: int) -> int:
     """
     seen = _seen_shape(recipe, input_shape)
     rank, channels = len(seen) - 1, seen[-1]
-    kernel = _entries(recipe.kernel_size, rank)
-    vectors = 1 + normalization(recipe.normalization).has_scale  # a bias and, with some normalisations, a scale
-    block = NETWORKS[recipe.architecture].block
-    kernels = 1 if block.symmetric else 2
-
-    def step(c):
-        part = c // block.integrator.parts
-        return block.integrator.fields * (kernels * kernel * part**2 + vectors * part)
-
+    step = functools.partial(_step_weights, recipe, rank)
+    if TASKS[recipe.task].of_pixels:
+        return UNetSizes(recipe, tuple(input_shape), classes).weights(step)
     steps, following = _steps(recipe), _following(recipe)
     pooled, normalized = (2**rank, 1) if recipe.provable else (1, 2)  # channels per channel; vectors of a connector
     width = recipe.opening_width or recipe.widths[0]
@@ -95,6 +95,9 @@ def count_multiply_adds(recipe: Recipe, input_shape, classes: int) -> int:
     """
     seen = _seen_shape(recipe, input_shape)
     rank = len(seen) - 1
+    step = functools.partial(_step_entries, recipe, rank)
+    if TASKS[recipe.task].of_pixels:
+        return UNetSizes(recipe, tuple(input_shape), classes).multiply_adds(step)
     opening = _opening(recipe, rank)
     pixels = math.prod(opening.strided(seen[:-1]))
     width = recipe.opening_width or recipe.widths[0]
@@ -102,13 +105,10 @@ def count_multiply_adds(recipe: Recipe, input_shape, classes: int) -> int:
     if recipe.opening_width:
         total += pixels * width * recipe.widths[0]
     space = first_space(recipe, input_shape)
-    block = NETWORKS[recipe.architecture].block
-    kernel = _entries(recipe.kernel_size, rank)
     steps, following = _steps(recipe), _following(recipe)
     for count, c, after in zip(steps, recipe.widths, following, strict=True):
         pixels = math.prod(space)
-        step = 2 * kernel * block.integrator.fields * (c // block.integrator.parts) ** 2
-        total += pixels * (count * step + c * after)
+        total += pixels * (count * step(c) + c * after)
         last, space = pixels, [max(1, n // 2) for n in space]
     return total + classes * following[-1] * (last if recipe.provable else 1)
 
@@ -145,6 +145,15 @@ def training_memory(recipe: Recipe, input_shape, classes: int) -> int:
     space = _opening(recipe, rank).strided(seen[:-1])
     features = lambda c: _FLOAT * recipe.batch_size * math.prod(space) * c  # noqa: E731
     block = NETWORKS[recipe.architecture].block
+    weights = 3 * _FLOAT * count_weights(recipe, input_shape, classes)
+    if TASKS[recipe.task].of_pixels:
+        unet = UNetSizes(recipe, tuple(input_shape), classes)
+        total, largest = 0, 0
+        for level, count, c in unet.blocks():
+            size = _FLOAT * recipe.batch_size * unet.pixels(level) * c
+            largest = max(largest, size)
+            total += math.ceil(_kept(block, recipe.backprop, count) * size) + _KEPT * size
+        return weights + total + _WORKING * largest
     total, largest = _KEPT * features(recipe.opening_width or recipe.widths[0]), 0
     if recipe.opening_width:
         total += _KEPT * features(recipe.widths[0])
@@ -153,7 +162,22 @@ def training_memory(recipe: Recipe, input_shape, classes: int) -> int:
         largest = max(largest, features(c))
         total += math.ceil(_kept(block, recipe.backprop, count) * features(c)) + _KEPT * features(after)
         space = [max(1, space[axis] // 2) for axis in range(rank)]
-    return 3 * _FLOAT * count_weights(recipe, input_shape, classes) + total + _WORKING * largest
+    return weights + total + _WORKING * largest
+
+
+def _step_weights(recipe: Recipe, rank: int, width: int) -> int:
+    """Return the number of weights of a step of a block of this width."""
+    block = NETWORKS[recipe.architecture].block
+    kernels = 1 if block.symmetric else 2
+    vectors = 1 + normalization(recipe.normalization).has_scale  # a bias and, with some normalisations, a scale
+    part = width // block.integrator.parts
+    return block.integrator.fields * (kernels * _entries(recipe.kernel_size, rank) * part**2 + vectors * part)
+
+
+def _step_entries(recipe: Recipe, rank: int, width: int) -> int:
+    """Return the number of multiplications of a step of a block of this width, per pixel."""
+    integrator = NETWORKS[recipe.architecture].block.integrator
+    return 2 * _entries(recipe.kernel_size, rank) * integrator.fields * (width // integrator.parts) ** 2
 
 
 def first_space(recipe: Recipe, input_shape) -> list:

@@ -141,6 +141,14 @@ def check_sizes(name: str, value) -> int | tuple[int, ...]:
     return check_positive_integer(name, value)
 
 
+def check_color(name: str, value) -> str:
+    """Return a colour as six hexadecimal digits, red, green and blue; it may begin with #."""
+    digits = value.removeprefix("#").lower() if isinstance(value, str) else ""
+    if len(digits) != 6 or not set(digits) <= set("0123456789abcdef"):
+        raise ValueError(f"{name} must be colours such as ff8000. Received: {name}={describe(value)}")
+    return digits
+
+
 def check_entries(name: str, value, check) -> tuple:
     """Return value as a tuple if it is a list or tuple, not empty, whose entries pass `check`."""
     if not isinstance(value, tuple | list) or not value:

@@ -3,8 +3,10 @@
 import os
 
 from keras_pdecnn.data.crops import Crop
-from keras_pdecnn.data.sources import arrays, catalog, digits, folder, listing, npz, table
+from keras_pdecnn.data.sources import arrays, catalog, digits, folder, listing, npz, pairs, table
+from keras_pdecnn.data.sources.listing import Listing
 from keras_pdecnn.data.sources.raw import Raw
+from keras_pdecnn.tasks import DEFAULT, TASKS, Task
 from keras_pdecnn.utils import arguments, files
 
 __all__ = ["Raw", "check_source", "read"]
@@ -19,6 +21,9 @@ def read(
     skip_unreadable: bool = False,
     crop: Crop | None = None,
     in_memory: bool | None = None,
+    task: Task = TASKS[DEFAULT],
+    mask_colors: tuple[str, ...] | None = None,
+    degraded: bool = False,
 ) -> Raw:
     """Return the arrays of a source, which are not checked yet.
 
@@ -31,6 +36,9 @@ def read(
         skip_unreadable: Whether to leave out files that cannot be read; default False.
         crop: Window of images that is resized to `size`; default None, the whole image.
         in_memory: Whether the examples are held in memory; default None, up to `memory.STREAMING_LIMIT`.
+        task: What the data are for, which decides what the targets are; default a classification.
+        mask_colors: Colours of the classes in masks; default None, masks hold the numbers of the classes.
+        degraded: Whether the images are targets themselves, so that other targets are not needed; default False.
 
     Returns:
         A `Raw`.
@@ -41,25 +49,42 @@ def read(
     is_text = isinstance(source, (str, os.PathLike))
     if not is_text and arrays.is_arrays(source):
         _refuse(source, crop=crop, size=size, sampling_rate=sampling_rate)
-        return arrays.read(source, in_memory)
+        return arrays.read(source, in_memory, task.has_labels)
     if not (is_text and os.fspath(source)):
         raise ValueError(f"{catalog.ACCEPTED} Received: source={arguments.describe(source)}")
     path = os.path.expanduser(os.fspath(source))
     if source == "digits" or path.lower().endswith(".npz"):
         _refuse(source, crop=crop, size=size, sampling_rate=sampling_rate)
-        return digits.read(in_memory) if source == "digits" else npz.read(path, in_memory)
-    if os.path.isdir(path):
-        labels = table.find(path)
-        listed = folder.list_files(path) if labels is None else table.list_files(labels, path)
-        return listing.read(listed, size, sampling_rate, skip_unreadable, crop, in_memory)
+        return digits.read(in_memory) if source == "digits" else npz.read(path, in_memory, task.has_labels)
+    if os.path.isdir(path) and task.of_pixels and not degraded:
+        _refuse(source, crop=crop, sampling_rate=sampling_rate)
+        return pairs.read(path, task.partner, size, mask_colors, in_memory)
     if os.path.exists(path):
-        _check_suffix(path, source)
-        listed = table.list_files(path, path)
+        listed = _list_files(path, source, task, degraded)
         return listing.read(listed, size, sampling_rate, skip_unreadable, crop, in_memory)
     if not isinstance(source, str) or files.is_path(source):
         raise ValueError(f"The path does not exist. {catalog.ACCEPTED} Received: source={source!r}")
     _refuse(source, sampling_rate=sampling_rate)
-    return catalog.read(source, data_dir, size, crop, in_memory)
+    if task.partner == "masks":
+        _refuse(source, crop=crop)
+        return catalog.read_masks(source, data_dir, size, in_memory)
+    return catalog.read(source, data_dir, size, crop, in_memory, task.has_labels)
+
+
+def _list_files(path: str, source, task: Task, degraded: bool) -> Listing:
+    """Return the files of a folder or of a table with their classes, or of a folder of images that are degraded."""
+    if not (task.has_labels or degraded):
+        raise ValueError(
+            "A folder or a table has one class per file, where this task needs other targets: write an .npz file. "
+            f"Received: source={source!r}, task={task.name!r}"
+        )
+    if not os.path.isdir(path):
+        _check_suffix(path, source)
+        return table.list_files(path, path)
+    if degraded and (listed := pairs.list_images(path)):
+        return listed
+    labels = table.find(path)
+    return folder.list_files(path) if labels is None else table.list_files(labels, path)
 
 
 def check_source(source: str, data_dir: str | None = None):

@@ -22,7 +22,7 @@ def is_arrays(source) -> bool:
     return isinstance(source, tuple) or _is_dataset(source)
 
 
-def read(source, in_memory: bool | None = None) -> Raw:
+def read(source, in_memory: bool | None = None, has_labels: bool = True) -> Raw:
     """Return the examples of one part, of which a fifth becomes the test part, or of a pair of parts (train, test).
 
     A part is a pair of arrays `(x, y)`, or a dataset of batches `(x, y)`, which is read once, in its order.
@@ -31,6 +31,7 @@ def read(source, in_memory: bool | None = None) -> Raw:
         source: One part or two.
         in_memory: Whether arrays are copied into the memory of TensorFlow; False for taking rows from the arrays
             themselves, which may be memory maps of NumPy. Default None, copied up to `memory.STREAMING_LIMIT`.
+        has_labels: Whether y are the labels of classes; otherwise they are left to the task. Default True.
     """
     parts = _parts(source)
     if any(map(_is_dataset, parts)):
@@ -42,7 +43,7 @@ def read(source, in_memory: bool | None = None) -> Raw:
             what = f"{_describe(source)}: x"
             examples = [(Rows(check_examples(x, what)), y) for x, y in examples]
     joined = [array for pair in examples for array in pair]
-    return (divided if len(parts) == 1 else in_two_parts)(_NAME, _describe(source), *joined)
+    return (divided if len(parts) == 1 else in_two_parts)(_NAME, _describe(source), *joined, has_labels=has_labels)
 
 
 def _parts(source) -> list:

@@ -16,9 +16,12 @@ ACCEPTED = (
     "class, or of a labels.csv, the name of a TensorFlow data set, or arrays or datasets."
 )
 _TEST = 0.2
+_MASKS = ("segmentation_mask", "mask", "segmentation_label")
 
 
-def read(name, data_dir=None, size=None, crop: Crop | None = None, in_memory: bool | None = None) -> Raw:
+def read(
+    name, data_dir=None, size=None, crop: Crop | None = None, in_memory: bool | None = None, has_labels: bool = True
+) -> Raw:
     """Return the splits `train` and `test` (or `validation`, or a fifth of `train`) of a TensorFlow data set."""
     builder = _builder(name, data_dir)
     if not builder.is_prepared():
@@ -39,9 +42,74 @@ def read(name, data_dir=None, size=None, crop: Crop | None = None, in_memory: bo
     if len(splits) > 1:
         x_test, y_test = read_split(splits[1])
     else:
-        train, test = stratified_split(np.ravel(y), round(_TEST * len(y)), name)
+        labels = np.ravel(y) if has_labels else np.zeros(len(y), np.int64)
+        train, test = stratified_split(labels, round(_TEST * len(y)), name)
         x, y, x_test, y_test = x[train], y[train], x[test], y[test]
     return Raw(name, name, x, y, x_test, y_test, class_names, crop=crop)
+
+
+def read_masks(name, data_dir=None, size=None, in_memory: bool | None = None) -> Raw:
+    """Return the splits of a TensorFlow data set with a mask for each image, as `read` does; all is held in memory.
+
+    The mask is the second of the supervised keys if it is an image, or else the feature `segmentation_mask`, `mask` or
+    `segmentation_label`.
+    """
+    import tensorflow_datasets as tfds
+
+    builder = _builder(name, data_dir)
+    refuse_streaming(in_memory, f"source={name!r}", "Images with masks are held in memory.")
+    if not builder.is_prepared():
+        _prepare(builder, name)
+    features = builder.info.features
+    keys = [*(builder.info.supervised_keys or ()), *_MASKS]
+    images = [key for key in keys if isinstance(features.get(key), tfds.features.Image) and key not in _MASKS]
+    masks = [key for key in keys[1:] if isinstance(features.get(key), tfds.features.Image) and key not in images[:1]]
+    if not images or not masks:
+        raise ValueError(
+            f"The data set must have an image and a mask, one of {', '.join(_MASKS)}. "
+            f"Received: {name!r} with {', '.join(features)}"
+        )
+    splits = [split for split in ("train", "test", "validation") if _count(builder, split)][:2]
+    if "train" not in splits:
+        raise ValueError(
+            f"The data set must have a split 'train'. Received: {name!r} with {', '.join(builder.info.splits)}"
+        )
+    read_parts = [_read_pairs(builder, split, images[0], masks[0], size) for split in splits]
+    x, y = read_parts[0]
+    if len(splits) > 1:
+        return Raw(name, name, x, y, *read_parts[1])
+    train, test = stratified_split(np.zeros(len(y), np.int64), round(_TEST * len(y)), name)
+    return Raw(name, name, x[train], y[train], x[test], y[test])
+
+
+def _read_pairs(builder, split: str, image: str, mask: str, size) -> tuple[np.ndarray, np.ndarray]:
+    """Return the images and the masks of a split."""
+    import tensorflow as tf
+    import tensorflow_datasets as tfds
+
+    where = f"{builder.info.full_name}, split {split!r}"
+    pairs = []
+    for example in tfds.as_numpy(builder.as_dataset(split=split, shuffle_files=False)):
+        x, y = example[image], example[mask]
+        if x.shape[:2] != y.shape[:2]:
+            raise ValueError(
+                f"An image and its mask must have the same size. Received: {where}, example {len(pairs)} with "
+                f"{x.shape[:2]} and {y.shape[:2]}"
+            )
+        if size is not None:
+            space = size[0], size[-1]
+            resized = tf.image.resize(x, space, antialias=True).numpy()
+            x = np.clip(np.round(resized), 0, np.iinfo(x.dtype).max).astype(x.dtype)
+            y = tf.image.resize(y, space, method="nearest").numpy()
+        if pairs and x.shape != pairs[0][0].shape:
+            raise ValueError(
+                f"The examples of {where} differ in size; give `size` to make them equal. Received: "
+                f"{pairs[0][0].shape} in example 0 and {x.shape} in example {len(pairs)}, size=None"
+            )
+        if not pairs:
+            check_memory(2 * _count(builder, split) * x.nbytes, where)
+        pairs.append((x, y))
+    return tuple(np.stack(part) for part in zip(*pairs, strict=True))  # type: ignore[return-value]
 
 
 def _choose_reader(builder, splits: list[str], size, crop: Crop | None, in_memory: bool | None):

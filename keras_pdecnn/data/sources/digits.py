@@ -21,4 +21,4 @@ def read(in_memory: bool | None = None) -> Raw:
     x, y = digits.images[..., np.newaxis].astype(np.uint8), digits.target
     examples = Rows(x) if in_memory is False else x
     train, test = stratified_split(y, _TEST, "digits")
-    return Raw("digits", "digits", examples[train], y[train], examples[test], y[test])
+    return Raw("digits", "digits", examples[train], y[train], examples[test], y[test], max_value=16.0)

@@ -7,7 +7,7 @@ import os
 from keras_pdecnn.data.sources.listing import Listing, by_hash, test_count
 from keras_pdecnn.data.sources.media import KINDS, Images, Sounds, kind_of
 
-_PARTS = {
+PARTS = {
     "train": ("train", "training"),
     "validation": ("val", "valid", "validation"),
     "test": ("test", "testing"),
@@ -53,7 +53,7 @@ def _part_folders(path: str) -> dict[str, str]:
     """
     folders = {}
     inside = _folders(path)
-    for part, names in _PARTS.items():
+    for part, names in PARTS.items():
         present = [os.path.join(path, name) for name in inside if name.lower() in names]
         if present:
             folders[part] = present[0]

@@ -53,7 +53,7 @@ class NpzExamples(Read):
         return x
 
 
-def read(path: str, in_memory: bool | None = None) -> Raw:
+def read(path: str, in_memory: bool | None = None, has_labels: bool = True) -> Raw:
     """Return the arrays `x_train`, `y_train`, `x_test`, `y_test` of an .npz file, and `class_names` if it is there.
 
     Of a file with `x` and `y` in place of those, a fifth of the examples, stratified by class, is the test part.
@@ -65,6 +65,7 @@ def read(path: str, in_memory: bool | None = None) -> Raw:
         path: Path of the file.
         in_memory: Whether x is held in memory; False for reading rows when they are needed, which an array that is
             compressed does not allow. Default None, in memory up to `memory.STREAMING_LIMIT`, or if it is compressed.
+        has_labels: Whether y are the labels of classes; otherwise they are left to the task. Default True.
     """
     files.check_exists("The .npz file", path, "Received: source=")
     try:
@@ -105,7 +106,9 @@ def read(path: str, in_memory: bool | None = None) -> Raw:
         if key.startswith("x"):
             arrays[key] = _with_channels(arrays[key], layout, f"Received: source={path!r}, {key} of shape")
     name = os.path.splitext(os.path.basename(path))[0]
-    return (divided if is_undivided else in_two_parts)(name, path, class_names=class_names, **arrays)
+    return (divided if is_undivided else in_two_parts)(
+        name, path, class_names=class_names, has_labels=has_labels, **arrays
+    )
 
 
 def _choose_starts(path: str, keys: list[str], needed: int, in_memory: bool | None) -> dict[str, int]:

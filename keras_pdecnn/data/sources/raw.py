@@ -34,6 +34,7 @@ class Raw:
         sampling_rate: Samples per second of sounds; default None.
         skipped: Files that could not be read and are left out; default none.
         crop: Window of each image that is read; default None, the whole example.
+        max_value: Value of white where the type of the examples does not tell; default None.
     """
 
     name: str
@@ -49,9 +50,10 @@ class Raw:
     sampling_rate: int | None = None
     skipped: tuple[str, ...] = ()
     crop: Crop | None = None
+    max_value: float | None = None
 
 
-def divided(name: str, where: str, x, y, class_names: tuple[str, ...] | None = None) -> Raw:
+def divided(name: str, where: str, x, y, class_names: tuple[str, ...] | None = None, has_labels: bool = True) -> Raw:
     """Return a data set without a test part: a fifth of the examples, stratified by class, becomes it.
 
     The split depends on the labels alone, see `splits.stratified_split`.
@@ -62,7 +64,13 @@ def divided(name: str, where: str, x, y, class_names: tuple[str, ...] | None = N
         x: Examples.
         y: Labels as integers, one-hot rows or names.
         class_names: Names of the classes; default None.
+        has_labels: Whether y are the labels of classes; otherwise they are left to the task. Default True.
     """
+    if not has_labels:
+        x = checks.check_stored(x, f"{where}: x")
+        train, test = plain_split(len(x), where)
+        y = checks.check_length(y, len(x), f"{where}: y")
+        return Raw(name, where, x[train], y[train], x[test], y[test], class_names)
     labels, class_names, classes = to_integers({"y": y}, class_names, where)
     x = checks.check_stored(x, f"{where}: x")
     y = checks.check_labels(labels["y"], len(x), f"{where}: y")
@@ -70,7 +78,14 @@ def divided(name: str, where: str, x, y, class_names: tuple[str, ...] | None = N
     return Raw(name, where, x[train], y[train], x[test], y[test], class_names, classes)
 
 
-def in_two_parts(name: str, where: str, x_train, y_train, x_test, y_test, class_names=None) -> Raw:
+def plain_split(count: int, where: str, part: float = TEST) -> tuple[np.ndarray, np.ndarray]:
+    """Return the rows of two parts of a data set without classes: all others, and a fraction `part` of them."""
+    return stratified_split(np.zeros(count, np.int64), round(part * count), where)
+
+
+def in_two_parts(
+    name: str, where: str, x_train, y_train, x_test, y_test, class_names=None, has_labels: bool = True
+) -> Raw:
     """Return a data set of a training and a test part, whose labels may be integers, one-hot rows or names.
 
     Args:
@@ -81,6 +96,9 @@ def in_two_parts(name: str, where: str, x_train, y_train, x_test, y_test, class_
         x_test: Test examples.
         y_test: Test labels.
         class_names: Names of the classes; default None.
+        has_labels: Whether targets are the labels of classes; otherwise they are left to the task. Default True.
     """
+    if not has_labels:
+        return Raw(name, where, x_train, y_train, x_test, y_test, class_names)
     labels, class_names, classes = to_integers({"y_train": y_train, "y_test": y_test}, class_names, where)
     return Raw(name, where, x_train, labels["y_train"], x_test, labels["y_test"], class_names, classes)

@@ -1,0 +1,66 @@
+"""One class per example, two classes (a binary classification) or more."""
+
+from __future__ import annotations
+
+import dataclasses
+from typing import Any
+
+from keras_pdecnn.tasks.task import Targets, Task
+
+
+@dataclasses.dataclass(frozen=True)
+class Classification(Task):
+    """A class for each example; a binary classification is one with two classes.
+
+    Targets are integers, names or one-hot rows, which `data.load` turns into integers. The network ends with the
+    softmax of one output per class, or without softmax for the loss "least_squares".
+    """
+
+    name = "classification"
+    label = "classification"
+    has_labels = True
+    monitor = "accuracy"
+    monitor_title = "Accuracy"
+    in_percent = True
+    quantity = "probability"
+
+    def check_recipe(self, recipe):
+        self.check_pixels(recipe)
+
+    def check_targets(self, parts, shapes, names, where) -> Targets:
+        raise NotImplementedError("The labels of classes are checked by `data.checks`.")
+
+    def network_settings(self, recipe) -> dict[str, Any]:
+        activation = "softmax" if recipe.has_probabilities else None
+        return {**super().network_settings(recipe), "classifier_activation": activation}
+
+    def build(self, network, recipe, info):
+        return network.builder(info.input_shape, classes=info.classes, **self.network_settings(recipe))
+
+    def loss(self, recipe, info=None):
+        import keras
+
+        from keras_pdecnn import losses
+
+        if recipe.label_smoothing or recipe.mixes:
+            return losses.CrossEntropy(recipe.label_smoothing)
+        if recipe.loss == "least_squares":
+            return losses.LeastSquares()
+        return keras.losses.SparseCategoricalCrossentropy()
+
+    def metrics(self, info=None) -> list:
+        return ["accuracy"]  # Keras chooses the kind by the labels, which are probabilities if examples are mixed
+
+    def report(self, results) -> str:
+        count = sum(map(sum, results["confusion_matrix"]))
+        right = sum(row[index] for index, row in enumerate(results["confusion_matrix"]))
+        return f"accuracy: {100 * results['accuracy']:.2f} % ({right} of {count}), loss {results['loss']:.4f}"
+
+    def draw(self, x, targets, outputs, results, info) -> dict[str, Any]:
+        from keras_pdecnn import plotting
+
+        probabilities = results.get("quantity", self.quantity) == "probability"
+        return {
+            "confusion_matrix": plotting.confusion_matrix(results["confusion_matrix"], info.class_names),
+            "predictions": plotting.predictions(x, targets, outputs, info.class_names, probabilities=probabilities),
+        }
