@@ -171,7 +171,9 @@ def test_every_field_is_an_option(chosen):
     others = {"nesterov": True, "label_smoothing": 0.1, "mixup": 0.2, "cutmix": 1.0, "warmup": 0.1}
     others |= {"schedule": "one_cycle", "learning_rates": (0.3,), "epochs": (2,)}
     others |= {"spectrogram": 64, "spectrogram_step": 16}
-    recipes = wanted, Recipe(data="x.npz", **others)
+    restored = {"task": "restoration", "degradation": "noise:25", "patch": (16, 8), "patches": 4}
+    restored |= {"mask_colors": ("000000", "ff8000")}
+    recipes = wanted, Recipe(data="x.npz", **others), Recipe(data="x.npz").with_settings(**restored)
     default = Recipe()
     changed = [{name for name, value in vars(recipe).items() if value != getattr(default, name)} for recipe in recipes]
     missing = {field.name for field in dataclasses.fields(Recipe)} - set().union(*changed)

@@ -53,6 +53,15 @@ def test_cifar10(images, tmp_path, capsys):
     assert keras.saving.load_model(example.FILE).output_shape == (None, 2)
 
 
+@pytest.mark.slow
+def test_tasks(tmp_path, eager):
+    example = load("tasks", TRAIN=24, TEST=12, EPOCHS=1)
+    example.SETTINGS |= {"widths": (4,), "steps": 1, "batch_size": 8, "recalibrate": False}
+    lines = example.main("parabolic", tmp_path)
+    assert [line.partition(" ")[0] for line in lines] == ["regression:", "multi_label:", "binary:"]
+    assert {path.name for path in tmp_path.iterdir()} >= {"regression", "regression.npz", "multi_label", "binary"}
+
+
 def test_cifar10_has_the_settings_of_the_paper():
     example, recipe = load("cifar10"), pde.recipes.RECIPES["cifar10"]
     rates, epochs = zip(*example.PHASES, strict=True)

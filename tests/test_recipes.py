@@ -205,10 +205,15 @@ def test_from_dict_checks(settings):
 
 WRONG = {
     "data": ["", None, 3, b"digits"],
+    "task": ["clustering", None, 3],
     "data_dir": ["", 3],
     "size": [0, -1, (), (8, 0), "8", 1.5],
     "crop": ["left", 3],
     "crop_area": [0, -0.1, 1.5, float("nan"), None],
+    "mask_colors": [(), "red", 3, ("12345",)],
+    "degradation": ["rain", "noise", 3, "noise:25"],  # the default is no restoration
+    "patch": [0, -1, 1.5, (8, 0), "8", 8],
+    "patches": [0, 1.5, None],
     "in_memory": [2, "yes"],
     "sampling_rate": [0, -1, 1.5, True, "8000"],
     "skip_unreadable": [2, "yes", None],

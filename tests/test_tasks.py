@@ -167,20 +167,23 @@ def test_degradations_of_known_images():
 
 
 def test_degraded_test_images_depend_on_nothing_but_their_number():
-    settings = {"task": "restoration", "degradation": "noise:25", "validation": 0.2}
-    first = data.load("digits", 64, seed=0, **settings)
-    other = data.load("digits", 50, seed=1, **settings)
-    x, y = first.evaluation["test"].spread(5)
-    for a, b in zip((x, y), other.evaluation["test"].spread(5), strict=True):
-        np.testing.assert_array_equal(a, b)
-    whole = np.concatenate([batch for batch, _ in first.test.as_numpy_iterator()])
-    again = np.concatenate([batch for batch, _ in other.test.as_numpy_iterator()])
-    np.testing.assert_array_equal(whole, again)
-    assert first.info.max_value == 16
-    noise = (x - y) * 255 / 16
-    assert 20 < noise.std() < 30
-    a, b = (next(iter(loaded.epochs(1).as_numpy_iterator()))[0] for loaded in (first, first))
+    x, _ = disks(12, 16)
+    source, settings = ((x, x), (x[:7], x[:7])), {"task": "restoration", "degradation": "noise:25", "validation": 0}
+    first = data.load(source, 4, seed=0, **settings)
+    other = data.load(source, 3, seed=1, **settings)
+    noisy, clean = first.evaluation["test"].spread(7)
+    np.testing.assert_array_equal(clean, x[:7])
+    for loaded in (first, other):
+        batches = np.concatenate([batch for batch, _ in loaded.test.as_numpy_iterator()])
+        np.testing.assert_array_equal(batches, noisy)
+    assert first.info.max_value == 255
+    assert 23 < (noisy - clean.astype(float)).std() < 27
+    a, b = (next(first.epochs(1).as_numpy_iterator())[0] for _ in range(2))
     np.testing.assert_array_equal(a, b)
+    digits = data.load("digits", 500, **settings)
+    assert digits.info.max_value == 16
+    noisy, clean = digits.evaluation["test"].spread(20)
+    assert 1.4 < (noisy - clean).std() < 1.8  # 25 of 255 are 1.57 of 16
 
 
 # Data.
@@ -194,6 +197,8 @@ def test_images_and_masks_are_changed_alike(rotate):
     settings = {"task": "segmentation", "augmentation": augmentation, "patch": (12, 10), "patches": 3}
     loaded = data.load(((x, masks), (x, masks)), 6, validation=0, **settings)
     assert (loaded.steps_per_epoch, loaded.info.sizes["train"]) == (4, 8)
+    whole = data.load(((x, masks), (x, masks)), 6, validation=0, **{**settings, "patch": 16})
+    assert whole.steps_per_epoch == 2
     moved = 0
     for images, labels in loaded.train.as_numpy_iterator():
         assert (images.shape, labels.shape) == ((6, 12, 10, 1), (6, 12, 10))

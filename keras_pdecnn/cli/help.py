@@ -28,6 +28,7 @@ EXAMPLES = {
         "keras-pdecnn train  # handwritten digits, without a download",
         "keras-pdecnn train photos --epochs 20 --output runs/photos  # one sub-folder of images per class",
         "keras-pdecnn train cifar10 --architecture parabolic --widths 32,64,112 --strategy mirrored",
+        "keras-pdecnn train cells --task segmentation  # folders images and masks",
         "keras-pdecnn train --output runs/photos --resume",
     ),
     "tune": (
@@ -38,6 +39,7 @@ EXAMPLES = {
     "predict": (
         "keras-pdecnn predict runs/photos holiday.jpg",
         "keras-pdecnn predict runs/photos new_photos --format csv",
+        "keras-pdecnn predict runs/cells new_images --output masks",
     ),
     "export": (
         "keras-pdecnn export runs/digits",

@@ -113,7 +113,7 @@ def load(
             `tasks.DEGRADATIONS`. Those of validation and test images are always the same. Any source of images will do,
             also a folder of nothing but images; other targets are left out. Default None, the source has the targets.
         patch: Size of patches of images that are cut out at random in training, a number or one per space axis, for
-            segmentation and restoration. Default None, whole images.
+            segmentation and restoration. Smaller images are taken whole, once per epoch. Default None, whole images.
         patches: Number of patches of each image per epoch. Default 1.
 
     Returns:
@@ -174,7 +174,7 @@ def load(
     sizes = {part: len(numbers) for part, numbers in rows.items()}
     max_value = _max_value(raw, x_train.dtype) if chosen.of_pixels else 1.0
     cut = None if patch is None else _check_patch(patch, x_train.shape[1:-1])
-    rows["train"] = np.tile(rows["train"], patches)
+    rows["train"] = np.tile(rows["train"], 1 if cut is None else patches)
     examples = _examples(
         (x_train, x_test, x_held), targets, rows, batch_size, drop_remainder, _pixels(chosen, worse, max_value, cut)
     )
@@ -312,12 +312,11 @@ def _check_pixels(task: Task, degradation, patch, mask_colors, classes) -> Degra
     return worse
 
 
-def _check_patch(patch, space: tuple[int, ...]) -> tuple[int, ...]:
-    """Return the sizes of patches, one per space axis."""
+def _check_patch(patch, space: tuple[int, ...]) -> tuple[int, ...] | None:
+    """Return the sizes of patches, one per space axis; None if the examples are not larger."""
     sizes = arguments.per_entry("patch", arguments.check_sizes("patch", patch), len(space), "space axis")
-    if any(size > n for size, n in zip(sizes, space, strict=True)):
-        raise ValueError(f"A patch must not be larger than the examples, {space}. Received: patch={patch}")
-    return sizes
+    sizes = tuple(min(size, n) for size, n in zip(sizes, space, strict=True))
+    return None if sizes == tuple(space) else sizes
 
 
 def _check_alike(x_train: np.ndarray | Stored, x: np.ndarray | Stored, part: str, where: str):

@@ -79,6 +79,8 @@ _PHOTOS = Recipe(
 
 # Networks with outputs for every pixel, which learn fast with the step sizes of Adam.
 _OF_PIXELS: dict[str, Any] = {
+    "patch": 128,
+    "patches": 8,
     "batch_size": 8,
     "validation": 0.1,
     "flip": True,
@@ -142,7 +144,7 @@ RECIPES = {
         learning_rates=(0.1,),
         epochs=(24,),
     ),
-    "segmentation": Recipe(task="segmentation", data="masks", patches=8, **_OF_PIXELS),
+    "segmentation": Recipe(task="segmentation", data="masks", **_OF_PIXELS),
     "restoration": Recipe(task="restoration", data="photos", **_OF_PIXELS),
     "photos64": dataclasses.replace(_PHOTOS, size=64, opening_kernel_size=5, widths=(32, 64, 128)),
     "photos128": dataclasses.replace(_PHOTOS, size=128, opening_width=32, widths=(64, 96, 128)),

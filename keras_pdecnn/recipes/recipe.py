@@ -127,7 +127,8 @@ class Recipe:
     patch: int | tuple[int, ...] | None = checks.setting(
         None,
         checks.optional(arguments.check_sizes),
-        "Size of the patches that are cut out of training images at random, one or one per axis; none: whole images.",
+        "Size of the patches that are cut out of training images at random, one or one per axis; smaller images, and "
+        "all with none, are taken whole.",
     )
     patches: int = checks.setting(1, _whole, "Number of patches of each training image per epoch.")
     in_memory: bool | None = checks.setting(

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import dataclasses
+from types import MappingProxyType
 from typing import Any
 
-from keras_pdecnn.tasks.task import Targets, Task
+from keras_pdecnn.tasks.task import OF_EXAMPLES, Targets, Task
 
 
 @dataclasses.dataclass(frozen=True)
@@ -23,6 +24,7 @@ class Classification(Task):
     monitor_title = "Accuracy"
     in_percent = True
     quantity = "probability"
+    defaults = MappingProxyType(OF_EXAMPLES)
 
     def check_recipe(self, recipe):
         self.check_pixels(recipe)
@@ -48,7 +50,7 @@ class Classification(Task):
             return losses.LeastSquares()
         return keras.losses.SparseCategoricalCrossentropy()
 
-    def metrics(self, info=None) -> list:
+    def metrics(self, recipe, info=None) -> list:
         return ["accuracy"]  # Keras chooses the kind by the labels, which are probabilities if examples are mixed
 
     def report(self, results) -> str:

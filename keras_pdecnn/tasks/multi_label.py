@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 
-from keras_pdecnn.tasks.task import AUGMENTATION, UNMIXED, Targets, Task, output_names, vectors
+from keras_pdecnn.tasks.task import AUGMENTATION, OF_EXAMPLES, UNMIXED, Targets, Task, output_names, vectors
 
 
 @dataclasses.dataclass(frozen=True)
@@ -26,7 +26,7 @@ class MultiLabel(Task):
     shown = 8
     quantity = "probability"
     exported = "values"
-    defaults = MappingProxyType({**UNMIXED})
+    defaults = MappingProxyType({**UNMIXED, **OF_EXAMPLES})
 
     def check_targets(self, parts, shapes, names, where) -> Targets:
         arrays = vectors(parts, shapes, where, "(n, labels), of 0 and 1")
@@ -51,7 +51,7 @@ class MultiLabel(Task):
 
         return keras.losses.BinaryCrossentropy()
 
-    def metrics(self, info) -> list:
+    def metrics(self, recipe, info) -> list:
         import keras
 
         return [

@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 
-from keras_pdecnn.tasks.task import AUGMENTATION, UNMIXED, Targets, Task, output_names, vectors
+from keras_pdecnn.tasks.task import AUGMENTATION, OF_EXAMPLES, UNMIXED, Targets, Task, output_names, vectors
 
 
 @dataclasses.dataclass(frozen=True)
@@ -30,7 +30,7 @@ class Regression(Task):
     exported = "values"
     defaults = MappingProxyType(
         # Whether a number stays what it is when the image is turned or mirrored is not known.
-        {**UNMIXED, "flip": False, "rotate": 0.0, "zoom": 0.0, "pad": 0.0, "rand_augment": 0}
+        {**UNMIXED, **OF_EXAMPLES, "flip": False, "rotate": 0.0, "zoom": 0.0, "pad": 0.0, "rand_augment": 0}
     )
 
     def check_targets(self, parts, shapes, names, where) -> Targets:
@@ -71,7 +71,7 @@ class Regression(Task):
 
         return losses.ScaledSquaredError(info.target_deviation or 1.0)
 
-    def metrics(self, info) -> list:
+    def metrics(self, recipe, info) -> list:
         import keras
 
         return [keras.metrics.R2Score(name="r2"), keras.metrics.RootMeanSquaredError(name="rmse")]

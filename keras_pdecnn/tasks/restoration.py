@@ -37,7 +37,7 @@ class Restoration(Task):
     defaults = MappingProxyType(
         {
             **Segmentation.defaults,
-            **{"gain": 0.0, "noise": 0.0, "cutout": 0.0, "time_mask": 0.0, "frequency_mask": 0.0},
+            **{"gain": 0.0, "noise": 0.0, "cutout": 0.0, "time_mask": 0.0, "frequency_mask": 0.0, "mask_colors": None},
         }
     )
 
@@ -71,14 +71,15 @@ class Restoration(Task):
 
         return losses.ScaledSquaredError(info.max_value)
 
-    def metrics(self, info) -> list:
+    def metrics(self, recipe, info) -> list:
         import keras
 
         from keras_pdecnn import metrics
 
         chosen: list = [metrics.PSNR(info.max_value), keras.metrics.RootMeanSquaredError(name="rmse")]
         space = info.input_shape[:-1]
-        if len(space) == 2 and min(space) >= _LEAST_SSIM:
+        seen = (*space, *(recipe.patch if isinstance(recipe.patch, tuple) else (recipe.patch or space[0],)))
+        if len(space) == 2 and min(seen) >= _LEAST_SSIM:
             chosen.append(metrics.SSIM(info.max_value))
         return chosen
 

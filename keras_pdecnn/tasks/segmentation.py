@@ -34,7 +34,7 @@ class Segmentation(Task):
             **UNMIXED,
             **{"time_shift": 0.0, "rand_augment": 0, "rotate": 0.0, "zoom": 0.0, "pad": 0.0, "crop": None},
             **{"head_width": None, "spectrogram": None, "spectrogram_step": None, "opening_kernel_size": 3},
-            **{"opening_stride": 1, "opening_width": None, "dropout": 0.0, "provable": False},
+            **{"opening_stride": 1, "opening_width": None, "dropout": 0.0, "provable": False, "degradation": None},
         }
     )
 
@@ -81,7 +81,7 @@ class Segmentation(Task):
 
         return keras.losses.SparseCategoricalCrossentropy()
 
-    def metrics(self, info) -> list:
+    def metrics(self, recipe, info) -> list:
         import keras
 
         return [

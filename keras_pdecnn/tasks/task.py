@@ -31,6 +31,9 @@ UNMIXED: dict[str, Any] = {
 }
 """Settings of a recipe without what is for classes of examples alone."""
 
+OF_EXAMPLES: dict[str, Any] = {"patch": None, "patches": 1, "degradation": None, "mask_colors": None}
+"""Settings of a recipe without what is for outputs of every pixel alone."""
+
 UNET_SETTINGS = (
     *("widths", "steps", "step_size", "max_step_size", "time_smoothness", "weight_decay", "box", "synchronized"),
     *("provable", "time_basis", "basis_size", "kernel_size", "activation", "normalization", "padding", "backprop"),
@@ -174,7 +177,7 @@ class Task(abc.ABC):
         """Return the loss of a training, a `keras.losses.Loss`."""
 
     @abc.abstractmethod
-    def metrics(self, info) -> list:
+    def metrics(self, recipe, info) -> list:
         """Return new metrics of Keras, that of `monitor` among them."""
 
     def details(self, metrics: list, info) -> dict[str, Any]:

@@ -110,8 +110,8 @@ def evaluate_task(model: keras.Model, dataset, recipe: Recipe, info: data.Info) 
         True
     """
     task = TASKS[recipe.task]
-    metrics, loss = task.metrics(info), task.loss(recipe, info)
-    before = task.metrics(info) if recipe.degradation is not None else []
+    metrics, loss = task.metrics(recipe, info), task.loss(recipe, info)
+    before = task.metrics(recipe, info) if recipe.degradation is not None else []
     total, count = 0.0, 0
     with report_unreadable():
         for x, y in dataset:

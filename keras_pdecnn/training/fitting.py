@@ -107,7 +107,7 @@ def compile(model: keras.Model, recipe: Recipe, steps_per_epoch: int, info: data
     task = TASKS[recipe.task]
     if info is None and not task.has_labels:
         raise ValueError(f"The task needs the properties of the data. Received: info=None, task={recipe.task!r}")
-    model.compile(optimizer, task.loss(recipe, info), metrics=task.metrics(info), auto_scale_loss=False)
+    model.compile(optimizer, task.loss(recipe, info), metrics=task.metrics(recipe, info), auto_scale_loss=False)
     return model
 
 

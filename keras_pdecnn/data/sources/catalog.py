@@ -60,7 +60,7 @@ def read_masks(name, data_dir=None, size=None, in_memory: bool | None = None) ->
     refuse_streaming(in_memory, f"source={name!r}", "Images with masks are held in memory.")
     if not builder.is_prepared():
         _prepare(builder, name)
-    features = builder.info.features
+    features = dict(builder.info.features.items())
     keys = [*(builder.info.supervised_keys or ()), *_MASKS]
     images = [key for key in keys if isinstance(features.get(key), tfds.features.Image) and key not in _MASKS]
     masks = [key for key in keys[1:] if isinstance(features.get(key), tfds.features.Image) and key not in images[:1]]
