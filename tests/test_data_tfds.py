@@ -86,6 +86,19 @@ class PdeSignals(Tiny):
         return np.full(3 + index % 4, index + 1, np.int16)
 
 
+class PdeMasks(Tiny):
+    """A mask for each image, and no test split."""
+
+    splits: ClassVar = {"train": 5}
+    label = tfds.features.Image(shape=(None, None, 1))
+
+    def _generate_examples(self, split):
+        for index in range(self.splits[split]):
+            mask = np.zeros((4, 6, 1), np.uint8)
+            mask[:, 3:] = 1
+            yield index, {"x": np.repeat(200 * mask, 3, axis=-1), "y": mask}
+
+
 class PdeText(Tiny):
     """No numbers."""
 
@@ -274,3 +287,17 @@ def test_tfds_that_cannot_be_downloaded(tmp_path):
     ) as e:
         data.load("pde_unreachable", data_dir=str(tmp_path))
     assert "Received: source='pde_unreachable', data_dir=" in str(e.value) and os.fspath(tmp_path) in str(e.value)
+
+
+def test_masks(prepared):
+    loaded = prepared("pde_masks", task="segmentation", validation=0)
+    assert (loaded.info.input_shape, loaded.info.classes) == ((4, 6, 3), 2)
+    assert loaded.info.sizes == {"train": 4, "validation": 0, "test": 1}
+    for settings, shape in (({}, (4, 6)), ({"size": (8, 12)}, (8, 12))):
+        x, y = next(prepared("pde_masks", task="segmentation", validation=0, **settings).test.as_numpy_iterator())
+        assert y.shape[1:] == shape
+        np.testing.assert_array_equal(x[..., 0] > 100, y == 1)
+    with pytest.raises(ValueError, match=r"an image and a mask, .* Received: 'pde_images' with x, y"):
+        prepared("pde_images", task="segmentation")
+    with pytest.raises(ValueError, match="held in memory"):
+        prepared("pde_masks", task="segmentation", in_memory=False)

@@ -70,7 +70,7 @@ PAGES_WITH_CODE.remove(SERVING)  # whose commands run too
 
 
 # Pages that train networks of the package alone for two batches: without graphs in a third of the time.
-EAGER = [ROOT / "docs" / f"{name}.md" for name in ("certificates", "search", "training")]
+EAGER = [ROOT / "docs" / f"{name}.md" for name in ("certificates", "search", "tasks", "training")]
 
 
 @pytest.mark.slow

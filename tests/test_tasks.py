@@ -281,13 +281,15 @@ def test_files_without_a_partner_are_named(pairs):
         data.load(str(pairs), task="restoration")
 
 
-def test_a_tensorflow_data_set_with_masks():
-    tfds = pytest.importorskip("tensorflow_datasets")
-    with tfds.testing.mock_data(num_examples=6):
-        loaded = data.load("oxford_iiit_pet", 2, task="segmentation", size=16, validation=0)
-    assert loaded.info.input_shape == (16, 16, 3)
-    x, y = next(loaded.test.as_numpy_iterator())
-    assert (x.shape, y.shape) == ((2, 16, 16, 3), (2, 16, 16))
+def test_images_that_are_degraded_need_no_targets(tmp_path):
+    x, _ = disks(5, 8)
+    for arrays in ({"x": x}, {"x_train": x[:4], "x_test": x[4:]}):
+        np.savez(tmp_path / "images.npz", **arrays)
+        settings = {"task": "restoration", "degradation": "half", "validation": 0}
+        loaded = data.load(str(tmp_path / "images.npz"), 4, **settings)
+        assert loaded.info.sizes == {"train": 4, "validation": 0, "test": 1}
+        with pytest.raises(ValueError, match=r"y.* missing"):
+            data.load(str(tmp_path / "images.npz"), task="restoration")
 
 
 # Networks.

@@ -135,6 +135,9 @@ def train(ctx, dataset, recipe, start_from, output, verbose, resume, monitor, st
     the columns file and label; or the name of a TensorFlow data set such as cifar10. Every data set has a recipe, and
     every option below replaces one of its settings. Lists are written with commas: --widths 32,64,112.
 
+    With --task the network predicts labels, numbers, a class for each pixel, or better images: an .npz file then has
+    such targets, and a folder has images/ and masks/ or targets/. With --degradation any images will do.
+
     A checkpoint is written after each epoch. After an interruption, the same command with --resume continues the run,
     which ends with the same weights; DATASET and settings may then be left out. For a training on several machines,
     start the command on each of them.

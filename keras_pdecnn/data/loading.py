@@ -265,7 +265,7 @@ def _validation_part(raw: Raw, x_train):
 def _targets(task: Task, raw: Raw, examples: tuple, classes: int | None, degraded: bool) -> Targets:
     """Return the checked targets of all parts, of which the validation part may be missing."""
     x_train, x_test, x_held = examples
-    parts = {"y_train": (raw.y_train, x_train), "y_test": (raw.y_test, x_test)}
+    parts: dict[str, tuple] = {"y_train": (raw.y_train, x_train), "y_test": (raw.y_test, x_test)}
     if x_held is not None:
         parts["y_validation"] = raw.y_validation, x_held
     if degraded:

@@ -55,6 +55,7 @@ class Pixels:
         return tf.map_fn(degrade, (y, rows), fn_output_signature=tf.TensorSpec(y.shape[1:], tf.float32)), y
 
     def _degrade(self, y, key):
+        assert self.degradation is not None  # for mypy
         unit = WHITE / self.max_value
         return self.degradation(tf.cast(y, tf.float32) * unit, _Random(key)) / unit
 

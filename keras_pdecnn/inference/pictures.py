@@ -77,5 +77,5 @@ class Pictures:
     def _to_image(self, values: np.ndarray):
         from PIL import Image
 
-        pixels = np.uint8(np.clip(np.round(values * (255 / self.classifier.max_value)), 0, 255))
+        pixels = np.clip(np.round(values * (255 / self.classifier.max_value)), 0, 255).astype(np.uint8)
         return Image.fromarray(pixels[..., 0] if pixels.shape[-1] == 1 else pixels)

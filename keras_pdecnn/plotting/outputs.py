@@ -65,13 +65,14 @@ def label_predictions(x: ArrayLike, labels: ArrayLike, outputs: ArrayLike, names
     Example:
         >>> label_predictions(np.zeros((1, 8, 8, 1)), [[0, 1]], [[0.2, 0.9]], ["cat", "dog"]).savefig("labels.png")
     """
-    x, labels, outputs = np.asarray(x), np.asarray(labels), np.nan_to_num(np.asarray(outputs, float))
-    columns = max(1, min(4, len(x)))
-    rows = max(1, math.ceil(len(x) / columns))
-    shown = min(_BARS, outputs.shape[-1])
+    examples, present = np.asarray(x), np.asarray(labels)
+    probabilities = np.nan_to_num(np.asarray(outputs, float))
+    columns = max(1, min(4, len(examples)))
+    rows = max(1, math.ceil(len(examples) / columns))
+    shown = min(_BARS, probabilities.shape[-1])
     figure = Figure(figsize=(3.6 * columns, (0.9 + 0.17 * shown) * rows + 0.4), dpi=120, layout="constrained")
     cells = figure.subfigures(rows, columns, squeeze=False, wspace=0.02, hspace=0.02).ravel()
-    for cell, example, true, values in zip(cells, x, labels, outputs, strict=False):
+    for cell, example, true, values in zip(cells, examples, present, probabilities, strict=False):
         left, right = cell.subplots(1, 2, width_ratios=(1, 1))
         draw_example(left, example)
         order = np.arange(len(values))

@@ -27,7 +27,7 @@ def class_colors(count: int) -> np.ndarray:
         >>> class_colors(3).shape
         (3, 3)
     """
-    others = [colormaps["tab20"].colors[index % 20] for index in range(count - 1)]
+    others = [colormaps["tab20"](index % 20)[:3] for index in range(count - 1)]
     return np.round(255 * np.array([(0.0, 0.0, 0.0), *others])).astype(np.uint8)[:count]
 
 

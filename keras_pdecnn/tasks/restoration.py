@@ -28,6 +28,7 @@ class Restoration(Task):
     of_pixels = True
     partner = "targets"
     needs_targets = False
+    improves_input = True
     augmentation = ("flip", "pad", "rotate", "zoom")
     monitor = "psnr"
     monitor_title = "Peak signal-to-noise ratio in dB"

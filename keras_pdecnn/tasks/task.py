@@ -80,6 +80,8 @@ class Task(abc.ABC):
     """Name of the folder of the targets beside the folder `images`; None if targets are not in files of their own."""
     needs_targets: ClassVar[bool] = True
     """Whether the source must have targets; otherwise the images themselves may be them."""
+    improves_input: ClassVar[bool] = False
+    """Whether the outputs are a better input, so that the input itself is evaluated, too."""
     augmentation: ClassVar[tuple[str, ...]] = AUGMENTATION
     """The random changes of training examples that make sense."""
     monitor: ClassVar[str]

@@ -111,7 +111,7 @@ def evaluate_task(model: keras.Model, dataset, recipe: Recipe, info: data.Info) 
     """
     task = TASKS[recipe.task]
     metrics, loss = task.metrics(recipe, info), task.loss(recipe, info)
-    before = task.metrics(recipe, info) if recipe.degradation is not None else []
+    before = task.metrics(recipe, info) if task.improves_input else []
     total, count = 0.0, 0
     with report_unreadable():
         for x, y in dataset:

@@ -55,7 +55,9 @@ def read(
     path = os.path.expanduser(os.fspath(source))
     if source == "digits" or path.lower().endswith(".npz"):
         _refuse(source, crop=crop, size=size, sampling_rate=sampling_rate)
-        return digits.read(in_memory) if source == "digits" else npz.read(path, in_memory, task.has_labels)
+        return (
+            digits.read(in_memory) if source == "digits" else npz.read(path, in_memory, task.has_labels, not degraded)
+        )
     if os.path.isdir(path) and task.of_pixels and not degraded:
         _refuse(source, crop=crop, sampling_rate=sampling_rate)
         return pairs.read(path, task.partner, size, mask_colors, in_memory)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 from typing import Any
 
 import numpy as np
@@ -43,7 +44,8 @@ def read(source, in_memory: bool | None = None, has_labels: bool = True) -> Raw:
             what = f"{_describe(source)}: x"
             examples = [(Rows(check_examples(x, what)), y) for x, y in examples]
     joined = [array for pair in examples for array in pair]
-    return (divided if len(parts) == 1 else in_two_parts)(_NAME, _describe(source), *joined, has_labels=has_labels)
+    divide = functools.partial(divided if len(parts) == 1 else in_two_parts, has_labels=has_labels)
+    return divide(_NAME, _describe(source), *joined)
 
 
 def _parts(source) -> list:

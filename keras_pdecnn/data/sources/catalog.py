@@ -88,7 +88,7 @@ def _read_pairs(builder, split: str, image: str, mask: str, size) -> tuple[np.nd
     import tensorflow_datasets as tfds
 
     where = f"{builder.info.full_name}, split {split!r}"
-    pairs = []
+    pairs: list[tuple[np.ndarray, np.ndarray]] = []
     for example in tfds.as_numpy(builder.as_dataset(split=split, shuffle_files=False)):
         x, y = example[image], example[mask]
         if x.shape[:2] != y.shape[:2]:

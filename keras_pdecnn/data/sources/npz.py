@@ -53,7 +53,7 @@ class NpzExamples(Read):
         return x
 
 
-def read(path: str, in_memory: bool | None = None, has_labels: bool = True) -> Raw:
+def read(path: str, in_memory: bool | None = None, has_labels: bool = True, needs_targets: bool = True) -> Raw:
     """Return the arrays `x_train`, `y_train`, `x_test`, `y_test` of an .npz file, and `class_names` if it is there.
 
     Of a file with `x` and `y` in place of those, a fifth of the examples, stratified by class, is the test part.
@@ -66,6 +66,7 @@ def read(path: str, in_memory: bool | None = None, has_labels: bool = True) -> R
         in_memory: Whether x is held in memory; False for reading rows when they are needed, which an array that is
             compressed does not allow. Default None, in memory up to `memory.STREAMING_LIMIT`, or if it is compressed.
         has_labels: Whether y are the labels of classes; otherwise they are left to the task. Default True.
+        needs_targets: Whether the file must have y; default True.
     """
     files.check_exists("The .npz file", path, "Received: source=")
     try:
@@ -73,14 +74,17 @@ def read(path: str, in_memory: bool | None = None, has_labels: bool = True) -> R
             headers = archives.read_headers(archive)
     except Exception as error:  # a damaged archive raises a dozen types
         raise ValueError(f"Not a readable .npz file ({error}). Received: source={path!r}") from error
-    is_undivided = all(key in headers for key in _UNDIVIDED) and not any(key in headers for key in _KEYS)
-    missing = [] if is_undivided else [key for key in _KEYS if key not in headers]
+    undivided, divided_keys = (
+        tuple(key for key in keys if needs_targets or key.startswith("x")) for keys in (_UNDIVIDED, _KEYS)
+    )
+    is_undivided = all(key in headers for key in undivided) and not any(key in headers for key in _KEYS)
+    missing = [] if is_undivided else [key for key in divided_keys if key not in headers]
     if missing:
         raise ValueError(
             f"An .npz file must hold {', '.join(_KEYS)}, or {' and '.join(_UNDIVIDED)}; {', '.join(missing)} missing. "
             f"Received: source={path!r} with {', '.join(headers) or 'no arrays'}"
         )
-    wanted = _UNDIVIDED if is_undivided else _KEYS
+    wanted = undivided if is_undivided else divided_keys
     keys = [key for key in (*wanted, "class_names", "layout") if key in headers]
     for key in keys:
         if headers[key][1].hasobject:
@@ -105,6 +109,8 @@ def read(path: str, in_memory: bool | None = None, has_labels: bool = True) -> R
     for key in wanted:
         if key.startswith("x"):
             arrays[key] = _with_channels(arrays[key], layout, f"Received: source={path!r}, {key} of shape")
+    if not needs_targets:
+        arrays |= {key.replace("x", "y"): np.zeros(len(x), np.int64) for key, x in tuple(arrays.items())}
     name = os.path.splitext(os.path.basename(path))[0]
     return (divided if is_undivided else in_two_parts)(
         name, path, class_names=class_names, has_labels=has_labels, **arrays
