@@ -72,7 +72,7 @@ def pairs(tmp_path):
     return tmp_path
 
 
-SMALL = ("--widths", "4,4", "--steps", 1, "--epochs", 1, "--batch-size", 8, "--validation", 0.25, "--verbose", 0)
+SMALL = ("--widths", 4, "--steps", 1, "--epochs", 1, "--batch-size", 8, "--validation", 0.25, "--verbose", 0)
 
 
 # The table and the recipes.
@@ -346,7 +346,7 @@ def test_a_regression_predicts_in_its_units():
 def test_train_evaluate_predict(task, archives, tmp_path, eager, monkeypatch):
     monkeypatch.chdir(tmp_path)
     of_pixels = TASKS[task].of_pixels
-    options = ("--patch", 8) if of_pixels else ()
+    options = ("--patch", 8, "--patches", 1) if of_pixels else ()
     done = invoke("train", archives[task], "--task", task, *SMALL, *options, "--output", "run")
     assert done.exit_code == 0, done.output
     folder = RunFolder("run")

@@ -19,6 +19,11 @@ class Degradation(abc.ABC):
     """A random or fixed change of images, as a function of TensorFlow.
 
     Strengths of pixel values are for pixels 0 … 255; images are given with white at this value.
+
+    Example:
+        >>> half = to_degradation("degradation", "half")
+        >>> half(keras.ops.ones((1, 2, 4, 1)), None)[0, 0, :, 0].numpy().tolist()
+        [1.0, 1.0, 0.0, 0.0]
     """
 
     name: ClassVar[str]

@@ -51,6 +51,10 @@ class Targets:
         names: One name per output.
         mean: Mean of each output over the training part; default None, outputs are not standardised.
         deviation: Standard deviation of each output; default None.
+
+    Example:
+        >>> Targets({"y_train": np.array([[0.0], [1.0]])}, outputs=1, names=("age",)).names
+        ('age',)
     """
 
     parts: dict[str, np.ndarray]
@@ -66,6 +70,11 @@ class Task(abc.ABC):
 
     A task is added by a subclass in a file of its own and an entry in `TASKS`. It imports Keras only inside methods:
     the command line reads the names of the tasks before it imports Keras.
+
+    Example:
+        >>> task = keras_pdecnn.tasks.TASKS["segmentation"]
+        >>> task.monitor, task.of_pixels, task.partner
+        ('mean_iou', True, 'masks')
     """
 
     name: ClassVar[str]
