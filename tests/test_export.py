@@ -12,6 +12,7 @@ import numpy as np
 import pytest
 import tensorflow as tf
 from PIL import Image
+from tensorflow.core.protobuf import saved_model_pb2
 
 from keras_pdecnn import data, export, inference, layers, models
 from keras_pdecnn.export import checks
@@ -301,6 +302,65 @@ def test_models_of_something_else(tmp_path):
 
 
 # Outputs for every pixel.
+
+
+# Precision.
+
+
+@pytest.fixture(scope="module")
+def wide():
+    keras.utils.set_random_seed(3)
+    model = build("hamiltonian", (8, 8), widths=(32, 32), steps=1)
+    for weight in model.trainable_variables:
+        if weight.name == "beta":
+            weight.assign(np.random.default_rng(2).normal(size=weight.shape))
+    return model
+
+
+def operations(path):
+    """Return the operations of a SavedModel that have a type: (name of the operation, its type)."""
+    graph = saved_model_pb2.SavedModel.FromString((path / "saved_model.pb").read_bytes()).meta_graphs[0].graph_def
+    nodes = [*graph.node, *(node for function in graph.library.function for node in function.node_def)]
+    typed = [node for node in nodes if node.attr["T"].type]
+    return {(node.op, tf.dtypes.as_dtype(node.attr["T"].type).name) for node in typed}
+
+
+def test_convolutions_in_bfloat16(wide, tmp_path):
+    x = examples(wide)
+    answers, kinds = {}, {}
+    for precision in ("float32", "bfloat16"):
+        path = export.savedmodel(wide, tmp_path / precision, NAMES, precision=precision)
+        serve = tf.saved_model.load(str(path)).signatures["serving_default"]
+        answers[precision] = serve(image=tf.constant(x))["probabilities"]
+        kinds[precision] = operations(path)
+    expected = np.asarray(wide(x))
+    assert gap(answers["float32"], expected) < 1e-5  # also with the factors of the normalisation in the kernels
+    assert 1e-5 < gap(answers["bfloat16"], expected) < 0.05
+    assert ("Conv2D", "float32") in kinds["float32"]
+    assert ("Conv2D", "bfloat16") not in kinds["float32"]
+    assert ("Conv2D", "bfloat16") in kinds["bfloat16"]
+    assert ("Conv2D", "float32") not in kinds["bfloat16"]
+    assert all(("Rsqrt", "float32") in found and ("Rsqrt", "bfloat16") not in found for found in kinds.values())
+
+
+@pytest.mark.slow
+def test_litert_with_small_weights(wide, tmp_path):
+    interpreter = pytest.importorskip("ai_edge_litert.interpreter", reason="needs keras-pdecnn[litert]")
+    sizes, x = {}, examples(wide)
+    for precision, largest in (("float32", 1e-5), ("float16", 1e-2), ("int8", 0.2)):
+        path = export.litert(wide, tmp_path / f"{precision}.tflite", NAMES, precision=precision)
+        outputs = interpreter.Interpreter(str(path)).get_signature_runner("serving_default")(image=x)
+        assert outputs["probabilities"].dtype == np.float32
+        assert gap(outputs["probabilities"], wide(x)) < largest
+        sizes[precision] = path.stat().st_size
+    assert sizes["int8"] < 0.7 * sizes["float16"] < 0.7**2 * sizes["float32"]
+
+
+@pytest.mark.parametrize("function", [export.savedmodel, export.litert], ids=["savedmodel", "litert"])
+def test_wrong_precision(function, wide, tmp_path):
+    with pytest.raises(ValueError, match=r"precision must be .* Received: precision='float64'"):
+        function(wide, tmp_path / "model.tflite", precision="float64")
+    assert not os.listdir(tmp_path)
 
 
 @pytest.fixture(scope="module")

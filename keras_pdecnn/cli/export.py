@@ -30,7 +30,14 @@ _DEFAULTS = {"savedmodel": "savedmodel", "litert": "model.tflite", "onnx": "mode
     help="Folder of the versions of a SavedModel, or path of a file that must not exist yet. "
     f"Default: {', '.join(_DEFAULTS.values())} in the run folder.",
 )
-def export(run, kind, output):
+@click.option(
+    "--precision",
+    default="float32",
+    show_default=True,
+    type=click.Choice(("float32", "bfloat16", "float16", "int8")),
+    help="bfloat16: convolutions of a SavedModel; float16, int8: weights of LiteRT. float32: every format.",
+)
+def export(run, kind, output, precision):
     """Export the network of the folder RUN for use without this package.
 
     The exported network takes raw pixel values ("image", or "signal" or "video") and returns "probabilities" and
@@ -42,7 +49,7 @@ def export(run, kind, output):
     network may have been trained under any.
     """
     tf = import_tensorflow("export")
-    from keras_pdecnn.export import FORMATS
+    from keras_pdecnn.export import FORMATS, PRECISIONS
     from keras_pdecnn.runs import RunFolder
 
     folder = RunFolder(run)
@@ -52,10 +59,13 @@ def export(run, kind, output):
             f"A network that was trained for scores has no probabilities to export. Received: loss={recipe.loss!r}"
         )
     model = folder.load_model(compile=False)
+    reduced = {} if precision == "float32" else {"precision": precision}
+    if precision not in PRECISIONS[kind]:
+        raise WrongInput(f"The format {kind} has the precisions {', '.join(PRECISIONS[kind])}. Received: {precision!r}")
     try:
         outputs = TASKS[recipe.task].exported
         names = None if outputs == "values" else info.class_names
-        path = FORMATS[kind](model, output or folder.path / _DEFAULTS[kind], names, outputs)
+        path = FORMATS[kind](model, output or folder.path / _DEFAULTS[kind], names, outputs, **reduced)
     except (OSError, tf.errors.OpError) as error:
         reason = one_line(error)
         raise WrongInput(f"The export cannot be written ({reason}). Received: {str(output or run)!r}") from error

@@ -8,10 +8,11 @@ import zipfile
 import keras
 
 from keras_pdecnn.export import checks, exportable, heads
+from keras_pdecnn.export.precisions import check_precision
 
 
-def litert(model: keras.Model, path, class_names=None, outputs=None) -> pathlib.Path:
-    """Export a network to LiteRT, in float32 and with LiteRT's built-in operations only.
+def litert(model: keras.Model, path, class_names=None, outputs=None, precision="float32") -> pathlib.Path:
+    """Export a network to LiteRT, with LiteRT's built-in operations only.
 
     The signature `serving_default` has the input `image` (or `signal`, `video`) of raw float32 values and the outputs
     `probabilities` and `class`, or `values`. The class names are in a file classes.txt, one per line, which is attached
@@ -22,13 +23,16 @@ def litert(model: keras.Model, path, class_names=None, outputs=None) -> pathlib.
         path: Path of the file, which ends in .tflite and must not exist yet.
         class_names: One name per class; default None, the numbers of the classes.
         outputs: Kind of the outputs, "classes" or "values"; default None, see `savedmodel`.
+        precision: Type in which the weights are stored: "float32" (default), "float16" for half the size, or "int8" for
+            a quarter. Inputs and outputs are float32 in each; with "float16" everything is computed in float32, and
+            with "int8" the products of convolutions and dense layers are those of integers.
 
     Returns:
         The path.
 
     Raises:
-        ValueError: If the model cannot be exported (see `savedmodel`), the path exists, or the backend of Keras is not
-            TensorFlow.
+        ValueError: If the model cannot be exported (see `savedmodel`), the path exists, there is no such precision, or
+            the backend of Keras is not TensorFlow.
 
     Example:
         >>> model = keras_pdecnn.models.ParabolicCNN((8, 8, 1), classes=2, widths=(4,))
@@ -39,6 +43,10 @@ def litert(model: keras.Model, path, class_names=None, outputs=None) -> pathlib.
     import tensorflow as tf
 
     path = checks.check_vacant(path, ".tflite")
+    optimized = check_precision(precision, "litert") != "float32"
+    # Keras would also allow operations of TensorFlow, which LiteRT alone does not have.
+    target = {"supported_ops": [tf.lite.OpsSet.TFLITE_BUILTINS]}
+    target |= {"supported_types": [tf.float16]} if precision == "float16" else {}
     checks.check_model(model)
     head = heads.head_of(model, class_names, outputs)
     with exportable.new_file(model, head, path) as (named, part):
@@ -46,8 +54,8 @@ def litert(model: keras.Model, path, class_names=None, outputs=None) -> pathlib.
             part,
             format="litert",
             verbose=False,
-            # Keras would also allow operations of TensorFlow, which LiteRT alone does not have.
-            target_spec={"supported_ops": [tf.lite.OpsSet.TFLITE_BUILTINS]},
+            optimizations=[tf.lite.Optimize.DEFAULT] if optimized else [],
+            target_spec=target,
         )
         if head.names is not None:
             with zipfile.ZipFile(part, "a") as archive:

@@ -93,6 +93,12 @@ class BaseConnector(Exportable, keras.layers.Layer):
 
     def _convolve(self, y, kernel):
         """Return K y, or its pixels at the strides; an export leaves its gradient to the backend."""
+        dtype, other = y.dtype, self._convolution_dtype
+        y, kernel = (y, kernel) if other is None else (ops.cast(y, other), ops.cast(kernel, other))
+        return ops.cast(self._convolve_in_type(y, kernel), dtype)
+
+    def _convolve_in_type(self, y, kernel):
+        """Return K y, computed in the type of y."""
         strides = self._strides(len(y.shape) - 2)
         if max(strides) > 1:
             return convolution.strided_convolve(y, kernel, strides)

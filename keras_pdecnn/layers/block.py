@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import dataclasses
 import math
 import types
 from collections.abc import Callable, Iterator, Mapping
@@ -309,15 +310,15 @@ class PDEBlock(Exportable, FieldLayer):
         """Return the features at time N h, of the shape of y."""
         y = layout.to_channels_last(ops.cast(y, self.variable_dtype), self.data_format)
         state = self.integrator.start(y)
-        state = advance_plain(*self._equation(), state) if self._plain else self._propagate(state)
+        state = self._advance_plain(state) if self._plain else self._propagate(state)
         return layout.from_channels_last(self.integrator.finish(state), self.data_format)
 
     @contextlib.contextmanager
-    def plain_operations(self) -> Iterator[None]:
+    def plain_operations(self, convolution_dtype: str | None = None) -> Iterator[None]:
         """Let the backend differentiate the calls in this context; an automatic step size keeps its current value."""
         self._constant_step_size = float(self.current_step_size())
         try:
-            with super().plain_operations():
+            with super().plain_operations(convolution_dtype):
                 yield
         finally:
             self._constant_step_size = None
@@ -366,6 +367,12 @@ class PDEBlock(Exportable, FieldLayer):
     def _propagate(self, state: tuple) -> tuple:
         """Return the state at time N h for a state at time 0."""
         return propagate(*self._equation(), state, self._gradient)
+
+    def _advance_plain(self, state: tuple) -> tuple:
+        """Return the state at time N h, computed in plain operations."""
+        integrator, field, theta, h = self._equation()
+        field = dataclasses.replace(field, convolution_dtype=self._convolution_dtype)
+        return advance_plain(integrator, field, theta, h, state)
 
     def _undo(self, state: tuple):
         """Return the features at time 0 for a state at time N h."""

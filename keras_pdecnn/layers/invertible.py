@@ -148,9 +148,10 @@ class InvertibleLayer(Exportable, keras.layers.Layer, abc.ABC):
         return keras.KerasTensor(x.shape, dtype=self.variable_dtype)
 
     @contextlib.contextmanager
-    def plain_operations(self):
+    def plain_operations(self, convolution_dtype=None):
         """Let the backend differentiate calls of this layer and of those inside, in this context."""
-        with super().plain_operations(), plain_operations(*self.inner_layers()):
+        inner = plain_operations(*self.inner_layers(), convolution_dtype=convolution_dtype)
+        with super().plain_operations(convolution_dtype), inner:
             yield
 
 

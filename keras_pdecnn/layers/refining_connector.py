@@ -61,7 +61,7 @@ class RefiningConnector(BatchNormalized, BaseRefiningConnector):
         self._set_normalization(momentum, synchronized)
 
     def _connect(self, y, training):
-        y = ops.relu(self.normalization(self._convolve(y, self.kernel), training=training))
+        y = ops.relu(self._convolve_and_normalize(y, training))
         return repeat_pixels(y, self.factor)
 
     def lipschitz_bound(self, input_shape) -> float:

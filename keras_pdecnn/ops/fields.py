@@ -101,6 +101,7 @@ class Field:
             is the general layer (eq. 1), and field i has the kernels K1 = kernel[2 i] and K2 = kernel[2 i + 1]^T.
         compute_dtype: Type in which F is evaluated; default None, the type of the state.
         plain: Whether the backend differentiates F by itself, see `general_layer`; default False.
+        convolution_dtype: Type of the convolutions; default None, the one in which F is evaluated.
 
     Example:
         >>> theta = {"kernel": keras.ops.ones((1, 3, 3, 4, 8))}
@@ -115,6 +116,7 @@ class Field:
     symmetric: bool = True
     compute_dtype: str | None = None
     plain: bool = False
+    convolution_dtype: str | None = None
 
     @property
     def sigma_of_n(self) -> Normalization:
@@ -195,8 +197,7 @@ class BoundField:
         u, v = self._convolve(x, k1), self._convolve(w, k2)
         activation = primitives.activation(field.activation)
         a, d, of_scale, of_bias = field.sigma_of_n.value_and_pull_back(u, v, scale, bias, activation)
-        of_k1 = primitives.kernel_gradient(x, d, k1.shape, field.padding)
-        of_k2 = primitives.kernel_gradient(w, a, k2.shape, field.padding)
+        of_k1, of_k2 = self._kernel_gradient(x, d, k1.shape), self._kernel_gradient(w, a, k2.shape)
         kernels = {first: of_k1 + of_k2} if first == second else {first: of_k1, second: of_k2}
         gradients = {("kernel", i): value for i, value in kernels.items()}
         vectors = {"scale": of_scale, "bias": of_bias}
@@ -216,7 +217,17 @@ class BoundField:
 
     def _convolve(self, y, kernel):
         convolve = convolution.convolve if self.field.plain else primitives.convolve
-        return convolve(y, kernel, self.field.padding)
+        dtype, other = y.dtype, self.field.convolution_dtype
+        if other is not None:
+            y, kernel = ops.cast(y, other), ops.cast(kernel, other)
+        return ops.cast(convolve(y, kernel, self.field.padding), dtype)
+
+    def _kernel_gradient(self, y, g, kernel_shape):
+        """Return the gradient of <K y, g> with respect to the kernel of K."""
+        other = self.field.convolution_dtype
+        if other is not None:
+            y, g = ops.cast(y, other), ops.cast(g, other)
+        return primitives.kernel_gradient(y, g, kernel_shape, self.field.padding)
 
     def _transpose(self, kernel, factor, like) -> Callable:
         """Return the function a -> sign * factor * K^T a, in the type of the state.
