@@ -28,6 +28,7 @@ from keras_pdecnn.cli.settings import (
     report_accuracy,
     resumed_recipe,
     strategy_option,
+    suggest_uses,
 )
 from keras_pdecnn.cli.stability import stability
 from keras_pdecnn.cli.tune import tune
@@ -169,6 +170,7 @@ def train(ctx, dataset, recipe, start_from, output, verbose, resume, monitor, st
     if distribute.worker(scope)[0] == 0:
         report_accuracy(result.metrics)
         click.echo(f"Run folder: {result.folder.path}")
+        suggest_uses(result.folder.path)
 
 
 def _how_to_go_on(folder: str, epochs: int | None, strategy: str, monitor: bool) -> str:

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import dataclasses
+import os
+import shlex
 import types
 import typing
 
@@ -128,6 +130,17 @@ def report_accuracy(metrics: dict):
     click.echo(f"Test accuracy: {_in_words(metrics)}")
     if "flipped" in metrics:
         click.echo(f"Test accuracy, averaged with mirrored copies: {_in_words(metrics['flipped'])}")
+
+
+def suggest(*commands: str):
+    """Print what the user may do next; not to the output, which other programs may read."""
+    click.echo(f"Next: {', or '.join(commands)}", err=True)
+
+
+def suggest_uses(run: str | os.PathLike):
+    """Print what can be done with the folder of a run."""
+    path = shlex.quote(os.fspath(run))
+    suggest(*(f"keras-pdecnn {words}" for words in (f"explain {path}", f"predict {path} FILE", f"export {path}")))
 
 
 def _in_words(metrics: dict) -> str:
