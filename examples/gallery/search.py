@@ -29,7 +29,7 @@ recipes = [hypermodel.recipe(trial.hyperparameters) for trial in trials]
 weights = [pde.tuning.count_weights(recipe, (8, 8, 1), 10) for recipe in recipes]
 plt.scatter(weights, [trial.score for trial in trials])
 for recipe, x, trial in zip(recipes, weights, trials, strict=True):
-    plt.annotate(f" {recipe.steps[0]} steps of {recipe.step_size[0]:.1f}", (x, trial.score))
+    plt.annotate(f" {recipe.steps} steps of {recipe.step_size:.1f}", (x, trial.score))
 plt.xlabel("weights")
 plt.ylabel("validation accuracy")
 plt.savefig("search.png")

@@ -12,7 +12,7 @@ import keras_pdecnn as pde
 
 EPOCHS = 10
 VIDEOS = 400
-FRAMES = 8
+FRAMES = 16
 SIZE = 16
 WAYS = {"up": (-1, 0), "down": (1, 0), "left": (0, -1), "right": (0, 1)}
 
@@ -46,9 +46,9 @@ for name, x in (("video", videos), ("single frame", still)):
     print(f"{name}: {100 * accuracy:.1f} % of 100 new videos")
 
 # %%
-figure, panels = plt.subplots(4, FRAMES, figsize=(8, 4.2), layout="constrained")
+figure, panels = plt.subplots(4, 8, figsize=(8, 4.2), layout="constrained")
 for line, (label, way) in zip(panels, enumerate(WAYS), strict=True):
-    for axes, frame in zip(line, videos[np.flatnonzero(labels == label)[0], ..., 0], strict=True):
+    for axes, frame in zip(line, videos[np.flatnonzero(labels == label)[0], ::2, ..., 0], strict=True):
         axes.imshow(frame, cmap="gray")
         axes.set_xticks([])
         axes.set_yticks([])
