@@ -387,6 +387,7 @@ def test_train_reports_accuracy_and_folder(archive, tmp_path, monkeypatch):
     assert accuracy.startswith("Test accuracy: ")
     name = folder.removeprefix("Run folder: ")
     assert name.startswith(os.path.join("runs", "bars-parabolic-"))
+    assert done.stderr.splitlines()[-1].startswith(f"Next: keras-pdecnn explain {name}, or ")
     assert RunFolder(name).read_metrics()["diverged"] is None
 
 
@@ -555,6 +556,7 @@ def test_export(run, archive, tmp_path):
     done = invoke("export", run, "--output", tmp_path / "bars")
     assert done.exit_code == 0, done.stderr
     assert done.stdout.splitlines()[-1] == f"Exported: {tmp_path / 'bars' / '1'}"
+    assert done.stderr.endswith(f"--model_base_path={tmp_path / 'bars'}\n")
     Image.fromarray(np.uint8(250 * stripes(16))).save(tmp_path / "image.png")
     expected = invoke("predict", run, tmp_path / "image.png")
     assert expected.stdout.split()[-2] == "lying"

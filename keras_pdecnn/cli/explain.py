@@ -9,7 +9,7 @@ import click
 
 from keras_pdecnn.cli.command import Command
 from keras_pdecnn.cli.paths import ExistingPath
-from keras_pdecnn.cli.settings import WrongInput, import_tensorflow, one_line
+from keras_pdecnn.cli.settings import WrongInput, import_tensorflow, one_line, suggest
 from keras_pdecnn.networks import label
 from keras_pdecnn.tasks import TASKS
 
@@ -79,6 +79,7 @@ def explain(run, images, output, overwrite):
             f"The page cannot be written ({one_line(error)}). Received: {str(output)!r}"
         ) from error
     click.echo(f"Page: {output}")
+    suggest("open the page in a browser; it needs no other file")
 
 
 def _text(value) -> str:

@@ -2,16 +2,23 @@
 
 from __future__ import annotations
 
+import os
 import pathlib
+import shlex
 
 import click
 
 from keras_pdecnn.cli.command import Command
 from keras_pdecnn.cli.paths import ExistingPath
-from keras_pdecnn.cli.settings import WrongInput, import_tensorflow, one_line
+from keras_pdecnn.cli.settings import WrongInput, import_tensorflow, one_line, suggest
 from keras_pdecnn.tasks import TASKS
 
 _DEFAULTS = {"savedmodel": "savedmodel", "litert": "model.tflite", "onnx": "model.onnx"}
+_USES = {
+    "savedmodel": "tensorflow_model_server --rest_api_port=8501 --model_name=network --model_base_path={folder}",
+    "litert": "load {path} with ai_edge_litert.interpreter.Interpreter",
+    "onnx": "load {path} with onnxruntime.InferenceSession",
+}
 
 
 @click.command(cls=Command)
@@ -70,3 +77,4 @@ def export(run, kind, output, precision):
         reason = one_line(error)
         raise WrongInput(f"The export cannot be written ({reason}). Received: {str(output or run)!r}") from error
     click.echo(f"Exported: {click.format_filename(path)}")
+    suggest(_USES[kind].format(path=shlex.quote(os.fspath(path)), folder=shlex.quote(os.fspath(path.resolve().parent))))

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import dataclasses
+import os
+import shlex
 import types
 import typing
 
@@ -130,3 +132,16 @@ def report_accuracy(metrics: dict, task: str = DEFAULT):
     if "flipped" in metrics:
         text = TASKS[task].report(metrics["flipped"]).removeprefix("accuracy: ")
         click.echo(f"Test accuracy, averaged with mirrored copies: {text}")
+
+
+def suggest(*commands: str):
+    """Print what the user may do next; not to the output, which other programs may read."""
+    click.echo(f"Next: {', or '.join(commands)}", err=True)
+
+
+def suggest_uses(run: str | os.PathLike, task: str = DEFAULT):
+    """Print what can be done with the folder of a run for a task."""
+    path = shlex.quote(os.fspath(run))
+    commands = [f"predict {path} FILE", f"export {path}"]
+    commands[:0] = [f"explain {path}"] if task == DEFAULT else []
+    suggest(*(f"keras-pdecnn {words}" for words in commands))

@@ -17,6 +17,7 @@ from keras_pdecnn.cli.settings import (
     recipe_options,
     report_accuracy,
     strategy_option,
+    suggest_uses,
 )
 from keras_pdecnn.recipes import RECIPES
 from keras_pdecnn.recipes.searches import DEFAULT, METHODS, NAMES
@@ -188,3 +189,4 @@ def tune(
         raise click.ClickException(one_line(error)) from error
     report_accuracy(metrics, start.task)
     click.echo(f"Search folder: {folder}\nRun folder: {run.path}")
+    suggest_uses(run.path)
