@@ -39,12 +39,12 @@ class CertifiedParts:
         self.kernel_regularizer = kernel_regularizer
 
     def steps(self, step_size: tuple, max_step_size: tuple) -> tuple[tuple, tuple]:
-        """Return "auto" for every block; a step size that is a number becomes an upper bound."""
+        """Return "auto" or "per_filter" for every block; a step size that is a number becomes an upper bound of "auto"."""
         for h, largest in zip(step_size, max_step_size, strict=True):
             arguments.check_step_size("step_size", h)
             arguments.check_positive("max_step_size", largest)
-        largest = tuple(m if h == "auto" else min(h, m) for h, m in zip(step_size, max_step_size, strict=True))
-        return ("auto",) * len(step_size), largest
+        largest = tuple(m if isinstance(h, str) else min(h, m) for h, m in zip(step_size, max_step_size, strict=True))
+        return tuple(h if isinstance(h, str) else "auto" for h in step_size), largest
 
     def block_settings(self, steps: int) -> dict:
         """Return the default arguments of a block of so many steps."""
