@@ -39,6 +39,7 @@ def SecondOrderCNN(
     spectrogram: int | None = None,
     spectrogram_step: int | None = None,
     pool: int | Sequence[int] = 2,
+    orthogonal: bool = False,
     **block_kwargs,
 ) -> PDEModel:
     """Build a second-order network (eq. 11), a nonlinear wave equation.
@@ -98,6 +99,8 @@ def SecondOrderCNN(
         spectrogram_step: Number of samples from one frame to the next; default None, half a frame.
         pool: Factor by which every space axis shrinks behind a block, 1 for no pooling; one number, which is not for
             the last block, or one per block; default 2.
+        orthogonal: Whether the opening and the connectors of a provable network are orthogonal and linear, so that they
+            keep lengths as far as the widths allow, and each logit has the constant `lipschitz`; default False.
         **block_kwargs: Further arguments of every block, see `layers.SecondOrderBlock`.
 
     Returns:
@@ -141,6 +144,7 @@ def SecondOrderCNN(
         spectrogram=spectrogram,
         spectrogram_step=spectrogram_step,
         pool=pool,
+        orthogonal=orthogonal,
         block_kwargs=block_kwargs,
     )
 
