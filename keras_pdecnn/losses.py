@@ -94,13 +94,15 @@ class MarginCrossEntropy(keras.losses.Loss):
     likely as the class y of the example (Hu, Leino, Wang and Fredrikson, A Recipe for Improved Certifiable Robustness,
     2024, EMMA). An example that is classified wrongly is then trained without an offset.
 
-    Use this loss with a network without softmax (`classifier_activation=None`) whose Lipschitz constant is bounded,
-    such as one with `provable=True`: other networks reach any margin by larger weights.
+    Use this loss with a network whose Lipschitz constant is bounded, such as one with `provable=True`: other networks
+    reach any margin by larger weights. The logarithms of probabilities are logits up to a number that all classes share,
+    which changes neither the loss nor its gradient.
 
     Args:
         margin: Offset m, at least 0; default 1.
         temperature: Temperature t, positive; default 0.25.
         adaptive: Whether an offset is at most the margin that the example has; default False.
+        from_logits: Whether the outputs are logits instead of probabilities; default False, as in Keras.
         reduction: Reduction over the batch, "sum_over_batch_size" (default), "sum", "mean", "mean_with_sample_weight"
             or None, see `keras.losses.Loss`.
         name: Name of the loss; default "margin_cross_entropy".
@@ -110,7 +112,7 @@ class MarginCrossEntropy(keras.losses.Loss):
         ValueError: If an argument is outside its range.
 
     Example:
-        >>> loss = MarginCrossEntropy(margin=1.0, temperature=0.25)
+        >>> loss = MarginCrossEntropy(margin=1.0, temperature=0.25, from_logits=True)
         >>> logits = keras.ops.array([[0.0, 1.0]])  # the margin of class 1 is 1: the loss is log(2) / 4
         >>> round(float(loss(keras.ops.array([1]), logits)), 4)
         0.1733
@@ -121,6 +123,7 @@ class MarginCrossEntropy(keras.losses.Loss):
         margin=1.0,
         temperature=0.25,
         adaptive=False,
+        from_logits=False,
         reduction="sum_over_batch_size",
         name="margin_cross_entropy",
         dtype=None,
@@ -129,14 +132,15 @@ class MarginCrossEntropy(keras.losses.Loss):
         self.margin = arguments.check_non_negative("margin", margin)
         self.temperature = arguments.check_positive("temperature", temperature)
         self.adaptive = arguments.check_flag("adaptive", adaptive)
+        self.from_logits = arguments.check_flag("from_logits", from_logits)
 
     def call(self, y_true, y_pred):
-        y_true = _targets(y_true, y_pred)
+        y_true, logits = _targets(y_true, y_pred), _logits(y_pred, self.from_logits)
         offsets = self.margin * (1 - y_true)
         if self.adaptive:
-            ahead = ops.relu(ops.sum(y_true * y_pred, axis=-1, keepdims=True) - y_pred)
+            ahead = ops.relu(ops.sum(y_true * logits, axis=-1, keepdims=True) - logits)
             offsets = ops.stop_gradient(ops.minimum(offsets, (1 - y_true) * ahead))
-        logits = (y_pred + offsets) / self.temperature
+        logits = (logits + offsets) / self.temperature
         return -self.temperature * ops.sum(y_true * ops.log_softmax(logits, axis=-1), axis=-1)
 
     def get_config(self):
@@ -145,6 +149,7 @@ class MarginCrossEntropy(keras.losses.Loss):
             "margin": self.margin,
             "temperature": self.temperature,
             "adaptive": self.adaptive,
+            "from_logits": self.from_logits,
             "dtype": self.dtype,
         }
 
@@ -161,6 +166,7 @@ class MarginHinge(keras.losses.Loss):
 
     Args:
         margin: Margin m that is asked for, positive; default 1.
+        from_logits: Whether the outputs are logits instead of probabilities; default False, as in Keras.
         reduction: Reduction over the batch, "sum_over_batch_size" (default), "sum", "mean", "mean_with_sample_weight"
             or None, see `keras.losses.Loss`.
         name: Name of the loss; default "margin_hinge".
@@ -170,24 +176,31 @@ class MarginHinge(keras.losses.Loss):
         ValueError: If an argument is outside its range.
 
     Example:
-        >>> round(float(MarginHinge(margin=1.5)(keras.ops.array([1]), keras.ops.array([[0.0, 1.0, 0.4]]))), 4)
+        >>> loss = MarginHinge(margin=1.5, from_logits=True)
+        >>> round(float(loss(keras.ops.array([1]), keras.ops.array([[0.0, 1.0, 0.4]]))), 4)
         0.9
     """
 
-    def __init__(self, margin=1.0, reduction="sum_over_batch_size", name="margin_hinge", dtype=None):
+    def __init__(self, margin=1.0, from_logits=False, reduction="sum_over_batch_size", name="margin_hinge", dtype=None):
         super().__init__(name=name, reduction=reduction, dtype=arguments.check_dtype(dtype))
         self.margin = arguments.check_positive("margin", margin)
+        self.from_logits = arguments.check_flag("from_logits", from_logits)
 
     def call(self, y_true, y_pred):
-        y_true = _targets(y_true, y_pred)
-        own = ops.sum(y_true * y_pred, axis=-1)
-        # No logit of another class is smaller than the smallest of all, less than which the own one must become.
-        distance = ops.stop_gradient(ops.max(y_pred, axis=-1, keepdims=True) - ops.min(y_pred, axis=-1, keepdims=True))
-        largest_other = ops.max(y_pred - y_true * (distance + 1), axis=-1)
+        y_true, logits = _targets(y_true, y_pred), _logits(y_pred, self.from_logits)
+        own = ops.sum(y_true * logits, axis=-1)
+        # The logit of the class is made smaller than all others.
+        spread = ops.stop_gradient(ops.max(logits, axis=-1, keepdims=True) - ops.min(logits, axis=-1, keepdims=True))
+        largest_other = ops.max(logits - y_true * (spread + 1), axis=-1)
         return ops.relu(self.margin - own + largest_other)
 
     def get_config(self):
-        return {**super().get_config(), "margin": self.margin, "dtype": self.dtype}
+        return {
+            **super().get_config(),
+            "margin": self.margin,
+            "from_logits": self.from_logits,
+            "dtype": self.dtype,
+        }
 
 
 def _targets(y_true, y_pred):
@@ -195,3 +208,8 @@ def _targets(y_true, y_pred):
     if len(y_true.shape) < len(y_pred.shape):
         return ops.one_hot(ops.cast(y_true, "int32"), y_pred.shape[-1], dtype=y_pred.dtype)
     return ops.cast(y_true, y_pred.dtype)
+
+
+def _logits(y_pred, from_logits: bool):
+    """Return logits; those of probabilities are their logarithms, of at least the smallest normal number in float32."""
+    return y_pred if from_logits else ops.log(ops.maximum(y_pred, 1.2e-38))

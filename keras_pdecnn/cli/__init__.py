@@ -200,13 +200,14 @@ def evaluate(run, source, flipped):
     import_tensorflow("evaluate")
     from keras_pdecnn import training
     from keras_pdecnn.runs import RunFolder
+    from keras_pdecnn.training.fitting import loss_of
 
     folder = RunFolder(run)
     recipe, info = folder.read_config()
     model = folder.load_model(compile=False)
     dataset = training.load_like(recipe, info, source)
     click.echo(f"{dataset.info.name}: {dataset.info.sizes['test']:,} test examples")
-    settings = {"loss": recipe.loss, "labels": dataset.evaluation["test"].labels()}
+    settings = {"loss": loss_of(recipe), "labels": dataset.evaluation["test"].labels()}
     metrics = training.evaluate(model, dataset.test, **settings)
     if recipe.evaluate_flipped if flipped is None else flipped:
         metrics["flipped"] = training.evaluate(model, dataset.test, **settings, flipped=True)

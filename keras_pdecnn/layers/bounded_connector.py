@@ -54,9 +54,9 @@ class BoundedConnector(BoundedKernel):
     normalisation of `Connector`, whose factors have no bound. So the distance of two outputs is at most that of the
     two inputs, whatever the weights are.
 
-    With `orthogonal`, `ops.orthogonal_kernel` takes the place of K / b(K). All singular values are then 1, where K / b(K)
-    has a largest one of 1. So the connector keeps every distance if `filters` is at least the number of channels before
-    it, which counts all pixels of a window and of the kernel, and the activation is None or "minmax".
+    With `orthogonal`, `ops.orthogonal_kernel` takes the place of K / b(K). All singular values are then 1, not only the
+    largest one. So the layer keeps the distance of two inputs before its activation, up to the border, if `filters` is
+    at least the number of channels of the input times that of the pixels of a window and of the kernel.
 
     Weights: `kernel` (*kernel_size, pool_size^rank c, filters), rank the number of space axes, and `bias` (filters,).
 
@@ -70,9 +70,9 @@ class BoundedConnector(BoundedKernel):
             one of Keras's configuration.
         strides: Strides of the convolution, an integer or one per space axis; default 1. Of the pixels of its result,
             those at this distance are kept.
-        activation: Activation: "relu" (default); None, the identity; or "minmax", the larger and the smaller one of each
-            pair of channels, which keeps lengths (Anil, Lucas and Grosse, Sorting out Lipschitz function approximation,
-            2019) and needs an even number of filters.
+        activation: Activation, "relu" (default), None for the identity, or "minmax", the larger and the smaller one of
+            each pair of channels. That keeps lengths (Anil, Lucas and Grosse, Sorting out Lipschitz function
+            approximation, 2019) and needs an even number of filters.
         orthogonal: Whether the kernel is orthogonal instead of having a norm of 1; default False.
         **layer_kwargs: name, dtype, trainable of `keras.layers.Layer`.
 

@@ -25,10 +25,10 @@ class NormalizedDense(keras.layers.Layer):
 
     y -> activation(lipschitz * W^T y / b(W) + bias),   (batch, features) -> (batch, units)
 
-    With `per_unit`, every column of W is divided by its own length instead (last-layer normalisation, Singla, Singla and
-    Feizi, Improved deterministic l2 robustness, 2022). Each output then has the constant `lipschitz` by itself, and all
-    outputs together have at most sqrt(units) times as much. Certified radii are computed from the distances of the
-    columns, so that both are valid for them.
+    With `per_unit`, every column of W is divided by its own length instead (last-layer normalisation of Singla, Singla
+    and Feizi, Improved deterministic l2 robustness, 2022). Each output then has the constant `lipschitz` by itself, and
+    all outputs together have at most sqrt(units) times as much. Certified radii are computed from the distances of the
+    columns of the matrix in use, so that they are valid for both.
 
     b(W) >= ||W|| is the bound of `ops.norm_bound`. As the weights cannot move two logits further apart than the
     distance of their inputs allows, the cross-entropy falls only where features of different classes are far apart; a

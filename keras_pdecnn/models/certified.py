@@ -48,7 +48,7 @@ class CertifiedParts:
         self.orthogonal = orthogonal
 
     def steps(self, step_size: tuple, max_step_size: tuple) -> tuple[tuple, tuple]:
-        """Return "auto" or "per_filter" for every block; a step size that is a number becomes an upper bound of "auto"."""
+        """Return "auto" or "per_filter" for every block; a number becomes an upper bound of "auto"."""
         for h, largest in zip(step_size, max_step_size, strict=True):
             arguments.check_step_size("step_size", h)
             arguments.check_positive("max_step_size", largest)

@@ -82,7 +82,7 @@ def build_network(
     dropout = arguments.check_fraction("dropout", dropout)
     lipschitz = arguments.check_positive("lipschitz", lipschitz)
     if arguments.check_flag("orthogonal", orthogonal) and not provable:
-        raise ValueError("Orthogonal connectors are those of provable networks. Received: orthogonal=True, provable=False")
+        raise ValueError("orthogonal=True needs a provable network. Received: orthogonal=True, provable=False")
     if include_top:
         arguments.check_positive_integer("classes", classes)
         classifier_activation = arguments.look_up("classifier_activation", keras.activations.get, classifier_activation)

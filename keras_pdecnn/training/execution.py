@@ -26,7 +26,7 @@ from keras_pdecnn.training.failures import (
     report_lost_worker,
     report_unreadable,
 )
-from keras_pdecnn.training.fitting import compile, fit
+from keras_pdecnn.training.fitting import compile, fit, loss_of
 from keras_pdecnn.training.inputs import load_data
 from keras_pdecnn.training.result import Result
 from keras_pdecnn.training.starting import copy_weights, read_weights
@@ -141,7 +141,7 @@ def _train(
     fit(model, dataset, recipe, used, first_epoch, verbose if is_chief else 0)
     seconds = time.perf_counter() - start
     metrics = {
-        **evaluate(model, dataset.test, loss=recipe.loss, labels=dataset.evaluation["test"].labels()),
+        **evaluate(model, dataset.test, loss=loss_of(recipe), labels=dataset.evaluation["test"].labels()),
         **_further_evaluations(model, dataset, recipe),
         "seconds": round(seconds, 3),
         "trainable_weights": sum(int(np.prod(weight.shape)) for weight in model.trainable_weights),
@@ -163,11 +163,11 @@ def _further_evaluations(model: keras.Model, dataset: data.Data, recipe: Recipe)
     results = {}
     if recipe.evaluate_flipped:
         labels = dataset.evaluation["test"].labels()
-        results["flipped"] = evaluate(model, dataset.test, loss=recipe.loss, flipped=True, labels=labels)
+        results["flipped"] = evaluate(model, dataset.test, loss=loss_of(recipe), flipped=True, labels=labels)
     if (recipe.ema or recipe.recalibrate) and dataset.validation is not None:
         # The batch statistics are better than those of the last validation of the training.
         labels = dataset.evaluation["validation"].labels()
-        results["validation"] = evaluate(model, dataset.validation, loss=recipe.loss, labels=labels)
+        results["validation"] = evaluate(model, dataset.validation, loss=loss_of(recipe), labels=labels)
     return results
 
 

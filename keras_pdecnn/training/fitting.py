@@ -7,8 +7,8 @@ import itertools
 import keras
 
 from keras_pdecnn import data, distribute
-from keras_pdecnn.losses import CrossEntropy, LeastSquares
-from keras_pdecnn.recipes import Recipe, check_loss
+from keras_pdecnn.losses import CrossEntropy, LeastSquares, MarginCrossEntropy, MarginHinge
+from keras_pdecnn.recipes import MARGIN_LOSSES, Recipe, check_loss
 from keras_pdecnn.training.statistics import FINAL_BATCHES, EvaluationWeights, estimate_statistics, first_batches
 
 # The rate of "one_cycle" starts at the largest one divided by the first, and ends there divided by both.
@@ -102,7 +102,7 @@ def compile(model: keras.Model, recipe: Recipe, steps_per_epoch: int) -> keras.M
     if recipe.label_smoothing or recipe.mixes:
         loss: keras.losses.Loss = CrossEntropy(recipe.label_smoothing)
     else:
-        loss = loss_function(recipe.loss)
+        loss = loss_of(recipe)
     model.compile(optimizer, loss, metrics=["accuracy"], auto_scale_loss=False)
     return model
 
@@ -189,7 +189,24 @@ def divide(strategy, batches):
     return strategy.distribute_datasets_from_function(of_worker)
 
 
+def loss_of(recipe: Recipe) -> keras.losses.Loss:
+    """Return the loss of a recipe for integer labels, without the smoothing of labels."""
+    margin = recipe.lipschitz if recipe.margin is None else recipe.margin
+    temperature = recipe.lipschitz / 4 if recipe.temperature is None else recipe.temperature
+    if recipe.loss == "margin_hinge":
+        return MarginHinge(margin)
+    if recipe.loss in ("margin", "margin_adaptive"):
+        return MarginCrossEntropy(margin, temperature, adaptive=recipe.loss == "margin_adaptive")
+    return loss_function(recipe.loss)
+
+
 def loss_function(name: str) -> keras.losses.Loss:
-    """Return the loss of integer labels that a recipe names."""
+    """Return the loss of integer labels of a name that needs no further settings.
+
+    Raises:
+        ValueError: If the name is that of no such loss.
+    """
     name = check_loss("loss", name)
+    if name in MARGIN_LOSSES:
+        raise ValueError(f"This loss has settings: give a loss of `losses`. Received: loss={name!r}")
     return LeastSquares() if name == "least_squares" else keras.losses.SparseCategoricalCrossentropy()
