@@ -95,8 +95,8 @@ class MarginCrossEntropy(keras.losses.Loss):
     2024, EMMA). An example that is classified wrongly is then trained without an offset.
 
     Use this loss with a network whose Lipschitz constant is bounded, such as one with `provable=True`: other networks
-    reach any margin by larger weights. The logarithms of probabilities are logits up to a number that all classes share,
-    which changes neither the loss nor its gradient.
+    reach any margin by larger weights. The logarithms of probabilities are logits up to a number that is the same for
+    all classes, which changes neither the loss nor its gradient.
 
     Args:
         margin: Offset m, at least 0; default 1.
