@@ -66,7 +66,7 @@ def HamiltonianCNN(
         head_width: Width after the last connector; default widths[-1].
         steps: Number of time steps, one number or one per block; default 3.
         step_size: Step size h, one number or one per block; default 1. With "auto" a block takes the largest step
-            that the theory allows for its current weights, with "per_filter" one for each filter, see `layers.PDEBlock`.
+            that the theory allows for its weights, with "per_filter" one for each filter, see `layers.PDEBlock`.
         time_smoothness: Factor alpha1 of the regulariser (eq. 13) of kernel, scale and bias of the blocks; default 0.
         weight_decay: Factor alpha2 of the regulariser of every kernel and of the classifier, a part of the loss;
             default 0.
@@ -194,7 +194,7 @@ def HamiltonianUNet(
         output_activation: Activation of the outputs, such as "softmax"; default None.
         steps: Number of time steps of each block, one number or one per width; default 3.
         step_size: Step size h, one number or one per width; default 1. With "auto" a block takes the largest step
-            that the theory allows for its current weights, with "per_filter" one for each filter, see `layers.PDEBlock`.
+            that the theory allows for its weights, with "per_filter" one for each filter, see `layers.PDEBlock`.
         skip: Way of the skip connections, "add" (default) or "concatenate", which is followed by a 1x1 connector.
         restoration: Whether the output is the input plus the output of the network, which is then called a correction
             and is 0 at first; default False.
