@@ -12,6 +12,7 @@ from keras_pdecnn.stability import attack, certified_radius, layer_bounds, lipsc
 @pytest.mark.parametrize("shape", [(1, 6, 4), (1, 1, 4, 7), (3, 3, 2, 5), (3, 2, 6), (1, 1, 1, 4, 3)], ids=str)
 def test_all_singular_values_are_equal(float64, shape):
     kernel = keras.initializers.Orthogonal(seed=1)(shape) + 0.05 * keras.random.normal(shape, seed=2)
+    kernel = np.asarray(kernel, "float64")
     pixels = int(np.prod(shape[:-2]))
     matrix = np.asarray(orthogonal_kernel(kernel)).reshape(-1, shape[-1])
     np.testing.assert_allclose(np.linalg.svd(matrix)[1], 1 / np.sqrt(pixels), rtol=1e-9)
