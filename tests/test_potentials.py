@@ -8,7 +8,7 @@ import tensorflow as tf
 from keras_pdecnn import layers, ops, stability
 from keras_pdecnn.stability.potentials import ANTIDERIVATIVES
 
-SPACE = (3, 3)
+SPACE = (2, 2)
 
 
 @pytest.fixture(autouse=True)
@@ -65,13 +65,13 @@ def test_beyond_the_limit_the_potential_may_rise(rng):
     np.testing.assert_allclose(np.diff(np.log(values)), 2 * np.log(1.1), rtol=1e-9)
 
 
-def drifts(rng, cls, h, seed, time=200.0, activation="tanh"):
+def drifts(cls, h, seed, time=60.0, activation="tanh"):
     """Return the relative changes of H and of H_h over a long time, each of shape (steps + 1,)."""
     rng = np.random.default_rng(seed)
     block = constant(rng, cls, round(time / h), h, activation)
     y0 = rng.normal(size=(1, *SPACE, 4))
     start = block.integrator.start(tf.constant(y0))
-    states = ops.trajectory(block.integrator, block.field, block.theta(), h, start)
+    states = tf.function(lambda: ops.trajectory(block.integrator, block.field, block.theta(), h, start))()
     first, second = (keras.ops.reshape(part, (-1, *part.shape[2:])) for part in states)
     if cls is layers.HamiltonianBlock:
         (k1, b1), (k2, b2) = fields(block)
@@ -86,8 +86,8 @@ def drifts(rng, cls, h, seed, time=200.0, activation="tanh"):
 
 
 @pytest.mark.parametrize("cls", [layers.HamiltonianBlock, layers.SecondOrderBlock])
-def test_hyperbolic_steps_conserve_the_energy_over_long_times(rng, cls):
-    coarse, fine = drifts(rng, cls, 0.2, seed=1), drifts(rng, cls, 0.1, seed=1)
+def test_hyperbolic_steps_conserve_the_energy_over_long_times(cls):
+    coarse, fine = drifts(cls, 0.3, seed=1), drifts(cls, 0.15, seed=1)
     for order, (wide, narrow) in enumerate(zip(coarse, fine, strict=True), start=1):
         half = len(wide) // 2
         assert np.abs(wide[half:]).max() < 1.5 * np.abs(wide[:half]).max()  # no growth in time
@@ -108,21 +108,21 @@ def test_for_the_identity_they_are_the_linear_energies(rng):
 def test_relu_conserves_the_energy_and_lets_features_drift():
     """Features below 0 feel no force: y'' = -relu(y) leaves with constant speed, at constant energy."""
     block = layers.SecondOrderBlock(
-        400, 0.1, 1, normalization=None, use_bias=False, time_basis="constant", basis_size=1
+        100, 0.1, 1, normalization=None, use_bias=False, time_basis="constant", basis_size=1
     )
     block.build((None, 1, 1, 1))
     block.kernel.assign(np.ones(block.kernel.shape))
     y, v = block.forward(np.ones((1, 1, 1, 1)))
-    assert float(y[0, 0, 0, 0]) < -30
+    assert float(y[0, 0, 0, 0]) < -5
     energy = stability.leapfrog_hamiltonian(y, v, block.kernel[0, 0], None, "relu", 0.1)
     assert float(energy[0]) == pytest.approx(0.5, rel=0.02)
 
 
 def test_with_kernels_that_change_in_time_nothing_is_conserved(rng):
-    block = constant(rng, layers.HamiltonianBlock, 200, 0.1, "tanh")
-    moving = layers.HamiltonianBlock(200, 0.1, normalization=None, activation="tanh", time_basis="linear", basis_size=2)
+    block = constant(rng, layers.HamiltonianBlock, 60, 0.1, "tanh")
+    moving = layers.HamiltonianBlock(60, 0.1, normalization=None, activation="tanh", time_basis="linear", basis_size=2)
     moving.build((None, *SPACE, 4))
-    moving.kernel.assign(np.stack([np.asarray(block.kernel)[0], 2 * np.asarray(block.kernel)[0]]))
+    moving.kernel.assign(np.stack([np.asarray(block.kernel)[0], 5 * np.asarray(block.kernel)[0]]))
     moving.bias.assign(np.concatenate([block.bias, block.bias]))
     y = rng.normal(size=(1, *SPACE, 4))
     changes = []
@@ -139,14 +139,13 @@ def test_with_kernels_that_change_in_time_nothing_is_conserved(rng):
 
 def jacobian(block, y):
     """Return the matrix of the derivative of a Hamiltonian block, first half of the channels first."""
-    y = tf.constant(y)
+    n = y.size
+    inputs = tf.constant(np.repeat(y, n, axis=0))
     with tf.GradientTape() as tape:
-        tape.watch(y)
-        halves = tf.stack(tf.split(block(y), 2, axis=-1))
-    n = int(np.prod(y.shape))
-    matrix = tape.jacobian(halves, y, experimental_use_pfor=False)
-    matrix = tf.reshape(tf.stack(tf.split(tf.reshape(matrix, (n, *y.shape)), 2, axis=-1), axis=1), (n, n))
-    return matrix.numpy()
+        tape.watch(inputs)
+        value = tf.reduce_sum(np.eye(n).reshape(inputs.shape) * block(inputs))
+    halves_first = np.arange(n).reshape(-1, 2, y.shape[-1] // 2).swapaxes(0, 1).ravel()
+    return tape.gradient(value, inputs).numpy().reshape(n, n)[np.ix_(halves_first, halves_first)]
 
 
 @pytest.mark.parametrize("normalization", [None, "scale", "shrinkage", "tv"])
