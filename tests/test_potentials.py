@@ -122,7 +122,8 @@ def test_with_kernels_that_change_in_time_nothing_is_conserved(rng):
     block = constant(rng, layers.HamiltonianBlock, 60, 0.1, "tanh")
     moving = layers.HamiltonianBlock(60, 0.1, normalization=None, activation="tanh", time_basis="linear", basis_size=2)
     moving.build((None, *SPACE, 4))
-    moving.kernel.assign(np.stack([np.asarray(block.kernel)[0], 5 * np.asarray(block.kernel)[0]]))
+    kernel = np.asarray(block.kernel)[0]
+    moving.kernel.assign(np.stack([kernel, -4 * np.roll(kernel, 1, axis=-2)]))
     moving.bias.assign(np.concatenate([block.bias, block.bias]))
     y = rng.normal(size=(1, *SPACE, 4))
     changes = []

@@ -260,6 +260,9 @@ WRONG = {
     "synchronized": ["no", None],
     "provable": [2, None, True],  # the normalisation of the default has no proof
     "lipschitz": [0, -1, float("inf"), None],
+    "orthogonal": [2, "yes", None],
+    "margin": [0, -1, float("inf"), "1"],
+    "temperature": [0, -1, float("inf"), "1"],
     "dtype": ["float8", "mixed", None],
     "loss": ["hinge", None],
     "learning_rates": [(), (0.1, 0.02), 0, (0.1, -1, 0.1), ("0.1",)],
