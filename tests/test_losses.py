@@ -1,8 +1,9 @@
 import keras
 import numpy as np
 import pytest
+import tensorflow as tf
 
-from keras_pdecnn.losses import CrossEntropy, LeastSquares
+from keras_pdecnn.losses import CrossEntropy, LeastSquares, MarginCrossEntropy, MarginHinge
 
 
 def test_value_for_targets_and_for_labels(rng):
@@ -65,3 +66,83 @@ def test_config_gives_the_cross_entropy_back():
 def test_types_that_do_not_compute_are_refused(dtype):
     with pytest.raises(ValueError, match=f"Received: dtype='{dtype}'"):
         LeastSquares(dtype=dtype)
+
+
+LOGITS = np.array([[1.0, 3.0, 0.5], [0.2, 0.1, 0.4], [2.0, -1.0, 0.0]], "float32")
+LABELS = np.array([1, 0, 2])
+MARGINS = [2.0, -0.2, -2.0]  # of the right class
+
+
+def softmax(z):
+    e = np.exp(z - z.max(axis=-1, keepdims=True))
+    return e / e.sum(axis=-1, keepdims=True)
+
+
+def expected_margin_loss(offsets, temperature):
+    p = softmax((LOGITS + offsets) / temperature)
+    return np.mean(-temperature * np.log(p[np.arange(3), LABELS]))
+
+
+def test_margin_cross_entropy_adds_an_offset_to_all_other_classes():
+    others = 1 - np.eye(3)[LABELS]
+    loss = MarginCrossEntropy(margin=1.5, temperature=0.5, from_logits=True)
+    assert float(loss(LABELS, LOGITS)) == pytest.approx(expected_margin_loss(1.5 * others, 0.5), rel=1e-5)
+    assert float(loss(np.eye(3)[LABELS], LOGITS)) == pytest.approx(float(loss(LABELS, LOGITS)), rel=1e-6)
+    plain = MarginCrossEntropy(margin=0, temperature=1, from_logits=True)
+    expected = keras.losses.SparseCategoricalCrossentropy(from_logits=True)(LABELS, LOGITS)
+    assert float(plain(LABELS, LOGITS)) == pytest.approx(float(expected), rel=1e-5)
+
+
+def test_adaptive_offsets_are_at_most_the_margins():
+    ahead = np.maximum(LOGITS[np.arange(3), LABELS][:, None] - LOGITS, 0)
+    loss = MarginCrossEntropy(margin=1.5, temperature=0.5, adaptive=True, from_logits=True)
+    assert float(loss(LABELS, LOGITS)) == pytest.approx(expected_margin_loss(np.minimum(1.5, ahead), 0.5), rel=1e-5)
+
+
+def test_hinge_is_0_from_the_margin_on():
+    for margin in (0.5, 2.0, 3.0):
+        expected = np.mean(np.maximum(0, margin - np.array(MARGINS)))
+        loss = MarginHinge(margin, from_logits=True)
+        assert float(loss(LABELS, LOGITS)) == pytest.approx(expected, rel=1e-6)
+        assert float(loss(np.eye(3)[LABELS], LOGITS)) == pytest.approx(expected, rel=1e-6)
+
+
+MARGIN_LOSSES = [
+    MarginCrossEntropy(1.5, 0.5),
+    MarginCrossEntropy(1.5, 0.5, adaptive=True),
+    MarginHinge(1.0),
+]
+
+
+@pytest.mark.parametrize("loss", MARGIN_LOSSES, ids=lambda loss: loss.name)
+def test_margin_losses_of_probabilities_and_their_gradients(loss, rng):
+    logits = rng.normal(size=(6, 4)).astype("float32")
+    labels = rng.integers(4, size=6)
+    of_logits = type(loss).from_config({**loss.get_config(), "from_logits": True})
+    assert float(loss(labels, softmax(logits))) == pytest.approx(float(of_logits(labels, logits)), rel=1e-4)
+    z = tf.Variable(logits, dtype="float32")
+    with tf.GradientTape(persistent=True) as tape:
+        values = of_logits(labels, z), loss(labels, tf.nn.softmax(z))
+    gradient, of_softmax = (np.asarray(tape.gradient(value, z)) for value in values)
+    np.testing.assert_allclose(of_softmax, gradient, atol=1e-5)
+    np.testing.assert_allclose(gradient.sum(axis=1), 0, atol=1e-6)  # a number added to all logits changes nothing
+    direction = rng.normal(size=logits.shape).astype("float32")
+    if not getattr(loss, "adaptive", False):  # the offsets of which have no gradient
+        ends = [float(of_logits(labels, logits + t * direction)) for t in (1e-2, -1e-2)]
+        assert np.sum(gradient * direction) == pytest.approx((ends[0] - ends[1]) / 2e-2, rel=0.02, abs=1e-3)
+
+
+@pytest.mark.parametrize("loss", MARGIN_LOSSES, ids=lambda loss: loss.name)
+def test_config_gives_the_margin_loss_back(loss):
+    copy = keras.saving.deserialize_keras_object(keras.saving.serialize_keras_object(loss))
+    assert copy.get_config() == loss.get_config()
+    for name, value in (("margin", -1.0), ("temperature", 0.0)):
+        if name in loss.get_config():
+            with pytest.raises(ValueError, match=f"Received: {name}={value}"):
+                type(loss)(**{name: value})
+
+
+def test_extreme_probabilities_leave_the_loss_finite():
+    p = np.array([[1.0, 0.0], [0.0, 1.0]], "float32")
+    for loss in MARGIN_LOSSES:
+        assert np.isfinite(float(loss(np.array([0, 0]), p)))

@@ -157,6 +157,10 @@ def test_a_provable_recipe_has_no_normalisation_unless_it_is_given():
         ({"schedule": "cosine"}, r"schedule='cosine', learning_rates=\(0.05, 0.01, 0.002\), epochs=\(20, 6, 6\)"),
         ({"warmup": 0.1}, "warmup=0.1, schedule='piecewise'"),
         ({"evaluate_flipped": True}, "evaluate_flipped=True, flip=False"),
+        ({"loss": "margin"}, "loss='margin', provable=False"),
+        ({"margin": 1}, "margin=1.0, loss='classification'"),
+        ({"loss": "margin_hinge", "temperature": 1, "provable": True, "normalization": None}, "temperature=1.0, loss="),
+        ({"orthogonal": True}, "orthogonal=True, provable=False"),
     ],
 )
 def test_settings_that_make_no_sense_together(settings, received):
@@ -177,6 +181,7 @@ def test_values_are_normalised():
     [
         *RECIPES.values(),
         Recipe(provable=True, lipschitz=1.5, normalization="shrinkage", step_size="auto"),
+        Recipe(provable=True, normalization=None, orthogonal=True, step_size="per_filter", loss="margin", margin=0.5),
         Recipe(
             steps=(1, 2), size=(32, 48), normalization=None, time_basis="linear", basis_size=2, loss="least_squares"
         ),
@@ -260,6 +265,9 @@ WRONG = {
     "synchronized": ["no", None],
     "provable": [2, None, True],  # the normalisation of the default has no proof
     "lipschitz": [0, -1, float("inf"), None],
+    "orthogonal": [2, "yes", None],
+    "margin": [0, -1, float("inf"), "1"],
+    "temperature": [0, -1, float("inf"), "1"],
     "dtype": ["float8", "mixed", None],
     "loss": ["hinge", None],
     "learning_rates": [(), (0.1, 0.02), 0, (0.1, -1, 0.1), ("0.1",)],

@@ -175,7 +175,7 @@ def train(ctx, dataset, recipe, start_from, output, verbose, resume, monitor, st
         recipe_of_run, _ = result.folder.read_config()
         report_accuracy(result.metrics, recipe_of_run.task)
         click.echo(f"Run folder: {result.folder.path}")
-        suggest_uses(result.folder.path, chosen.task if chosen else result.folder.read_config()[0].task)
+        suggest_uses(result.folder.path, recipe_of_run.task)
 
 
 def _how_to_go_on(folder: str, epochs: int | None, strategy: str, monitor: bool) -> str:

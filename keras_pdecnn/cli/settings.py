@@ -43,11 +43,11 @@ class Setting(click.ParamType):
         alternatives = typing.get_args(hint) if isinstance(hint, types.UnionType) else (hint,)
         self.optional = types.NoneType in alternatives
         self.scalar = next((kind for kind in alternatives if kind in (int, float, str)), None)
-        self.words = self.scalar is float and str in alternatives  # "auto" may stand for a number
+        self.words = self.scalar is float and str in alternatives  # "auto", for example, may stand for a number
         sequence = next((kind for kind in alternatives if typing.get_origin(kind) is tuple), None)
         entry = typing.get_args(sequence)[0] if sequence else None
         self.entry = self.scalar if isinstance(entry, types.UnionType) else entry
-        names: dict = {str: "text", int: "integer", float: "number|auto" if self.words else "number"}
+        names: dict = {str: "text", int: "integer", float: "number|auto|per_filter" if self.words else "number"}
         kind = names[self.scalar or self.entry]
         self.name = f"{kind},…" if self.entry else kind
 
@@ -64,7 +64,7 @@ class Setting(click.ParamType):
             ) from None
 
     def _read(self, kind, text: str):
-        return text if self.words and text == "auto" else kind(text)
+        return text if self.words and text in arguments.STEP_RULES else kind(text)
 
 
 def recipe_options(command):

@@ -189,4 +189,4 @@ def tune(
         raise click.ClickException(one_line(error)) from error
     report_accuracy(metrics, start.task)
     click.echo(f"Search folder: {folder}\nRun folder: {run.path}")
-    suggest_uses(run.path)
+    suggest_uses(run.path, start.task)

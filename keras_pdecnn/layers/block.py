@@ -20,7 +20,14 @@ from keras_pdecnn.ops.backprop import Backprop
 from keras_pdecnn.ops.backprop import backprop as find_backprop
 from keras_pdecnn.ops.fields import Field
 from keras_pdecnn.ops.integrators import Integrator, can_be_coupled, reversible
-from keras_pdecnn.ops.limits import automatic_step, check_gain, known_limit, lipschitz
+from keras_pdecnn.ops.limits import (
+    automatic_step,
+    check_gain,
+    known_limit,
+    lipschitz,
+    per_filter_step,
+    per_filter_theta,
+)
 from keras_pdecnn.ops.propagation import advance_plain, propagate, trajectory, undo
 from keras_pdecnn.ops.theta import Theta
 from keras_pdecnn.ops.time_basis import SAMPLINGS, TIME_BASES
@@ -43,6 +50,17 @@ class PDEBlock(Exportable, FieldLayer):
     normalisation has one) and `bias` (with `use_bias`). The state has the type of the weights. Under a mixed policy
     only F is computed in the compute type, and the output is float32.
 
+    With `step_size="per_filter"`, a diagonal matrix T^(-1) takes the place of the number h,
+
+        y_{j+1} = y_j - h K^T T^(-1/2) sigma(N(T^(-1/2) K y_j)),   T_i = L / 2 sum_k |K K^T|_ik
+
+    and h = 1 unless `max_step_size` or `max_gain` is smaller. One filter with a large norm then does not make the steps
+    of all others small, and no norm has to be computed. For ReLU, a bias b of these kernels is the bias T^(1/2) b of
+    the step y_j - h K^T T^(-1) sigma(K y_j + T^(1/2) b). The norms of the filters are free and act as weights q_i in
+    T_i = sum_k |K K^T|_ik q_k / q_i. This is the layer of Araujo, Havens, Delattre, Allauzen and Hu (A Unified
+    Algebraic Perspective on Lipschitz Neural Networks, 2023), with the sums of Prach and Lampert (Almost-Orthogonal
+    Layers, 2022) for convolutions.
+
     With a `time_basis`, the weights are functions of time, theta(t) = sum_k phi_k(t) c_k on [0, T], T = N h, and step j
     uses theta(t_j), t_j = j h. The variables of the layer are then the coefficients c_k, with `basis_size` instead of
     `steps` entries on axis 0, and the method `theta()` returns the values at all steps. Regularisers and the constraint
@@ -55,7 +73,9 @@ class PDEBlock(Exportable, FieldLayer):
         step_size: Step size h, positive; default 1. With "auto", every call computes one step size for all steps from
             the current weights, h = min(max_step_size, 0.9 times the smallest limit of `stability.step_limit`). Steps
             of a `ParabolicBlock` with a provable `normalization` then never move two inputs apart. With "tv", the
-            default, and for the other blocks, the limit guarantees nothing. No gradient passes through h.
+            default, and for the other blocks, the limit guarantees nothing. No gradient passes through h. With
+            "per_filter", every filter i has a step size of its own, min(max_step_size, 1) 2 / (L t_i) with t_i the
+            largest sum of `ops.row_sums`, through which gradients pass; see below.
         kernel_size: Odd integer, or one per space axis; default 3.
         filters: Inner width of F; default None, the number of channels that F acts on.
         activation: Pointwise function sigma without weights and without random numbers; default "relu".
@@ -166,7 +186,7 @@ class PDEBlock(Exportable, FieldLayer):
         self.step_size = self._check_step_size(step_size)
         self.max_step_size = arguments.check_positive("max_step_size", max_step_size)
         self.max_gain = None if max_gain is None else arguments.check_positive("max_gain", max_gain)
-        if self.step_size == "auto" and self.max_gain is not None:
+        if isinstance(self.step_size, str) and self.max_gain is not None:
             check_gain(self.integrator, self.steps, self.max_gain)
         self.checkpoint_every = (
             None if checkpoint_every is None else arguments.check_positive_integer("checkpoint_every", checkpoint_every)
@@ -197,6 +217,11 @@ class PDEBlock(Exportable, FieldLayer):
         step_size = arguments.check_step_size("step_size", step_size)
         if not isinstance(step_size, str):
             return step_size
+        if step_size == "per_filter" and self.normalization == "scale":
+            raise ValueError(
+                "A block with one step size per filter has no use for one scale per filter: normalization must be None "
+                "or 'shrinkage'. Received: normalization='scale', step_size='per_filter'"
+            )
         if known_limit(self.integrator, self.field) is None:
             raise ValueError(
                 f"No step size makes a {type(self).__name__} stable, so step_size must be a number. "
@@ -256,12 +281,15 @@ class PDEBlock(Exportable, FieldLayer):
         return super()._add_theta(initializer=initializer, regularizer=regularizer, constraint=constraint, **settings)
 
     def theta(self) -> Theta:
-        """Return the weights at all steps, a `Theta`: tensors by name, with time on axis 0."""
+        """Return the weights at all steps, a `Theta`: tensors by name, with time on axis 0.
+
+        With the step size "per_filter", the kernels are T^(-1/2) K, those that the steps use.
+        """
         theta = super().theta()
-        if self._basis is None:
-            return theta
-        constraints = {"kernel": self.kernel_constraint}
-        return Theta((name, self._basis.values(weight, constraints.get(name))) for name, weight in theta.items())
+        if self._basis is not None:
+            constraints = {"kernel": self.kernel_constraint}
+            theta = Theta((name, self._basis.values(weight, constraints.get(name))) for name, weight in theta.items())
+        return per_filter_theta(self.field, theta) if self.step_size == "per_filter" else theta
 
     def with_steps(self, steps: int) -> PDEBlock:
         """Return a block with another number of steps over the same time T = N h.
@@ -326,13 +354,16 @@ class PDEBlock(Exportable, FieldLayer):
     def current_step_size(self, theta: Theta | None = None):
         """Return the step size h of the next call.
 
-        It is `step_size`, or for "auto" a scalar tensor that is computed from the current weights.
+        It is `step_size`, or for "auto" a scalar tensor that is computed from the current weights. For "per_filter" it
+        is the number that multiplies the step sizes of all filters, at most 1 in a `ParabolicBlock`.
 
         Args:
             theta: Result of `theta()`, if it has been computed already; default None.
         """
         if not isinstance(self.step_size, str):
             return self.step_size
+        if self.step_size == "per_filter":
+            return per_filter_step(self.integrator, self.field, self.steps, self.max_step_size, self.max_gain)
         if self._constant_step_size is not None:
             return self._constant_step_size
         theta = self.theta() if theta is None else theta

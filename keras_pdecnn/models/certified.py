@@ -20,6 +20,8 @@ class CertifiedParts:
         block: Class of the blocks.
         lipschitz: Lipschitz constant of the classifier.
         kernel_regularizer: Regulariser of the kernels of connectors and classifier, or None.
+        orthogonal: Whether the connectors are orthogonal and linear, and each logit has the constant `lipschitz`;
+            default False.
 
     Raises:
         ValueError: If no step size makes the steps of such a block non-expansive.
@@ -28,7 +30,13 @@ class CertifiedParts:
     pooling = "flatten"
     """What turns the last features into a vector for the classifier."""
 
-    def __init__(self, block: type[layers.PDEBlock], lipschitz: float, kernel_regularizer: Callable | None):
+    def __init__(
+        self,
+        block: type[layers.PDEBlock],
+        lipschitz: float,
+        kernel_regularizer: Callable | None,
+        orthogonal: bool = False,
+    ):
         if not block.symmetric:
             raise ValueError(
                 f"No step size makes the steps of a {block.__name__} non-expansive, so there is no certified network "
@@ -37,14 +45,15 @@ class CertifiedParts:
         self.block = block
         self.lipschitz = lipschitz
         self.kernel_regularizer = kernel_regularizer
+        self.orthogonal = orthogonal
 
     def steps(self, step_size: tuple, max_step_size: tuple) -> tuple[tuple, tuple]:
-        """Return "auto" for every block; a step size that is a number becomes an upper bound."""
+        """Return "auto" or "per_filter" for every block; a number becomes an upper bound of "auto"."""
         for h, largest in zip(step_size, max_step_size, strict=True):
             arguments.check_step_size("step_size", h)
             arguments.check_positive("max_step_size", largest)
-        largest = tuple(m if h == "auto" else min(h, m) for h, m in zip(step_size, max_step_size, strict=True))
-        return ("auto",) * len(step_size), largest
+        largest = tuple(m if isinstance(h, str) else min(h, m) for h, m in zip(step_size, max_step_size, strict=True))
+        return tuple(h if isinstance(h, str) else "auto" for h in step_size), largest
 
     def block_settings(self, steps: int) -> dict:
         """Return the default arguments of a block of so many steps."""
@@ -52,6 +61,7 @@ class CertifiedParts:
 
     def connector(self, filters: int, **settings) -> keras.layers.Layer:
         """Return a connector, or with a kernel size the opening layer, for features with the channels last."""
+        settings = {"orthogonal": True, "activation": None, **settings} if self.orthogonal else settings
         return layers.BoundedConnector(
             filters,
             kernel_initializer="orthogonal",
@@ -65,6 +75,7 @@ class CertifiedParts:
         return layers.NormalizedDense(
             classes,
             lipschitz=self.lipschitz,
+            per_unit=self.orthogonal,
             kernel_regularizer=self.kernel_regularizer,
             bias_regularizer=self.kernel_regularizer,
             **settings,

@@ -52,6 +52,7 @@ def build_network(
     spectrogram_step,
     pool,
     block_kwargs: dict,
+    orthogonal: bool = False,
 ) -> PDEModel:
     """Build the network of one kind of block, for a builder such as `ParabolicCNN`, whose arguments the others are.
 
@@ -80,6 +81,8 @@ def build_network(
     _check_number_of_blocks(shape[:-1], input_shape, widths, opening, pool, pool_sizes)
     dropout = arguments.check_fraction("dropout", dropout)
     lipschitz = arguments.check_positive("lipschitz", lipschitz)
+    if arguments.check_flag("orthogonal", orthogonal) and not provable:
+        raise ValueError("orthogonal=True needs a provable network. Received: orthogonal=True, provable=False")
     if include_top:
         arguments.check_positive_integer("classes", classes)
         classifier_activation = arguments.look_up("classifier_activation", keras.activations.get, classifier_activation)
@@ -87,7 +90,7 @@ def build_network(
     decay = blocks.kernel_regularizer
     if provable and include_top:
         check_input_size(input_shape)
-    parts = CertifiedParts(block, lipschitz, decay) if provable else OrdinaryParts(synchronized, decay)
+    parts = CertifiedParts(block, lipschitz, decay, orthogonal) if provable else OrdinaryParts(synchronized, decay)
     append_block = blocks.among(parts)
 
     state_dtype = keras.config.dtype_policy().variable_dtype

@@ -145,4 +145,4 @@ def _different_setting(own: dict, other: dict) -> str:
 
 def _final_time(settings: dict):
     h = settings.get("step_size")
-    return h if h == "auto" else settings.get("steps", 0) * (h or 0)
+    return h if isinstance(h, str) else settings.get("steps", 0) * (h or 0)

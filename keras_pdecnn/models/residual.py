@@ -39,6 +39,7 @@ def ResidualCNN(
     spectrogram: int | None = None,
     spectrogram_step: int | None = None,
     pool: int | Sequence[int] = 2,
+    orthogonal: bool = False,
     **block_kwargs,
 ) -> PDEModel:
     """Build a residual network (eq. 3) of the same shape as the others, for comparison.
@@ -92,6 +93,7 @@ def ResidualCNN(
         spectrogram_step: Number of samples from one frame to the next; default None, half a frame.
         pool: Factor by which every space axis shrinks behind a block, 1 for no pooling; one number, which is not for
             the last block, or one per block; default 2.
+        orthogonal: Argument of the other networks, which belongs to `provable`; default False.
         **block_kwargs: Further arguments of every block, see `layers.ResidualBlock`.
 
     Returns:
@@ -135,6 +137,7 @@ def ResidualCNN(
         spectrogram=spectrogram,
         spectrogram_step=spectrogram_step,
         pool=pool,
+        orthogonal=orthogonal,
         block_kwargs=block_kwargs,
     )
 

@@ -39,6 +39,7 @@ def SecondOrderCNN(
     spectrogram: int | None = None,
     spectrogram_step: int | None = None,
     pool: int | Sequence[int] = 2,
+    orthogonal: bool = False,
     **block_kwargs,
 ) -> PDEModel:
     """Build a second-order network (eq. 11), a nonlinear wave equation.
@@ -63,7 +64,7 @@ def SecondOrderCNN(
         head_width: Width after the last connector; default widths[-1].
         steps: Number of time steps, one number or one per block; default 3.
         step_size: Step size h, one number or one per block; default 1. With "auto" a block takes the largest step
-            that the theory allows for its current weights, see `layers.PDEBlock`.
+            that the theory allows for its weights, with "per_filter" one for each filter, see `layers.PDEBlock`.
         time_smoothness: Factor alpha1 of the regulariser (eq. 13) of kernel, scale and bias of the blocks; default 0.
         weight_decay: Factor alpha2 of the regulariser of every kernel and of the classifier, a part of the loss;
             default 0.
@@ -98,6 +99,8 @@ def SecondOrderCNN(
         spectrogram_step: Number of samples from one frame to the next; default None, half a frame.
         pool: Factor by which every space axis shrinks behind a block, 1 for no pooling; one number, which is not for
             the last block, or one per block; default 2.
+        orthogonal: Whether the opening and the connectors of a provable network are orthogonal and linear, so that they
+            keep lengths as far as the widths allow, and each logit has the constant `lipschitz`; default False.
         **block_kwargs: Further arguments of every block, see `layers.SecondOrderBlock`.
 
     Returns:
@@ -141,6 +144,7 @@ def SecondOrderCNN(
         spectrogram=spectrogram,
         spectrogram_step=spectrogram_step,
         pool=pool,
+        orthogonal=orthogonal,
         block_kwargs=block_kwargs,
     )
 
@@ -189,7 +193,7 @@ def SecondOrderUNet(
         output_activation: Activation of the outputs, such as "softmax"; default None.
         steps: Number of time steps of each block, one number or one per width; default 3.
         step_size: Step size h, one number or one per width; default 1. With "auto" a block takes the largest step
-            that the theory allows for its current weights, see `layers.PDEBlock`.
+            that the theory allows for its weights, with "per_filter" one for each filter, see `layers.PDEBlock`.
         skip: Way of the skip connections, "add" (default) or "concatenate", which is followed by a 1x1 connector.
         restoration: Whether the output is the input plus the output of the network, which is then called a correction
             and is 0 at first; default False.

@@ -26,6 +26,7 @@ from keras_pdecnn.ops.integrators import (
 )
 from keras_pdecnn.ops.norms import norm_bound
 from keras_pdecnn.ops.propagation import propagate, trajectory, undo
+from keras_pdecnn.ops.row_sums import row_sums
 from keras_pdecnn.ops.theta import Theta
 from keras_pdecnn.ops.tv import tv_normalize
 
@@ -56,6 +57,7 @@ __all__ = [
     "propagate",
     "reversible",
     "rk4",
+    "row_sums",
     "semi_implicit",
     "symmetric_layer",
     "symmetric_verlet",

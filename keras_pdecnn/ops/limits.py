@@ -5,12 +5,14 @@ from __future__ import annotations
 from collections.abc import Callable
 
 import keras
+import numpy as np
 from keras import ops
 
 from keras_pdecnn.ops import exact
 from keras_pdecnn.ops.fields import Field
 from keras_pdecnn.ops.integrators import Integrator
 from keras_pdecnn.ops.norms import norm_bound
+from keras_pdecnn.ops.row_sums import with_row_sums
 from keras_pdecnn.ops.theta import Theta
 from keras_pdecnn.utils.arguments import describe
 
@@ -32,6 +34,9 @@ LIPSCHITZ: dict[Callable, float] = {
     keras.activations.log_sigmoid: 1.0,
 }
 """Lipschitz constants L of the activations that the theory covers: non-decreasing, with their default arguments."""
+
+BELOW = 1 - 1e-5
+"""Fraction of the limit that squared norms take with one step size per filter: it leaves room for rounding errors."""
 
 SAFETY = 0.9
 """Fraction of the limit that an automatic step size takes."""
@@ -115,6 +120,42 @@ def automatic_step(integrator: Integrator, field: Field, theta: Theta, maximum: 
                 gains = field_lipschitz(field) * norms[:, update.field] ** 2 * coefficients
                 h = exact.minimum(h, (max_gain / ops.max(gains)) ** (1 / update.factor.power))
     return ops.cast(h, kernel.dtype)
+
+
+def per_filter_theta(field: Field, theta: Theta) -> Theta:
+    """Return theta with the kernels T^(-1/2) K, whose squared norms are at most 2 / L: the largest step size is 1.
+
+    T is the diagonal matrix of L / 2 times the sums of `ops.row_sums`. Gradients pass through it.
+
+    Args:
+        field: Right-hand side.
+        theta: Weights stacked in time.
+    """
+    kernel = theta["kernel"]
+    scaled = with_row_sums(kernel, len(kernel.shape) - 4, BELOW * 2 / field_lipschitz(field))
+    return Theta({**theta, "kernel": scaled})
+
+
+def per_filter_step(
+    integrator: Integrator, field: Field, steps: int, maximum: float, max_gain: float | None = None
+) -> float:
+    """Return h = min(maximum, limit) for kernels of `per_filter_theta`, a number that does not depend on the weights.
+
+    Args:
+        integrator: Time integrator.
+        field: Right-hand side.
+        steps: Number of steps.
+        maximum: Upper bound of h.
+        max_gain: Upper bound of the gain of every update, see `automatic_step`; default None, no bound.
+    """
+    squared = 2 / field_lipschitz(field)
+    h = min(maximum, *limits(integrator, field, np.full((1, integrator.fields), squared**0.5)).tolist())
+    if max_gain is not None:
+        for update in integrator.updates:
+            if update.field is not None:
+                gain = field_lipschitz(field) * squared * float(np.max(update.factor.coefficients(steps)))
+                h = min(h, (max_gain / gain) ** (1 / update.factor.power))
+    return h
 
 
 def check_gain(integrator: Integrator, steps: int, max_gain: float):

@@ -10,7 +10,8 @@ from keras_pdecnn.networks import NETWORKS
 from keras_pdecnn.tasks import to_degradation
 from keras_pdecnn.utils import arguments
 
-LOSSES = ("classification", "least_squares")
+MARGIN_LOSSES = ("margin", "margin_adaptive", "margin_hinge")
+LOSSES = ("classification", "least_squares", *MARGIN_LOSSES)
 
 
 def setting(default, check, text: str, opposite: str | None = None, compare: bool = True):

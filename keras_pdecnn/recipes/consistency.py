@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from keras_pdecnn.networks import NETWORKS
+from keras_pdecnn.recipes.checks import MARGIN_LOSSES
 from keras_pdecnn.utils import arguments
 
 
@@ -32,6 +33,25 @@ def check_network(recipe):
             "A provable network needs the normalization None, 'scale' or 'shrinkage'. "
             "Received: provable=True, normalization='tv'"
         )
+
+
+def check_margins(recipe):
+    """Raise ValueError if settings of provable networks and of their losses do not fit together."""
+    if recipe.orthogonal and not recipe.provable:
+        raise ValueError("orthogonal=True needs a provable network. Received: orthogonal=True, provable=False")
+    if recipe.loss in MARGIN_LOSSES and not recipe.provable:
+        raise ValueError(
+            "A loss that asks for margins needs a provable network: others reach any margin by larger weights. "
+            f"Received: loss={recipe.loss!r}, provable=False"
+        )
+    users = {"margin": MARGIN_LOSSES, "temperature": MARGIN_LOSSES[:2]}
+    for name, losses in users.items():
+        value = getattr(recipe, name)
+        if value is not None and recipe.loss not in losses:
+            raise ValueError(
+                f"{name} belongs to the losses {', '.join(map(repr, losses))}. "
+                f"Received: {name}={value}, loss={recipe.loss!r}"
+            )
 
 
 def check_training(recipe):

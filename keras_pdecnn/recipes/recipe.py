@@ -54,12 +54,18 @@ class Recipe:
         provable: Whether the network has a small Lipschitz bound, see `models.HamiltonianCNN`; it needs the
             normalisation None, "scale" or "shrinkage". Default False.
         lipschitz: Lipschitz constant of a provable network, see `models.HamiltonianCNN`; default 2.
+        orthogonal: Whether the connectors of a provable network are orthogonal, see `models.HamiltonianCNN`; default
+            False.
         time_basis, basis_size, kernel_size, activation, normalization, padding, backprop: Arguments of the blocks, see
             `layers.PDEBlock`.
         dtype: Policy of Keras: "float32" (default), "mixed_bfloat16" or "mixed_float16".
-        loss: "classification" (default), the cross-entropy of class probabilities; or "least_squares", 1/2 |f - c|^2
-            for outputs f without softmax, where c is 1 for the class of the example and 0 for the others. Other tasks
-            have a loss of their own, and keep the default.
+        loss: "classification" (default), the cross-entropy of class probabilities; "least_squares", 1/2 |f - c|^2
+            for outputs f without softmax, where c is 1 for the class of the example and 0 for the others; or for a
+            provable network one of the losses that ask for margins of logits: "margin" (see
+            `losses.MarginCrossEntropy`), "margin_adaptive" (the same with `adaptive`) or "margin_hinge" (see
+            `losses.MarginHinge`). Other tasks than a classification have a loss of their own, and keep the default.
+        margin: Margin of the logits that those losses ask for, positive; default None, `lipschitz`.
+        temperature: Temperature of "margin" and "margin_adaptive", positive; default None, a quarter of `lipschitz`.
         label_smoothing: Share of the target probability that is spread evenly over all classes, in [0, 1); it needs the
             loss "classification". Default 0.
         optimizer: "sgd" (default), or "adamw", with which `weight_decay` acts in the optimiser, apart from the
@@ -218,7 +224,8 @@ class Recipe:
     step_size: float | str | tuple[float | str, ...] = checks.setting(
         1.0,
         checks.one_or_more(arguments.check_step_size),
-        "Step size h, one or one per block; auto: as large as the theory allows for the current weights.",
+        "Step size h, one or one per block; auto: as large as the theory allows for the current weights; per_filter: "
+        "one for each filter, as large as the theory allows.",
     )
     max_step_size: float | tuple[float, ...] = checks.setting(
         1.0, checks.one_or_more(_positive), "Upper bound of the step size auto, one or one per block."
@@ -264,11 +271,29 @@ class Recipe:
     lipschitz: float = checks.setting(
         2.0, _positive, "Lipschitz constant of a provable network; a smaller one gives larger margins."
     )
+    orthogonal: bool = checks.setting(
+        False, _flag, "Make the connectors of a provable network orthogonal, which keeps distances where widths allow."
+    )
     dtype: str = checks.setting(
         "float32", checks.one_of(*DTYPES), f"Policy of Keras for the numbers: {', '.join(DTYPES)}."
     )
 
-    loss: str = checks.setting("classification", checks.check_loss, "classification (cross-entropy) or least_squares.")
+    loss: str = checks.setting(
+        "classification",
+        checks.check_loss,
+        "classification (cross-entropy) or least_squares; for provable networks also margin, margin_adaptive, "
+        "margin_hinge.",
+    )
+    margin: float | None = checks.setting(
+        None,
+        checks.optional(_positive),
+        "Margin of the logits that the losses margin, margin_adaptive and margin_hinge ask for; none: lipschitz.",
+    )
+    temperature: float | None = checks.setting(
+        None,
+        checks.optional(_positive),
+        "Temperature of the losses margin and margin_adaptive; none: a quarter of lipschitz.",
+    )
     label_smoothing: float = checks.setting(
         0.0, _fraction, "Share of the target probability that is spread over all classes."
     )
@@ -313,6 +338,7 @@ class Recipe:
             value = setting.metadata["check"](setting.name, getattr(self, setting.name))
             object.__setattr__(self, setting.name, value)
         consistency.check_network(self)
+        consistency.check_margins(self)
         consistency.check_training(self)
         TASKS[self.task].check_recipe(self)
 
@@ -324,7 +350,7 @@ class Recipe:
     @property
     def has_probabilities(self) -> bool:
         """Whether the outputs of a classifier are class probabilities; with "least_squares" they are scores."""
-        return self.loss == "classification"
+        return self.loss != "least_squares"
 
     def network_settings(self) -> dict:
         """Return the arguments of the builder of the network, besides those that depend on the data."""

@@ -13,6 +13,7 @@ from keras_pdecnn.stability.limits import step_limit
 from keras_pdecnn.stability.lipschitz import layer_bounds, lipschitz_bound
 from keras_pdecnn.stability.logits import logits
 from keras_pdecnn.stability.perturbations import blur, gaussian_noise, salt_and_pepper
+from keras_pdecnn.stability.potentials import leapfrog_hamiltonian, potential, verlet_hamiltonian
 from keras_pdecnn.stability.report import report
 from keras_pdecnn.stability.robustness import accuracies
 
@@ -25,11 +26,14 @@ __all__ = [
     "gaussian_noise",
     "layer_bounds",
     "leapfrog_energy",
+    "leapfrog_hamiltonian",
     "lipschitz_bound",
     "logits",
     "operator_norm",
+    "potential",
     "report",
     "salt_and_pepper",
     "step_limit",
     "verlet_energy",
+    "verlet_hamiltonian",
 ]

@@ -9,6 +9,7 @@ from keras_pdecnn.layers import PDEBlock
 from keras_pdecnn.ops.backend import primitives
 from keras_pdecnn.ops.limits import LIPSCHITZ, known_limit, limits
 from keras_pdecnn.ops.operator_norm import operator_norm
+from keras_pdecnn.ops.row_sums import largest_row_sum
 from keras_pdecnn.utils.arguments import describe
 
 __all__ = ["LIPSCHITZ", "effective_norms", "limits_of_norms", "step_limit"]
@@ -81,4 +82,13 @@ def effective_norms(block: PDEBlock, shape: tuple | None = None) -> np.ndarray:
     with primitives.in_float64():
         theta = {name: ops.cast(weight, "float64") for name, weight in block.theta().items()}
         kernel = ops.convert_to_numpy(block.field.sigma_of_n.effective_kernel(theta))
-    return np.asarray(operator_norm(kernel, block.padding, shape=shape, axes=kernel.ndim - 4))
+        largest = row_bounds(block, kernel)
+    return np.minimum(operator_norm(kernel, block.padding, shape=shape, axes=kernel.ndim - 4), largest)
+
+
+def row_bounds(block: PDEBlock, kernel: np.ndarray) -> np.ndarray:
+    """Return the root of the largest row sum of each kernel of a block with one step size per filter, else infinity."""
+    if block.step_size != "per_filter":
+        return np.full(kernel.shape[:2], np.inf)
+    sums = largest_row_sum(ops.convert_to_tensor(kernel, "float64"), axes=kernel.ndim - 4)
+    return np.sqrt(ops.convert_to_numpy(sums))

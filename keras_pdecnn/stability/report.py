@@ -151,7 +151,8 @@ def claim(block: PDEBlock) -> str:
 def _rows(block: PDEBlock, name: str, y, perturbation: float, seed: int, cheap: bool) -> list[Row]:
     kernel = ops.convert_to_numpy(block.theta()["kernel"])
     norms = np.asarray(operator_norm(kernel, block.padding, axes=kernel.ndim - 4))
-    limits = _limits(block, norms if block.normalization != "scale" else effective_norms(block))
+    own = block.normalization != "scale" and block.step_size != "per_filter"
+    limits = _limits(block, norms if own else effective_norms(block))
     # All steps have the same step size; an automatic one is computed from all kernels.
     h = float(block.current_step_size())
     y = ops.cast(y, "float64")

@@ -40,12 +40,23 @@ class Classification(Task):
         return network.builder(info.input_shape, classes=info.classes, **self.network_settings(recipe))
 
     def loss(self, recipe, info=None):
+        from keras_pdecnn import losses
+
+        smoothed = recipe.label_smoothing or recipe.mixes
+        return losses.CrossEntropy(recipe.label_smoothing) if smoothed else self.label_loss(recipe)
+
+    def label_loss(self, recipe):
+        """Return the loss of a recipe for integer labels, without the smoothing of labels."""
         import keras
 
         from keras_pdecnn import losses
 
-        if recipe.label_smoothing or recipe.mixes:
-            return losses.CrossEntropy(recipe.label_smoothing)
+        margin = recipe.lipschitz if recipe.margin is None else recipe.margin
+        temperature = recipe.lipschitz / 4 if recipe.temperature is None else recipe.temperature
+        if recipe.loss == "margin_hinge":
+            return losses.MarginHinge(margin)
+        if recipe.loss in ("margin", "margin_adaptive"):
+            return losses.MarginCrossEntropy(margin, temperature, adaptive=recipe.loss == "margin_adaptive")
         if recipe.loss == "least_squares":
             return losses.LeastSquares()
         return keras.losses.SparseCategoricalCrossentropy()

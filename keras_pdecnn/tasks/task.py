@@ -170,6 +170,8 @@ class Task(abc.ABC):
         settings = {name: getattr(recipe, name) for name in (UNET_SETTINGS if self.of_pixels else CNN_SETTINGS)}
         if recipe.optimizer == "adamw":
             settings["weight_decay"] = 0.0  # it is the optimiser's
+        if recipe.orthogonal:  # builders that users have added do not need to know the argument
+            settings["orthogonal"] = True
         # All data sets have the channels last, whatever Keras's configuration says.
         return {**settings, "data_format": "channels_last"}
 

@@ -16,7 +16,7 @@ def evaluate(
     model: keras.Model,
     dataset,
     verbose: int | str = 0,
-    loss: str = "classification",
+    loss: str | keras.losses.Loss = "classification",
     flipped: bool = False,
     labels: np.ndarray | None = None,
 ) -> dict:
@@ -26,7 +26,8 @@ def evaluate(
         model: The model; it returns one number per class, the largest for the predicted class.
         dataset: A tf.data.Dataset of batches whose order is always the same.
         verbose: Verbosity as in `keras.Model.predict`; default 0.
-        loss: "classification" (default) or "least_squares", see `recipes.Recipe`. Labels are not smoothed.
+        loss: "classification" (default), "least_squares", see `recipes.Recipe`, or a loss of Keras for integer labels.
+            Labels are not smoothed.
         flipped: Whether the outputs are means of those for each example and for its mirror image along the last space
             axis; default False.
         labels: Labels of all examples in their order; default None, they are taken from another pass over the dataset.
@@ -52,7 +53,8 @@ def evaluate(
         labels = np.concatenate([np.asarray(y) for _, y in dataset])
     classes, best = outputs.shape[-1], outputs.argmax(-1)
     confusion = np.bincount(labels * classes + best, minlength=classes**2)
-    terms = [loss_function(loss)(labels, outputs), *model.losses]
+    function = loss if isinstance(loss, keras.losses.Loss) else loss_function(loss)
+    terms = [function(labels, outputs), *model.losses]
     return {
         "loss": sum(float(keras.ops.convert_to_numpy(term)) for term in terms),
         "accuracy": float(np.mean(best == labels)),
@@ -84,8 +86,8 @@ def evaluate_part(
     """
     batches = getattr(dataset, part)
     if TASKS[recipe.task].has_labels:
-        labels = dataset.evaluation[part].labels()
-        return evaluate(model, batches, loss=recipe.loss, flipped=flipped, labels=labels)
+        labels, loss = dataset.evaluation[part].labels(), TASKS[recipe.task].label_loss(recipe)
+        return evaluate(model, batches, loss=loss, flipped=flipped, labels=labels)
     return evaluate_task(model, batches, recipe, dataset.info)
 
 

@@ -8,7 +8,7 @@ import keras
 
 from keras_pdecnn import data, distribute
 from keras_pdecnn.losses import LeastSquares
-from keras_pdecnn.recipes import Recipe, check_loss
+from keras_pdecnn.recipes import MARGIN_LOSSES, Recipe, check_loss
 from keras_pdecnn.tasks import TASKS
 from keras_pdecnn.training.statistics import FINAL_BATCHES, EvaluationWeights, estimate_statistics, first_batches
 
@@ -194,6 +194,12 @@ def divide(strategy, batches):
 
 
 def loss_function(name: str) -> keras.losses.Loss:
-    """Return the loss of integer labels that a recipe names."""
+    """Return the loss of integer labels of a name that needs no further settings.
+
+    Raises:
+        ValueError: If the name is that of no such loss.
+    """
     name = check_loss("loss", name)
+    if name in MARGIN_LOSSES:
+        raise ValueError(f"This loss has settings: give a loss of `losses`. Received: loss={name!r}")
     return LeastSquares() if name == "least_squares" else keras.losses.SparseCategoricalCrossentropy()

@@ -104,7 +104,7 @@ class Space:
         if network is not None:  # another one than the recipe's; an unknown name is reported by the new recipe
             if recipe.backprop == "reversible" and not network.is_reversible:
                 changes["backprop"] = None
-            if "auto" in _per_block(recipe, "step_size") and not network.has_step_limit:
+            if _has_rule(recipe) and not network.has_step_limit:
                 changes.setdefault("step_size", self._own["step_size"])
         if self.final_time is not None:
             steps = changes.get("steps", recipe.steps)
@@ -135,7 +135,12 @@ class Space:
 def mean_step_size(recipe: Recipe) -> float:
     """Return the mean step size of the blocks; an automatic one counts as its upper bound."""
     sizes = zip(_per_block(recipe, "step_size"), _per_block(recipe, "max_step_size"), strict=True)
-    return statistics.mean(largest if h == "auto" else h for h, largest in sizes)
+    return statistics.mean(largest if isinstance(h, str) else h for h, largest in sizes)
+
+
+def _has_rule(recipe: Recipe) -> bool:
+    """Return whether some step size is computed from the weights instead of being a number."""
+    return any(isinstance(h, str) for h in _per_block(recipe, "step_size"))
 
 
 def _per_block(recipe: Recipe, name: str) -> tuple:
@@ -184,9 +189,7 @@ def _activations(recipe: Recipe) -> list[str]:
     """Return the activations that suit the normalisation and the step size: with "silu" no automatic one is known."""
     if recipe.normalization == "shrinkage":
         return ["relu", "linear"]
-    return (
-        ["relu", "tanh"] if recipe.provable or "auto" in _per_block(recipe, "step_size") else ["relu", "tanh", "silu"]
-    )
+    return ["relu", "tanh"] if recipe.provable or _has_rule(recipe) else ["relu", "tanh", "silu"]
 
 
 def _check_range(name: str, values) -> tuple | list:

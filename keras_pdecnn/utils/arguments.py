@@ -5,6 +5,7 @@ from __future__ import annotations
 import numbers
 
 LARGEST = float.fromhex("0x1.fffffep+127")  # the largest number in float32
+STEP_RULES = ("auto", "per_filter")  # what a step size may be instead of a number
 FLOATING = ("float16", "bfloat16", "float32", "float64")
 _LONGEST = 300  # characters of a value in a message
 _ENTRIES = 8  # entries shown of a list that holds arrays
@@ -70,11 +71,13 @@ def check_positive(name: str, value) -> float:
 
 
 def check_step_size(name: str, value) -> float | str:
-    """Return value as a float if it is a positive finite number, or "auto" as it is."""
-    if isinstance(value, str) and value == "auto":
+    """Return value as a float if it is a positive finite number, or "auto" or "per_filter" as it is."""
+    if isinstance(value, str) and value in STEP_RULES:
         return value
     if not _is_finite_number(value) or value <= 0:
-        raise ValueError(f"{name} must be a positive number or 'auto'. Received: {name}={describe(value)}")
+        raise ValueError(
+            f"{name} must be a positive number, 'auto' or 'per_filter'. Received: {name}={describe(value)}"
+        )
     return float(value)
 
 
