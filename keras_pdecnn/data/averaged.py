@@ -22,7 +22,7 @@ class Averaged(Stored):
         *space, channels = examples.shape[1:]
         if any(size is None or size % count for size in space):
             raise ValueError(
-                f"Examples of {' x '.join(map(str, space))} pixels cannot be averaged over {count} pixels on each axis. "
+                f"Examples of {' x '.join(map(str, space))} pixels have no averages of {count} pixels on each axis. "
                 f"Received: factor=1/{count}"
             )
         super().__init__(len(examples), (*(size // count for size in space), channels), examples.dtype)
