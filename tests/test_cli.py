@@ -160,6 +160,7 @@ def test_every_field_is_an_option(chosen):
         ema=0.9,
         recalibrate=True,
         evaluate_flipped=True,
+        refinement=("1:1:1/2",),
         sampling_rate=8000,
         skip_unreadable=True,
         opening_kernel_size=(5, 3),

@@ -282,6 +282,7 @@ WRONG = {
     "schedule": ["linear", None, "one_cycle"],  # the defaults have three phases
     "warmup": [-0.1, 1, "0.1", 0.1],  # the schedule of the default has none
     "evaluate_flipped": [2, None, True],  # the default is not trained with mirrored copies
+    "refinement": ["3", "3:0", "3:1:1/3", 3, ()],
 }
 
 

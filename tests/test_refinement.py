@@ -1,5 +1,6 @@
 """Weights on another grid: more steps, other mesh widths."""
 
+import dataclasses
 import itertools
 
 import keras
@@ -7,6 +8,7 @@ import numpy as np
 import pytest
 
 from keras_pdecnn import layers, models, operators, ops, training
+from keras_pdecnn.recipes import Recipe
 from keras_pdecnn.regularizers import TimeSmoothness
 
 
@@ -217,6 +219,17 @@ def test_default_levels():
         assert levels[-1].steps == steps
         assert sum(level.epochs for level in levels) == epochs
         assert sum(level.epochs * level.steps for level in levels) <= epochs * steps
+
+
+def test_levels_of_a_recipe():
+    recipe = Recipe(steps=12, epochs=10, learning_rates=0.1, refinement=("3:5:1/2", "6:2"))
+    assert [str(level) for level in recipe.levels] == ["3:5:1/2", "6:2", "12:3"]
+    assert Recipe.from_dict(recipe.to_dict()) == recipe
+    automatic = dataclasses.replace(recipe, refinement="auto")
+    assert automatic.levels == training.default_levels(12, 10)
+    for wrong in ("3", "3:0", "3:x", "3:1:1/3", "3:1:2", "3:10", "12:1", ("6:1", "3:1"), ("3:1", "3:1:1/2"), "1+2+3:1"):
+        with pytest.raises(ValueError, match=r"Received: (refinement|steps)="):
+            dataclasses.replace(recipe, refinement=wrong)
 
 
 # To a tolerance.

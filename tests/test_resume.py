@@ -117,6 +117,20 @@ def test_a_resumed_run_that_started_from_another_one_is_the_same(recipe, tmp_pat
     assert_same(tmp_path / "whole", tmp_path / "parts")
 
 
+@pytest.mark.slow
+def test_a_run_resumed_in_any_level_is_the_same(recipe, tmp_path, eager):
+    recipe = dataclasses.replace(recipe, epochs=3, learning_rates=0.02, ema=0.9, refinement=("1:1:1/2", "1:1"))
+    training.run(recipe, tmp_path / "whole", verbose=0)
+    for epoch in (1, 2):  # before the checkpoint of the second level, then of the third
+        with pytest.raises(Interrupted):
+            training.run(recipe, tmp_path / "parts", [stop_at(epoch, 1)], verbose=0, resume=True)
+    training.run(None, tmp_path / "parts", verbose=0, resume=True)
+    assert_same(tmp_path / "whole", tmp_path / "parts")
+    folder = RunFolder(tmp_path / "parts")
+    assert folder.load_model().blocks[0].steps == 2
+    assert len(folder.read_history()["loss"]) == len(folder.read_metrics()["levels"]) == 3
+
+
 def test_a_finished_run_becomes_longer(recipe, tmp_path):
     whole = dataclasses.replace(recipe, ema=0.9)
     short = dataclasses.replace(whole, epochs=(1, 1))

@@ -70,6 +70,9 @@ def describe(ctx, recipe, sizes, classes, measure, **settings):
     click.echo(
         f"Batches of {chosen.batch_size} images, {classes} {'classes' if chosen.task == DEFAULT else 'outputs'}."
     )
+    if len(chosen.levels) > 1:
+        for number, level in enumerate(chosen.levels, start=1):
+            click.echo(f"Level {number} of {len(chosen.levels)}: {level.words}.")
 
 
 def _of(recipe: Recipe, architecture: str) -> Recipe | None:

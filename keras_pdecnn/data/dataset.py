@@ -100,6 +100,38 @@ class Data:
         training = dataclasses.replace(self.training, examples=examples)
         return dataclasses.replace(self, train=training.one_by_one(), training=training)
 
+    def at_resolution(self, factor: float) -> Data:
+        """Return the same data with smaller examples, whose pixels are averages of 1 / factor pixels on each axis.
+
+        Examples are averaged before they are augmented. Integers are rounded.
+
+        Args:
+            factor: Size of the new examples as a multiple of the old one, 1, 1/2, 1/3, …
+
+        Raises:
+            ValueError: If the examples have no such size, or the factor is no such number.
+
+        Example:
+            >>> keras_pdecnn.data.load("digits").at_resolution(1 / 2).info.input_shape
+            (4, 4, 1)
+        """
+        count = round(1 / arguments.check_positive("factor", factor))
+        if not count or 1 / count != factor:
+            raise ValueError(f"factor must be 1, 1/2, 1/3, … Received: factor={arguments.describe(factor)}")
+        if count == 1:
+            return self
+        training = dataclasses.replace(self.training, examples=_averaged(self.training.examples, count))
+        evaluation = {name: _averaged(examples, count) for name, examples in self.evaluation.items()}
+        return dataclasses.replace(
+            self,
+            train=training.one_by_one(),
+            validation=evaluation["validation"].in_order() if self.validation is not None else None,
+            test=evaluation["test"].in_order(),
+            info=dataclasses.replace(self.info, input_shape=training.examples.x.shape[1:]),
+            training=training,
+            evaluation=evaluation,
+        )
+
     def epochs(self, first: int = 0) -> tf.data.Dataset:
         """Return an endless training dataset that starts with epoch `first`.
 
@@ -116,3 +148,10 @@ class Data:
             ValueError: If `first` is not an integer, or is negative.
         """
         return self.training.endless(arguments.check_non_negative_integer("first", first))
+
+
+def _averaged(examples: Examples, count: int) -> Examples:
+    """Return the same examples with averages of `count` pixels on each axis."""
+    from keras_pdecnn.data.averaged import Averaged
+
+    return dataclasses.replace(examples, x=Averaged(examples.x, count))

@@ -66,6 +66,8 @@ def at_resolution(model: keras.Model, factor: float, method: str) -> Any:
             "Only a network whose weights do not depend on the size of the images can be carried over. "
             f"Received: factor={factor!r} for {model.name}"
         ) from error
+    for source, target in zip(model.variables, new.variables, strict=True):
+        target.assign(source)  # the states of random layers, too
     for layer in new.layers:
         if isinstance(layer, layers.PDEBlock | BaseConnector):
             first = 2 if isinstance(layer, layers.PDEBlock) else 0  # after steps and fields

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from keras_pdecnn.networks import NETWORKS
 from keras_pdecnn.recipes.checks import MARGIN_LOSSES
+from keras_pdecnn.tasks import TASKS
 from keras_pdecnn.utils import arguments
 
 
@@ -71,6 +72,7 @@ def check_training(recipe):
             "A schedule other than 'piecewise' has one learning rate, the largest, and one number of epochs. "
             f"Received: schedule={recipe.schedule!r}, learning_rates={recipe.learning_rates}, epochs={recipe.epochs}"
         )
+    _check_levels(recipe)
     if recipe.nesterov and (recipe.optimizer != "sgd" or not recipe.momentum):
         raise ValueError(
             "Nesterov's momentum is for the optimizer 'sgd' with a momentum above 0. "
@@ -88,3 +90,22 @@ def check_training(recipe):
             "An evaluation with mirrored copies needs a network that was trained with them. "
             "Received: evaluate_flipped=True, flip=False"
         )
+
+
+def _check_levels(recipe):
+    """Raise ValueError if the levels of a multilevel training do not suit the network."""
+    for level in recipe.levels:
+        try:
+            arguments.per_entry("steps", level.steps, len(recipe.widths), "block")
+        except ValueError as error:
+            raise ValueError(f"A level has a wrong number of steps. {error}") from error
+        if level.factor != 1 and recipe.spectrogram is not None:
+            raise ValueError(
+                "A spectrogram has the frequencies of its signals, which cannot be made smaller. "
+                f"Received: refinement={','.join(recipe.refinement)}, spectrogram={recipe.spectrogram}"
+            )
+        if level.factor != 1 and not TASKS[recipe.task].has_labels:
+            raise ValueError(
+                "Only a classification is trained on smaller images: they would change what other tasks predict. "
+                f"Received: refinement={','.join(recipe.refinement)}, task={recipe.task!r}"
+            )

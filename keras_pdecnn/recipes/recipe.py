@@ -6,6 +6,7 @@ import dataclasses
 
 from keras_pdecnn.networks import DEFAULT, NETWORKS
 from keras_pdecnn.recipes import checks, consistency, phases
+from keras_pdecnn.recipes.levels import Level, check_refinement, levels_of
 from keras_pdecnn.tasks import DEFAULT as DEFAULT_TASK
 from keras_pdecnn.tasks import TASKS, check_task
 from keras_pdecnn.utils import arguments
@@ -87,6 +88,10 @@ class Recipe:
             [0, 1); default None, 0 for "cosine" and 0.3 for "one_cycle".
         learning_rates, epochs: Learning rate and number of epochs of each phase of the training; default 20 epochs at
             0.05, 6 at 0.01 and 6 at 0.002.
+        refinement: Coarser levels that the training begins with, each a text STEPS:EPOCHS or STEPS:EPOCHS:SIZE, such as
+            "3:10:1/2" for 10 epochs with 3 steps and images of half the size. The network itself has the other epochs.
+            "auto" stands for `training.default_levels`: half of the epochs with a quarter of the steps, a fifth with
+            half of them. Default None, no other level.
         evaluate_flipped: Whether the evaluation at the end also averages the outputs for each example and its mirror
             image; metrics.json has the result as `flipped`, beside that of the examples alone. It needs `flip`. Default
             False.
@@ -329,6 +334,11 @@ class Recipe:
         checks.each(_whole),
         "Number of epochs of each phase; one number is divided over the phases of the recipe.",
     )
+    refinement: str | tuple[str, ...] | None = checks.setting(
+        None,
+        check_refinement,
+        "Coarser levels to begin with, as STEPS:EPOCHS[:SIZE]: 3:10:1/2,6:5; auto: by the steps and the epochs.",
+    )
     evaluate_flipped: bool = checks.setting(
         False, _flag, "Evaluate also with outputs averaged over each example and its mirror image."
     )
@@ -341,6 +351,11 @@ class Recipe:
         consistency.check_margins(self)
         consistency.check_training(self)
         TASKS[self.task].check_recipe(self)
+
+    @property
+    def levels(self) -> tuple[Level, ...]:
+        """Levels of the training, of which the last one is the network itself."""
+        return levels_of(self.refinement, self.steps, sum(self.epochs))
 
     @property
     def mixes(self) -> bool:

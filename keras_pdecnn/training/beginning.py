@@ -40,6 +40,11 @@ def open_run(recipe: Recipe | None, path, resume: bool, start_from: str | None =
             f"The run has begun with other weights, {folder.read_start() or 'random ones'}. "
             f"Received: start_from={start_from!r}"
         )
+    if recipe and recipe.levels[:-1] != begun.levels[:-1] and recipe.refinement == begun.refinement == "auto":
+        raise ValueError(
+            "With the refinement 'auto', another number of epochs has other levels. "
+            f"Received: epochs={list(recipe.epochs)} (was {list(begun.epochs)})"
+        )
     if recipe not in (None, begun) and not (recipe and _is_longer(recipe, begun)):
         assert recipe is not None  # for mypy
         old, new = begun.to_dict(), recipe.to_dict()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import itertools
 import os
 import time
 from typing import TYPE_CHECKING
@@ -29,6 +30,7 @@ from keras_pdecnn.training.failures import (
 )
 from keras_pdecnn.training.fitting import compile, fit
 from keras_pdecnn.training.inputs import load_data
+from keras_pdecnn.training.levels import at_level, level_at
 from keras_pdecnn.training.result import Result
 from keras_pdecnn.training.starting import copy_weights, read_weights
 from keras_pdecnn.utils import optional
@@ -48,6 +50,10 @@ def run(
     start_from: str | os.PathLike | None = None,
 ) -> Result:
     """Train a network by a recipe and write the run folder, with a checkpoint after each epoch.
+
+    A recipe with `refinement` is trained level by level. Each level starts from the weights and the optimiser of the
+    one before; checkpoints, the history and `resume` go through all levels, and the network of the run is the last one.
+    A training that stops early, at whatever level, ends with that network, too.
 
     Over several workers each of them calls this function; the recipe of the chief counts, and only the chief writes
     files.
@@ -114,32 +120,46 @@ def _train(
         from keras_pdecnn.distribute import replicated
 
         replicated.check_divides(dataset.training.examples.batch_sizes, strategy)
+    finest = len(recipe.levels) - 1
+    if finest and (strategy.num_replicas_in_sync > 1 or distribute.in_cluster(strategy)):
+        raise ValueError(
+            "A training with coarser levels runs on one device. "
+            f"Received: refinement={recipe.refinement!r} and {strategy.num_replicas_in_sync} replicas"
+        )
     with strategy.scope():
-        model = compile(build(recipe, dataset.info), recipe, dataset.steps_per_epoch, dataset.info)
+        network = compile(build(recipe, dataset.info), recipe, dataset.steps_per_epoch, dataset.info)
         if trained is not None:
-            copy_weights(trained, model, str(start_from))
+            copy_weights(trained, network, str(start_from))
+        model = at_level(network, recipe, dataset.steps_per_epoch, finest, 0, dataset.info)
+        dataset.at_resolution(recipe.levels[0].factor)  # a wrong size is reported before anything is written
         last = distribute.from_chief(strategy, lambda: begin_run(folder, recipe, dataset.info, model, start_from))
+        reached = level_at(recipe.levels, last.epoch) if last else 0
         if last:
+            model = (
+                at_level(network, recipe, dataset.steps_per_epoch, finest, reached, dataset.info) if reached else model
+            )
             last.restore(model)
     first_epoch, seconds = (last.epoch, last.seconds) if last else (0, 0.0)
 
-    # The guard comes first, so that it sees the weights before any other callback acts on them.
     guard = DivergenceGuard()
-    used = [guard, *callbacks]
-    if is_chief:
-        if monitor:
-            x, _ = dataset.evaluation["test"].spread(4)
-            callbacks = [StabilityMonitor(x, folder.logs), *callbacks]
-        used = [
-            guard,
-            keras.callbacks.CSVLogger(folder.history, append=True),
-            keras.callbacks.TensorBoard(folder.logs, write_graph=False),
-            *callbacks,
-            # The checkpoint comes last: the other callbacks have then changed the weights and written their files.
-            CheckpointWriter(CheckpointFolder(folder.checkpoints), seconds),
-        ]
     start = time.perf_counter() - seconds
-    fit(model, dataset, recipe, used, first_epoch, verbose if is_chief else 0)
+    ends = [0, *itertools.accumulate(level.epochs for level in recipe.levels)]
+    for number in range(reached, finest + 1):
+        at_size = dataset.at_resolution(recipe.levels[number].factor)
+        with strategy.scope():
+            model = at_level(model, recipe, dataset.steps_per_epoch, reached, number, dataset.info)
+        reached, first_epoch = number, max(first_epoch, ends[number])
+        # The guard comes first, so that it sees the weights before any other callback acts on them.
+        used = [guard, *callbacks]
+        if is_chief:
+            used = [guard, *_writers(folder, callbacks, at_size if monitor else None, time.perf_counter() - start)]
+            if finest and verbose:
+                print(f"Level {number + 1} of {finest + 1}: {recipe.levels[number].words}", flush=True)
+        fit(model, at_size, recipe, used, first_epoch, verbose if is_chief else 0, ends[number + 1])
+        if model.stop_training:
+            break
+    with strategy.scope():
+        model = at_level(model, recipe, dataset.steps_per_epoch, reached, finest, dataset.info)
     seconds = time.perf_counter() - start
     metrics = {
         **evaluate_part(model, dataset, recipe),
@@ -148,6 +168,8 @@ def _train(
         "trainable_weights": sum(int(np.prod(weight.shape)) for weight in model.trainable_weights),
         "diverged": dataclasses.asdict(guard.divergence) if guard.divergence else None,
     }
+    if finest:
+        metrics["levels"] = [level.words for level in recipe.levels]
     x, labels = dataset.evaluation["test"].spread(TASKS[recipe.task].shown)
     shown = x, labels, model.predict(x, verbose=0)
     # The other workers wait for the chief to write: a worker that left earlier would seem lost.
@@ -157,6 +179,27 @@ def _train(
     if guard.divergence:
         raise DivergedError(guard.divergence, result)
     return result
+
+
+def _writers(folder: RunFolder, callbacks, watched: data.Data | None, seconds: float) -> list:
+    """Return callbacks that write the files of a run, with those of the user among them.
+
+    Args:
+        folder: Folder of the run.
+        callbacks: Callbacks of the user.
+        watched: Data at which the stability is watched; None for no watch.
+        seconds: Time that earlier epochs took.
+    """
+    if watched is not None:
+        x, _ = watched.evaluation["test"].spread(4)
+        callbacks = [StabilityMonitor(x, folder.logs), *callbacks]
+    return [
+        keras.callbacks.CSVLogger(folder.history, append=True),
+        keras.callbacks.TensorBoard(folder.logs, write_graph=False),
+        *callbacks,
+        # The checkpoint comes last: the other callbacks have then changed the weights and written their files.
+        CheckpointWriter(CheckpointFolder(folder.checkpoints), seconds),
+    ]
 
 
 def _further_evaluations(model: keras.Model, dataset: data.Data, recipe: Recipe) -> dict:

@@ -118,6 +118,7 @@ def fit(
     callbacks=(),
     first_epoch: int = 0,
     verbose: int | str = "auto",
+    last_epoch: int | None = None,
 ) -> keras.callbacks.History:
     """Fit a compiled model for the epochs of a recipe.
 
@@ -129,6 +130,8 @@ def fit(
         callbacks: Keras callbacks; default none.
         first_epoch: Number of epochs that the model has already been trained for; default 0.
         verbose: Verbosity as in `keras.Model.fit`; default "auto", a progress bar.
+        last_epoch: Number of epochs after which to stop; default None, all of the recipe. The levels of a recipe with
+            `refinement` are several calls; see `run`, or `fit_levels` for your own code.
 
     Returns:
         The history that `keras.Model.fit` returns.
@@ -144,18 +147,19 @@ def fit(
     if recipe.ema or recipe.recalibrate:
         callbacks.append(EvaluationWeights(dataset, averaged=bool(recipe.ema)))
     strategy = getattr(model, "distribute_strategy", None)  # with TensorFlow
+    end = sum(recipe.epochs) if last_epoch is None else last_epoch
     history = model.fit(
         divide(strategy, lambda pieces: dataset.training.endless(first_epoch, pieces)),
         steps_per_epoch=dataset.steps_per_epoch,
         initial_epoch=first_epoch,
-        epochs=sum(recipe.epochs),
+        epochs=end,
         validation_data=_validation(dataset, recipe, strategy),
         callbacks=callbacks,
         shuffle=False,  # the data set shuffles its examples itself
         verbose=verbose,
     )
-    if recipe.ema or recipe.recalibrate:
-        estimate_statistics(model, first_batches(dataset, sum(recipe.epochs), FINAL_BATCHES))
+    if (recipe.ema or recipe.recalibrate) and end == sum(recipe.epochs):
+        estimate_statistics(model, first_batches(dataset, end, FINAL_BATCHES))
     return history
 
 

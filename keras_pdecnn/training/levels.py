@@ -2,67 +2,61 @@
 
 from __future__ import annotations
 
-import dataclasses
+import itertools
 from collections.abc import Sequence
 
 import numpy as np
 
-from keras_pdecnn import models
+from keras_pdecnn import data, models
 from keras_pdecnn.models.refinement import carry_optimizer
-from keras_pdecnn.utils import arguments
+from keras_pdecnn.recipes import Recipe
+from keras_pdecnn.recipes.levels import Level
+from keras_pdecnn.training.fitting import compile
 
 
-@dataclasses.dataclass(frozen=True)
-class Level:
-    """One level of a multilevel training.
-
-    Args:
-        steps: Number of steps, one number or one per block.
-        epochs: Number of epochs.
-        factor: Size of the images as a multiple of those of the network, a power of 2; default 1.
-
-    Raises:
-        ValueError: If a number is not positive.
-
-    Example:
-        >>> Level(steps=3, epochs=4, factor=1 / 2).factor
-        0.5
-    """
-
-    steps: int | tuple[int, ...]
-    epochs: int
-    factor: float = 1.0
-
-    def __post_init__(self):
-        for count in self.steps if isinstance(self.steps, tuple) else (self.steps,):
-            arguments.check_positive_integer("steps", count)
-        arguments.check_positive_integer("epochs", self.epochs)
-        arguments.check_positive("factor", self.factor)
-
-
-def default_levels(steps: int, epochs: int) -> tuple[Level, ...]:
-    """Return levels for a network of so many steps and a budget of epochs.
-
-    A quarter of the steps has half of the epochs, half of the steps a fifth, and all steps have the rest. With 12 steps
-    this is 0.53 of the work of direct training.
+def at_level(
+    model: models.PDEModel,
+    recipe: Recipe,
+    steps_per_epoch: int,
+    old: int,
+    new: int,
+    info: data.Info | None = None,
+) -> models.PDEModel:
+    """Return the network of another level, with the weights and the state of the optimiser of this one.
 
     Args:
-        steps: Number of steps of the network.
-        epochs: Number of epochs of all levels.
+        model: Compiled network of a level of the recipe.
+        recipe: Recipe of the training.
+        steps_per_epoch: Number of batches per epoch.
+        old: Number of the level of `model`, counted from 0.
+        new: Number of the other level; if it is `old`, the result is `model`.
+        info: Properties of the data, see `training.compile`; default None.
 
     Raises:
-        ValueError: If a number is not positive.
+        ValueError: If the network cannot take images of the size of that level.
+    """
+    if new == old:
+        return model
+    before, level = recipe.levels[old], recipe.levels[new]
+    other = model.with_steps(level.steps)
+    if level.factor != before.factor:
+        other = other.at_resolution(level.factor / before.factor, "copy")
+    compile(other, recipe, steps_per_epoch, info)
+    carry_optimizer(model, other, "linear")
+    return other
+
+
+def level_at(levels: Sequence[Level], epoch: int) -> int:
+    """Return the number of the level, counted from 0, that a training is at after so many epochs.
+
+    At the end of a level it is this one, as its checkpoint holds the network of this level.
 
     Example:
-        >>> [(level.steps, level.epochs) for level in default_levels(12, 10)]
-        [(3, 5), (6, 2), (12, 3)]
+        >>> [level_at([Level(1, 2), Level(2, 3)], epoch) for epoch in range(6)]
+        [0, 0, 0, 1, 1, 1]
     """
-    arguments.check_positive_integer("epochs", epochs)
-    counts = sorted({max(1, steps // 4), max(1, steps // 2), arguments.check_positive_integer("steps", steps)})
-    last = epochs if len(counts) == 1 else max(1, round(0.3 * epochs))
-    first = epochs - last if len(counts) == 2 else min(epochs - last, round(0.5 * epochs))
-    sizes = {1: (last,), 2: (first, last), 3: (first, epochs - last - first, last)}[len(counts)]
-    return tuple(Level(n, size) for n, size in zip(counts, sizes, strict=True) if size)
+    ends = itertools.accumulate(level.epochs for level in levels)
+    return next((number for number, end in enumerate(ends) if epoch <= end), len(levels) - 1)
 
 
 def fit_levels(

@@ -93,6 +93,11 @@ class PDEHyperModel(kt.HyperModel):
     ):
         super().__init__(name=name, tunable=tunable)
         self.start = recipe if isinstance(recipe, Recipe) else for_source(recipe)
+        if self.start.refinement is not None:
+            raise ValueError(
+                "The trials of a search have no levels; train the network that is found with them. "
+                f"Received: refinement={arguments.describe(self.start.refinement)}"
+            )
         self.validation = arguments.check_fraction("validation", validation)
         whole = sum(self.start.epochs)
         self.epochs = -(-whole // 2) if epochs is None else arguments.check_positive_integer("epochs", epochs)
