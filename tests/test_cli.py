@@ -174,7 +174,16 @@ def test_every_field_is_an_option(chosen):
     others |= {"spectrogram": 64, "spectrogram_step": 16}
     restored = {"task": "restoration", "degradation": "noise:25", "patch": (16, 8), "patches": 4}
     restored |= {"mask_colors": ("000000", "ff8000")}
-    recipes = wanted, Recipe(data="x.npz", **others), Recipe(data="x.npz").with_settings(**restored)
+    certified = {
+        "provable": True,
+        "orthogonal": True,
+        "normalization": None,
+        "loss": "margin",
+        "architecture": "parabolic",
+    }
+    certified |= {"margin": 0.5, "temperature": 0.2}
+    recipes = [wanted, Recipe(data="x.npz", **others), Recipe(data="x.npz").with_settings(**restored)]
+    recipes.append(Recipe(data="x.npz", **certified))
     default = Recipe()
     changed = [{name for name, value in vars(recipe).items() if value != getattr(default, name)} for recipe in recipes]
     missing = {field.name for field in dataclasses.fields(Recipe)} - set().union(*changed)

@@ -189,6 +189,10 @@ class Task(abc.ABC):
     def loss(self, recipe, info):
         """Return the loss of a training, a `keras.losses.Loss`."""
 
+    def label_loss(self, recipe):
+        """Return the loss of a task with labels for integer labels, without their smoothing."""
+        raise NotImplementedError(f"{self.name} has no labels.")
+
     @abc.abstractmethod
     def metrics(self, recipe, info) -> list:
         """Return new metrics of Keras, that of `monitor` among them."""
