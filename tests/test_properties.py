@@ -147,7 +147,7 @@ def connector_settings(layer, rank):
     if layer in (layers.Connector, layers.RefiningConnector):
         settings |= {"momentum": st.floats(0, 0.99), "synchronized": flags}
     if layer is layers.BoundedConnector:
-        settings["activation"] = from_names("relu", None)
+        settings |= {"activation": from_names("relu", None), "orthogonal": flags}
     return settings
 
 
@@ -167,6 +167,7 @@ def plain_settings(layer, rank):
     if layer is layers.NormalizedDense:
         settings = {
             "lipschitz": positive,
+            "per_unit": flags,
             "activation": from_names(*ACTIVATIONS),
             "kernel_initializer": from_names(*INITIALIZERS),
             "kernel_regularizer": from_names(None, "l2"),
@@ -206,6 +207,7 @@ def model_settings(build, rank, blocks):
         "synchronized": flags,
         "provable": flags,
         "lipschitz": positive,
+        "orthogonal": flags,
         "dropout": st.floats(0, 0.9),
         "opening_kernel_size": kernel_sizes(rank),
         # Strides would leave nothing of the smallest images, and a spectrogram nothing of their signals.
@@ -331,6 +333,13 @@ ANYTHING = {
     "lipschitz": NUMBERS,
     "max_gain": st.none() | NUMBERS,
     "max_step_size": NUMBERS | st.lists(NUMBERS, max_size=2),
+    "margin": NUMBERS,
+    "temperature": NUMBERS,
+    "adaptive": flags,
+    "from_logits": flags,
+    "orthogonal": flags,
+    "per_unit": flags,
+    "scale": NUMBERS | st.lists(NUMBERS, max_size=2),
     "maximum": NUMBERS,
     "minimum": NUMBERS,
     "momentum": NUMBERS,

@@ -92,7 +92,7 @@ def parse(name: str, value) -> Level:
 
 def check_refinement(name: str, value) -> str | tuple[str, ...] | None:
     """Return None, "auto", or levels as a tuple of their texts."""
-    if value is None or value == "auto":
+    if value is None or (isinstance(value, str) and value == "auto"):
         return value
     entries = value if isinstance(value, tuple | list) else (value,)
     if not entries:
