@@ -92,7 +92,7 @@ class AdditiveLink:
         for source, target, function in reversed(self.updates):
             value, pull_back = replay.linearize(function, parts[source])
             cotangents[source] = cotangents[source] + pull_back(cotangents[target])
-            parts[target] = replay.delayed(parts[target] - value)
+            parts[target] = parts[target] - replay.delayed(value)
         return tuple(parts), tuple(cotangents)
 
     def _placed(self, parts) -> tuple:
@@ -130,7 +130,7 @@ class AffineLink:
         (s, t), pull_back = replay.linearize(self.function, z)
         scaled = y - t
         of_z = of_z + pull_back((of_y * scaled, of_y))
-        return (replay.delayed(ops.exp(-s) * scaled), z), (ops.exp(s) * of_y, of_z)
+        return (ops.exp(-s) * replay.delayed(scaled), z), (ops.exp(s) * of_y, of_z)
 
 
 @dataclass(frozen=True)
