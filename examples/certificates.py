@@ -22,7 +22,7 @@ import keras_pdecnn as pde
 CLASSES, BATCH, LEARNING_RATE, WEIGHT_DECAY = 10, 125, 0.005, 1e-4
 NOISE = (0.1, 0.2)
 RADII = {28: (0.1, 0.25, 0.5), 8: (0.1, 0.25, 0.5), 32: (36 / 255, 72 / 255, 108 / 255)}  # of attacks and certificates
-MARGIN, TEMPERATURE = 1.2, 0.25  # of the loss of "margins", whose logits have the Lipschitz constant 1
+MARGIN, TEMPERATURE = 1.5, 0.25  # of the loss of "margins", whose logits have the Lipschitz constant 1
 ATTACKED, ATTACK_STEPS = 500, 20  # images of the test part, projected gradient steps
 
 # Widths and width before the classifier: 27,842 to 27,922 weights, for both sizes of image.
