@@ -17,6 +17,7 @@ import pytest
 from PIL import Image
 
 from keras_pdecnn import cli, data, training, tuning
+from keras_pdecnn.cli import settings
 from keras_pdecnn.networks import NETWORKS
 from keras_pdecnn.recipes import RECIPES, Recipe, for_source
 from keras_pdecnn.runs import RunFolder
@@ -397,8 +398,17 @@ def test_train_reports_accuracy_and_folder(archive, tmp_path, monkeypatch):
     assert accuracy.startswith("Test accuracy: ")
     name = folder.removeprefix("Run folder: ")
     assert name.startswith(os.path.join("runs", "bars-parabolic-"))
-    assert done.stderr.splitlines()[-1].startswith(f"Next: keras-pdecnn explain {name}, or ")
     assert RunFolder(name).read_metrics()["diverged"] is None
+
+
+@pytest.mark.parametrize("watched", [False, True])
+def test_a_person_at_a_terminal_reads_what_to_do_next(watched, monkeypatch, capsys):
+    monkeypatch.setattr(sys.stderr, "isatty", lambda: watched)
+    settings.suggest_uses("my runs/digits")
+    out, messages = capsys.readouterr()
+    assert not out
+    shown = "Next: keras-pdecnn explain 'my runs/digits', or keras-pdecnn predict 'my runs/digits' FILE, or "
+    assert messages == (f"{shown}keras-pdecnn export 'my runs/digits'\n" if watched else "")
 
 
 def test_an_existing_folder_is_not_touched(run, archive):
@@ -566,7 +576,6 @@ def test_export(run, archive, tmp_path):
     done = invoke("export", run, "--output", tmp_path / "bars")
     assert done.exit_code == 0, done.stderr
     assert done.stdout.splitlines()[-1] == f"Exported: {tmp_path / 'bars' / '1'}"
-    assert done.stderr.endswith(f"--model_base_path={tmp_path / 'bars'}\n")
     Image.fromarray(np.uint8(250 * stripes(16))).save(tmp_path / "image.png")
     expected = invoke("predict", run, tmp_path / "image.png")
     assert expected.stdout.split()[-2] == "lying"

@@ -135,8 +135,9 @@ def report_accuracy(metrics: dict, task: str = DEFAULT):
 
 
 def suggest(*commands: str):
-    """Print what the user may do next; not to the output, which other programs may read."""
-    click.echo(f"Next: {', or '.join(commands)}", err=True)
+    """Tell a person at a terminal what to do next; other programs may read the output and the messages."""
+    if click.get_text_stream("stderr").isatty():
+        click.echo(f"Next: {', or '.join(commands)}", err=True)
 
 
 def suggest_uses(run: str | os.PathLike, task: str = DEFAULT):
