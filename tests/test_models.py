@@ -566,7 +566,8 @@ CONTRACT = (
     *("input_shape", "classes", "widths", "head_width", "steps", "step_size", "time_smoothness", "weight_decay", "box"),
     *("include_top", "include_preprocessing", "classifier_activation", "pooling", "synchronized", "provable"),
     *("lipschitz", "weights", "name", "max_step_size", "data_format", "opening_kernel_size"),
-    *("opening_stride", "opening_width", "dropout", "spectrogram", "spectrogram_step", "pool", "block_kwargs"),
+    *("opening_stride", "opening_width", "dropout", "spectrogram", "spectrogram_step", "pool", "orthogonal"),
+    "block_kwargs",
 )
 
 
