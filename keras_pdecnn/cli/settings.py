@@ -5,6 +5,7 @@ from __future__ import annotations
 import dataclasses
 import os
 import shlex
+import sys
 import types
 import typing
 
@@ -136,7 +137,7 @@ def report_accuracy(metrics: dict, task: str = DEFAULT):
 
 def suggest(*commands: str):
     """Tell a person at a terminal what to do next; other programs may read the output and the messages."""
-    if click.get_text_stream("stderr").isatty():
+    if sys.stderr.isatty():
         click.echo(f"Next: {', or '.join(commands)}", err=True)
 
 
