@@ -40,6 +40,7 @@ def cells(name):
 
 
 @pytest.mark.slow
+@pytest.mark.pictures
 @pytest.mark.parametrize("name", sorted(SMALL))
 def test_notebook_runs(name, tmp_path, monkeypatch, capsys):
     if name in NEEDED:

@@ -247,6 +247,8 @@ def agreeing(make, settings):
             settings["step_size"] = 0.5  # no limit is known for all of them
     if settings.get("scheme") == "semi-implicit":
         settings["padding"] = "periodic"
+    if not settings.get("provable") and make in BUILDERS:
+        settings.pop("orthogonal", None)
     return settings
 
 
