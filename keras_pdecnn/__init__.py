@@ -17,8 +17,6 @@ from keras_pdecnn import (
     constraints,
     data,
     distribute,
-    explain,
-    export,
     initializers,
     layers,
     losses,
@@ -29,12 +27,15 @@ from keras_pdecnn import (
     regularizers,
     stability,
     tasks,
-    training,
 )
 from keras_pdecnn.version import __version__
 
 if _typing.TYPE_CHECKING:
-    from keras_pdecnn import plotting, tuning
+    from keras_pdecnn import explain, export, plotting, training, tuning
+
+# Imported when they are asked for: pictures need Matplotlib and searches need Keras Tuner, which may be missing where
+# TensorFlow is; the others take time that a script with a layer alone need not spend.
+_ON_DEMAND = ("explain", "export", "plotting", "recipes", "runs", "training", "tuning")
 
 __all__ = [
     "__version__",
@@ -61,7 +62,6 @@ __all__ = [
 
 
 def __getattr__(name: str):
-    # Pictures need Matplotlib and searches need Keras Tuner, which may be missing where TensorFlow is.
-    if name in ("plotting", "tuning"):
+    if name in _ON_DEMAND:
         return _importlib.import_module(f"keras_pdecnn.{name}")
     raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
