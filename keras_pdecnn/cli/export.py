@@ -56,7 +56,7 @@ def export(run, kind, output, precision):
     network may have been trained under any.
     """
     tf = import_tensorflow("export")
-    from keras_pdecnn.export import FORMATS, PRECISIONS
+    from keras_pdecnn.export import FORMATS
     from keras_pdecnn.runs import RunFolder
 
     folder = RunFolder(run)
@@ -66,13 +66,10 @@ def export(run, kind, output, precision):
             f"A network that was trained for scores has no probabilities to export. Received: loss={recipe.loss!r}"
         )
     model = folder.load_model(compile=False)
-    reduced = {} if precision == "float32" else {"precision": precision}
-    if precision not in PRECISIONS[kind]:
-        raise WrongInput(f"The format {kind} has the precisions {', '.join(PRECISIONS[kind])}. Received: {precision!r}")
     try:
         outputs = TASKS[recipe.task].exported
         names = None if outputs == "values" else info.class_names
-        path = FORMATS[kind](model, output or folder.path / _DEFAULTS[kind], names, outputs, **reduced)
+        path = FORMATS[kind](model, output or folder.path / _DEFAULTS[kind], names, outputs, precision)
     except (OSError, tf.errors.OpError) as error:
         reason = one_line(error)
         raise WrongInput(f"The export cannot be written ({reason}). Received: {str(output or run)!r}") from error

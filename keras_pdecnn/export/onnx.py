@@ -10,11 +10,12 @@ import warnings
 import keras
 
 from keras_pdecnn.export import checks, exportable, heads
+from keras_pdecnn.export.precisions import check_precision
 
 _NEEDED = ("tf2onnx", "onnx")
 
 
-def onnx(model: keras.Model, path, class_names=None, outputs=None) -> pathlib.Path:
+def onnx(model: keras.Model, path, class_names=None, outputs=None, precision="float32") -> pathlib.Path:
     """Export a network to ONNX, in float32; this needs the extra `keras-pdecnn[onnx]`.
 
     The graph has the input `image` (or `signal`, `video`) of raw float32 values and the outputs `probabilities` and
@@ -25,13 +26,14 @@ def onnx(model: keras.Model, path, class_names=None, outputs=None) -> pathlib.Pa
         path: Path of the file, which ends in .onnx and must not exist yet.
         class_names: One name per class; default None, the numbers of the classes.
         outputs: Kind of the outputs, "classes" or "values"; default None, see `savedmodel`.
+        precision: "float32", the only one that this format has.
 
     Returns:
         The path.
 
     Raises:
-        ValueError: If the model cannot be exported (see `savedmodel`), the path exists, the extra is missing, or the
-            backend of Keras is not TensorFlow.
+        ValueError: If the model cannot be exported (see `savedmodel`), the path exists, there is no such precision, the
+            extra is missing, or the backend of Keras is not TensorFlow.
 
     Example:
         >>> model = keras_pdecnn.models.ParabolicCNN((8, 8, 1), classes=2, widths=(4,))
@@ -40,6 +42,7 @@ def onnx(model: keras.Model, path, class_names=None, outputs=None) -> pathlib.Pa
     """
     checks.check_backend("An ONNX file")
     path = checks.check_vacant(path, ".onnx")
+    check_precision(precision, "onnx")
     name = checks.check_model(model)
     head = heads.head_of(model, class_names, outputs)
     missing = [module for module in _NEEDED if importlib.util.find_spec(module) is None]

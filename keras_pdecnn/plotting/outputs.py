@@ -9,7 +9,7 @@ import numpy as np
 from matplotlib.figure import Figure
 from numpy.typing import ArrayLike
 
-from keras_pdecnn.plotting.style import BLUE, GREY, ORANGE, clear_frame, draw_example, short
+from keras_pdecnn.plotting.style import BLUE, GREY, ORANGE, clear_frame, draw_example, example_cells, short
 
 _PANELS = 6  # largest number of outputs of a regression
 _BARS = 12  # largest number of labels
@@ -67,11 +67,8 @@ def label_predictions(x: ArrayLike, labels: ArrayLike, outputs: ArrayLike, names
     """
     examples, present = np.asarray(x), np.asarray(labels)
     probabilities = np.nan_to_num(np.asarray(outputs, float))
-    columns = max(1, min(4, len(examples)))
-    rows = max(1, math.ceil(len(examples) / columns))
     shown = min(_BARS, probabilities.shape[-1])
-    figure = Figure(figsize=(3.6 * columns, (0.9 + 0.17 * shown) * rows + 0.4), dpi=120, layout="constrained")
-    cells = figure.subfigures(rows, columns, squeeze=False, wspace=0.02, hspace=0.02).ravel()
+    figure, cells = example_cells(len(examples), shown)
     for cell, example, true, values in zip(cells, examples, present, probabilities, strict=False):
         left, right = cell.subplots(1, 2, width_ratios=(1, 1))
         draw_example(left, example)

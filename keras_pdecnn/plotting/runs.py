@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Mapping, Sequence
 
 import numpy as np
@@ -11,7 +10,7 @@ from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator, PercentFormatter
 from numpy.typing import ArrayLike
 
-from keras_pdecnn.plotting.style import BLUE, GREY, ORANGE, clear_frame, draw_example, short
+from keras_pdecnn.plotting.style import BLUE, GREY, ORANGE, clear_frame, draw_example, example_cells, short
 
 _BARS = 10  # largest number of bars per example; of more classes the most probable are shown
 
@@ -89,17 +88,13 @@ def predictions(
     x, labels = np.asarray(x), np.asarray(labels)
     scores = np.nan_to_num(np.asarray(outputs, float))
     limits = (0, 1) if probabilities else (min(0, scores.min(initial=0)), max(1, scores.max(initial=1)))
-    columns = max(1, min(columns, len(x)))
-    rows = max(1, math.ceil(len(x) / columns))
-    shown = min(_BARS, scores.shape[-1])
-    figure = Figure(figsize=(3.6 * columns, (0.9 + 0.17 * shown) * rows + 0.4), dpi=120, layout="constrained")
-    cells = figure.subfigures(rows, columns, squeeze=False, wspace=0.02, hspace=0.02).ravel()
+    figure, cells = example_cells(len(x), min(_BARS, scores.shape[-1]), columns)
     for cell, example, label, values in zip(cells, x, labels, scores, strict=False):
         left, right = cell.subplots(1, 2, width_ratios=(1, 1))
         draw_example(left, example)
         _draw_bars(right, int(label), values, class_names, limits)
         left.set_title(short(class_names[int(label)]), fontsize=9, color=BLUE)
-    gap = "   " if columns > 1 else "\n"
+    gap = "   " if min(columns, len(x)) > 1 else "\n"
     title = "Predicted probabilities" if probabilities else "Scores of the classes"
     figure.suptitle(f"{title}{gap}(blue: true class, orange: another one predicted)", fontsize=10)
     return figure

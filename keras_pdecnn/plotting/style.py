@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import dataclasses
+import math
 from collections.abc import Iterable
 
 import numpy as np
 from matplotlib.axes import Axes
+from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator
 
 from keras_pdecnn.networks import NETWORKS, label
@@ -60,6 +62,20 @@ def draw_example(axes: Axes, example: np.ndarray):
         axes.imshow(example if example.dtype == np.uint8 else to_unit(example))
     else:
         axes.imshow(np.asarray(example, float).mean(axis=-1), cmap="gray")
+
+
+def example_cells(count: int, bars: int, columns: int = 4) -> tuple[Figure, np.ndarray]:
+    """Return a figure with a cell for each example, which has room for the example and for bars beside it.
+
+    Args:
+        count: Number of examples.
+        bars: Number of bars per example.
+        columns: Largest number of cells per row; default 4.
+    """
+    columns = max(1, min(columns, count))
+    rows = max(1, math.ceil(count / columns))
+    figure = Figure(figsize=(3.6 * columns, (0.9 + 0.17 * bars) * rows + 0.4), dpi=120, layout="constrained")
+    return figure, figure.subfigures(rows, columns, squeeze=False, wspace=0.02, hspace=0.02).ravel()
 
 
 def shown_slice(values: np.ndarray) -> np.ndarray:

@@ -72,9 +72,7 @@ def check_seed(name: str, value) -> int:
 
 def check_architecture(name: str, value) -> str:
     """Return the name of a network of `NETWORKS`; hyphens stand for underscores."""
-    if isinstance(value, str) and value.replace("-", "_") in tuple(NETWORKS):
-        return value.replace("-", "_")
-    return arguments.check_choice(name, value, tuple(NETWORKS))
+    return arguments.check_name(name, value, NETWORKS)
 
 
 def check_loss(name: str, value) -> str:

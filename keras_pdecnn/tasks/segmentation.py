@@ -23,7 +23,7 @@ class Segmentation(Task):
     label = "segmentation"
     of_pixels = True
     partner = "masks"
-    augmentation = (*("flip", "pad", "rotate", "zoom", "gain", "noise", "cutout", "time_mask", "frequency_mask"),)
+    augmentation = ("flip", "pad", "rotate", "zoom", "gain", "noise", "cutout", "time_mask", "frequency_mask")
     monitor = "mean_iou"
     monitor_title = "Mean intersection over union"
     shown = 4

@@ -33,6 +33,4 @@ def check_task(name: str, value) -> str:
         >>> check_task("task", "multi-label")
         'multi_label'
     """
-    if isinstance(value, str) and value.replace("-", "_") in TASKS:
-        return value.replace("-", "_")
-    return arguments.check_choice(name, value, tuple(TASKS))
+    return arguments.check_name(name, value, TASKS)

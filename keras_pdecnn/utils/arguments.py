@@ -122,6 +122,13 @@ def check_choice(name: str, value, choices):
     return value
 
 
+def check_name(name: str, value, names) -> str:
+    """Return the one of the names that is meant; hyphens stand for underscores."""
+    if isinstance(value, str) and value.replace("-", "_") in names:
+        return value.replace("-", "_")
+    return check_choice(name, value, tuple(names))
+
+
 def check_odd_sizes(name: str, value) -> int | tuple[int, ...]:
     """Return a kernel size, an odd integer or one per space axis."""
     sizes = value if isinstance(value, tuple | list) else (value,)
