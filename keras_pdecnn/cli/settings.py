@@ -48,7 +48,11 @@ class Setting(click.ParamType):
         sequence = next((kind for kind in alternatives if typing.get_origin(kind) is tuple), None)
         entry = typing.get_args(sequence)[0] if sequence else None
         self.entry = self.scalar if isinstance(entry, types.UnionType) else entry
-        names: dict = {str: "text", int: "integer", float: "number|auto|per_filter" if self.words else "number"}
+        names: dict = {
+            str: "text",
+            int: "integer",
+            float: "|".join(("number", *(arguments.STEP_RULES if self.words else ()))),
+        }
         kind = names[self.scalar or self.entry]
         self.name = f"{kind},…" if self.entry else kind
 
