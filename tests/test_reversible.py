@@ -1,6 +1,8 @@
 """Any Keras layers, run backwards: gradients, statistics and random numbers of the same layers without the wrapper."""
 
+import contextlib
 import importlib.util
+import json
 import os
 import subprocess
 import sys
@@ -136,6 +138,21 @@ def test_mixed_precision(policy, rng):
     assert cases.error(gradients[0][-2:], gradients[1][-2:]) < 0.1
 
 
+def test_dropout_is_repeated_under_mixed_precision(rng):
+    keras.config.set_dtype_policy("mixed_bfloat16")
+    x = tf.constant(rng.normal(size=(3, 4)), "float32")
+    sequence = ReversibleSequence([Reversible(with_everything(2, i), dense()) for i in range(2)])
+    sequence.build(x.shape)
+    initial, gradients = sequence.get_weights(), []
+    for plain in (False, True):
+        sequence.set_weights(initial)
+        with sequence.plain_operations() if plain else contextlib.nullcontext(), tf.GradientTape() as tape:
+            loss = tf.reduce_sum(sequence(x, training=True) ** 2)
+        gradients.append(tape.gradient(loss, [v.value for v in sequence.trainable_variables]))
+    # Other random numbers would change the gradients by a factor.
+    assert cases.error(*gradients) < 0.03
+
+
 @pytest.mark.slow
 def test_two_devices_train_as_one(float64, two_devices, rng):
     keras.config.set_floatx("float64")
@@ -150,6 +167,20 @@ def test_two_devices_train_as_one(float64, two_devices, rng):
         model.fit(x, y, batch_size=8, shuffle=False, verbose=0)
         results.append(model.get_weights())
     assert max(map(gap, *results)) < 1e-10
+
+
+@pytest.mark.slow
+@pytest.mark.skipif(not importlib.util.find_spec("jax"), reason="jax is not installed")
+def test_memory_under_jax_does_not_grow_with_the_number_of_couplings():
+    environment = {**os.environ, "KERAS_BACKEND": "jax"}
+    environment["PYTHONPATH"] = os.pathsep.join([str(Path(__file__).parents[1]), environment.get("PYTHONPATH", "")])
+    sizes = []
+    for depth in (2, 8):
+        command = [sys.executable, str(HELPERS / "reversible_memory.py"), "reversible", str(depth), "1"]
+        done = subprocess.run(command, env=environment, capture_output=True, text=True, check=False)
+        assert done.returncode == 0, done.stderr[-3000:]
+        sizes.append(json.loads(done.stdout.splitlines()[-1])["MB"])
+    assert sizes[1] < 1.1 * sizes[0]
 
 
 # Inverse.

@@ -26,7 +26,7 @@ def onnx(model: keras.Model, path, class_names=None, outputs=None, precision="fl
         path: Path of the file, which ends in .onnx and must not exist yet.
         class_names: One name per class; default None, the numbers of the classes.
         outputs: Kind of the outputs, "classes" or "values"; default None, see `savedmodel`.
-        precision: "float32", the only one that this format has.
+        precision: Default "float32", the only one that this format has.
 
     Returns:
         The path.

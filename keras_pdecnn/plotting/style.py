@@ -71,6 +71,9 @@ def example_cells(count: int, bars: int, columns: int = 4) -> tuple[Figure, np.n
         count: Number of examples.
         bars: Number of bars per example.
         columns: Largest number of cells per row; default 4.
+
+    Returns:
+        The figure, and its cells as an array of sub-figures, at least one per example.
     """
     columns = max(1, min(columns, count))
     rows = max(1, math.ceil(count / columns))
