@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import functools
 from typing import TYPE_CHECKING
 
 from keras_pdecnn.utils import arguments
@@ -57,11 +58,9 @@ class Data:
     Other tasks have other targets in place of labels: float32 of shape `(batch, outputs)` for a regression and for
     several labels, classes of shape `(batch, *space)` for a segmentation, and images for a restoration.
 
+    The datasets are made when they are asked for.
+
     Args:
-        train: Training batches. The k-th pass over this dataset is epoch k, with its own order and augmentation, which
-            are the same at each start of the program. Use `epochs` for a run that may be interrupted and resumed.
-        validation: Validation batches in a fixed order, not augmented; None if there is no validation part.
-        test: Test batches in a fixed order, not augmented.
         info: Properties of the data set.
         training: Plan of the epochs, which `train` and `epochs` follow.
         evaluation: Plans of `validation`, if it is there, and `test`, by name.
@@ -72,12 +71,28 @@ class Data:
         TensorShape([32, 8, 8, 1])
     """
 
-    train: tf.data.Dataset
-    validation: tf.data.Dataset | None
-    test: tf.data.Dataset
     info: Info
     training: Training = dataclasses.field(repr=False)
     evaluation: dict[str, Examples] = dataclasses.field(repr=False)
+
+    @functools.cached_property
+    def train(self) -> tf.data.Dataset:
+        """Training batches.
+
+        The k-th pass over this dataset is epoch k, with its own order and augmentation, the same at each start of the
+        program. Use `epochs` for a run that may be interrupted and resumed.
+        """
+        return self.training.one_by_one()
+
+    @functools.cached_property
+    def validation(self) -> tf.data.Dataset | None:
+        """Validation batches in a fixed order, not augmented; None if there is no validation part."""
+        return self.evaluation["validation"].in_order() if "validation" in self.evaluation else None
+
+    @functools.cached_property
+    def test(self) -> tf.data.Dataset:
+        """Test batches in a fixed order, not augmented."""
+        return self.evaluation["test"].in_order()
 
     @property
     def steps_per_epoch(self) -> int:
@@ -97,8 +112,7 @@ class Data:
         """
         batch_size = arguments.check_positive_integer("batch_size", batch_size)
         examples = dataclasses.replace(self.training.examples, batch_size=batch_size)
-        training = dataclasses.replace(self.training, examples=examples)
-        return dataclasses.replace(self, train=training.one_by_one(), training=training)
+        return dataclasses.replace(self, training=dataclasses.replace(self.training, examples=examples))
 
     def at_resolution(self, factor: float) -> Data:
         """Return the same data with smaller examples, whose pixels are averages of 1 / factor pixels on each axis.
@@ -124,9 +138,6 @@ class Data:
         evaluation = {name: _averaged(examples, count) for name, examples in self.evaluation.items()}
         return dataclasses.replace(
             self,
-            train=training.one_by_one(),
-            validation=evaluation["validation"].in_order() if self.validation is not None else None,
-            test=evaluation["test"].in_order(),
             info=dataclasses.replace(self.info, input_shape=training.examples.x.shape[1:]),
             training=training,
             evaluation=evaluation,

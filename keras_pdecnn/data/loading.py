@@ -188,10 +188,6 @@ def load(
     is_random = window is not None and window.is_random
     training = Training(examples.pop("train"), seed, augmentation, targets.outputs, is_random)
     return Data(
-        train=training.one_by_one(),
-        validation=examples["validation"].in_order() if validation else None,
-        test=examples["test"].in_order(),
-        evaluation=examples,
         info=Info(
             name=raw.name,
             input_shape=x_train.shape[1:],
@@ -207,6 +203,7 @@ def load(
             max_value=max_value,
         ),
         training=training,
+        evaluation=examples,
     )
 
 

@@ -148,7 +148,7 @@ class Training:
         return self._batches(epoch).apply(tf.data.experimental.assert_cardinality(self.examples.steps))
 
     def _batches(self, epochs, pieces=None):
-        plans = epochs.flat_map(self._plan)
+        plans = epochs.flat_map(as_it_is(self._plan))
         return _feed(plans, self._batch) if pieces is None else _feed(plans.flat_map(_for_each(pieces)), self._piece)
 
     def _plan(self, epoch):
@@ -161,7 +161,7 @@ class Training:
             batch_key = tf.random.experimental.stateless_fold_in(augmentation_key, batch, alg="philox")
             return self.examples.slice(rows, batch), batch_key
 
-        return tf.data.Dataset.range(self.examples.steps).map(plan)
+        return tf.data.Dataset.range(self.examples.steps).map(as_it_is(plan))
 
     def _piece(self, rows, key, number, count):
         """Return the part of a batch that belongs to one of several replicas."""
@@ -196,14 +196,14 @@ def _for_each(pieces):
     numbers = tf.constant([(piece.number, piece.count) for piece in pieces], tf.int32)
 
     def repeat(*plan):
-        return tf.data.Dataset.from_tensor_slices(numbers).map(lambda number: (*plan, number[0], number[1]))
+        return tf.data.Dataset.from_tensor_slices(numbers).map(as_it_is(lambda number: (*plan, number[0], number[1])))
 
-    return repeat
+    return as_it_is(repeat)
 
 
 def with_probabilities(dataset, classes):
     """Return a dataset of (x, label) with labels of shape `(batch, classes)`, 1 for the class and 0 for the others."""
-    return dataset.map(lambda x, y: (x, tf.one_hot(y, classes)))
+    return dataset.map(as_it_is(lambda x, y: (x, tf.one_hot(y, classes))))
 
 
 def in_host_memory(*arrays) -> Any:
@@ -217,6 +217,11 @@ def as_stored(x) -> Stored:
     return x if is_stored(x) else Held(*in_host_memory(x))
 
 
+def as_it_is(function):
+    """Return a function for datasets that TensorFlow does not rewrite: nothing in it branches on values of tensors."""
+    return tf.autograph.experimental.do_not_convert(function)
+
+
 def _feed(dataset, function):
     """Apply a function to a dataset in parallel, in order, and ahead of the consumer."""
     options = tf.data.Options()
@@ -224,5 +229,5 @@ def _feed(dataset, function):
     # TensorFlow's rewriting of the graph gains nothing here, and would first hash every captured array.
     options.experimental_optimization.apply_default_optimizations = False
     options.experimental_distribute.auto_shard_policy = tf.data.experimental.AutoShardPolicy.DATA
-    dataset = dataset.map(function, num_parallel_calls=tf.data.AUTOTUNE, deterministic=True)
+    dataset = dataset.map(as_it_is(function), num_parallel_calls=tf.data.AUTOTUNE, deterministic=True)
     return dataset.prefetch(tf.data.AUTOTUNE).with_options(options)
