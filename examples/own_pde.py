@@ -12,7 +12,6 @@ WIDTH = 16
 STEPS = 4
 EPOCHS = 8
 
-# --8<-- [start:integrator]
 RECOVERY = 0.25
 
 
@@ -43,10 +42,8 @@ class ExcitableBlock(pde.layers.PDEBlock):
     """N steps of y' = F_sym(theta, y) - z, z' = RECOVERY y: diffusion, and a second quantity that pulls y back."""
 
     integrator = excitable_euler
-    # --8<-- [end:integrator]
 
 
-# --8<-- [start:network]
 def network(input_shape, classes):
     """Return a network of one block between two connectors."""
     return keras.Sequential(
@@ -60,9 +57,6 @@ def network(input_shape, classes):
             keras.layers.Dense(classes, activation="softmax"),
         ]
     )
-
-
-# --8<-- [end:network]
 
 
 def main():

@@ -4,6 +4,7 @@ import csv
 import dataclasses
 import json
 import os
+import pathlib
 import re
 import shlex
 import subprocess
@@ -17,10 +18,12 @@ import pytest
 from PIL import Image
 
 from keras_pdecnn import cli, data, training, tuning
-from keras_pdecnn.cli import settings
+from keras_pdecnn.cli import progress, settings
+from keras_pdecnn.cli.predict import after
 from keras_pdecnn.networks import NETWORKS
 from keras_pdecnn.recipes import RECIPES, Recipe, for_source
 from keras_pdecnn.runs import RunFolder
+from keras_pdecnn.tasks import TASKS
 
 
 def small(**changes):
@@ -409,6 +412,33 @@ def test_a_person_at_a_terminal_reads_what_to_do_next(watched, monkeypatch, caps
     assert not out
     shown = "Next: keras-pdecnn explain 'my runs/digits', or keras-pdecnn predict 'my runs/digits' FILE, or "
     assert messages == (f"{shown}keras-pdecnn export 'my runs/digits'\n" if watched else "")
+
+
+@pytest.mark.parametrize("watched", [False, True])
+def test_a_person_at_a_terminal_sees_a_bar(watched, monkeypatch, capsys):
+    monkeypatch.setattr(sys.stderr, "isatty", lambda: watched)
+    assert list(progress.bar(iter(["parabolic", "residual"]), str.upper)) == ["parabolic", "residual"]
+    progress.announce("Exporting")
+    out, messages = capsys.readouterr()
+    assert not out
+    assert (messages.splitlines()[-1] == "Exporting …") if watched else (messages == "")
+
+
+@pytest.mark.parametrize(
+    ("task", "is_run", "words"),
+    [
+        ("classification", True, "keras-pdecnn explain 'my run'"),
+        ("classification", False, "add --format csv or --format json for other programs"),
+        ("regression", True, "keras-pdecnn export 'my run'"),
+        ("segmentation", True, "look at the files in predictions"),
+    ],
+)
+def test_what_to_do_after_a_prediction(task, is_run, words, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    pathlib.Path("my run").mkdir()
+    if is_run:
+        pathlib.Path("my run", "config.json").touch()
+    assert after(pathlib.Path("my run"), TASKS[task], None) == words
 
 
 def test_an_existing_folder_is_not_touched(run, archive):

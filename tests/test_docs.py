@@ -171,6 +171,29 @@ def test_every_command_has_examples_that_parse():
             cli.main.commands[name].make_context(name, arguments[1:], parent=click.Context(cli.main))
 
 
+@pytest.mark.parametrize(
+    ("file", "names"),
+    [
+        ("examples/own_pde.py", {"RECOVERY", "largest_step", "excitable_euler", "ExcitableBlock", "network"}),
+        ("tests/test_networks.py", {"wave", "WaveBlock", "WaveCNN"}),
+    ],
+)
+def test_code_of_the_page_on_equations_is_that_of_the_programs(file, names):
+    source = (ROOT / file).read_text(encoding="utf-8")
+    page = (ROOT / "docs" / "own_pde.md").read_text(encoding="utf-8")
+    shown = set()
+    for node in ast.parse(source).body:
+        name = node.targets[0].id if isinstance(node, ast.Assign) else getattr(node, "name", None)
+        if name in names and ast.get_source_segment(source, node) in page:
+            shown.add(name)
+    assert shown == names
+
+
+def test_every_picture_of_the_docs_names_what_draws_it():
+    table = (ROOT / "CONTRIBUTING.md").read_text(encoding="utf-8")
+    assert [path.name for path in (ROOT / "docs").glob("*.png") if f"`{path.name}`" not in table] == []
+
+
 @every_page
 def test_scripts_that_a_page_names_exist(page):
     for name in re.findall(r"(?:examples|tests|keras_pdecnn)/[\w/.]+\.py", page.read_text(encoding="utf-8")):

@@ -20,7 +20,6 @@ PACKAGE = pathlib.Path(pde.__file__).parent
 
 # A network from outside
 
-# --8<-- [start:network]
 wave = pde.ops.Integrator(
     # z += h F(theta, y), y += h z: the first half of the channels is y, the second half z.
     name="symplectic Euler",
@@ -51,7 +50,6 @@ def WaveCNN(input_shape, classes, widths, steps, step_size, head_width, classifi
         y = pde.layers.Connector(width, pool_size=2 if i < len(widths) else 1)(y)
     y = keras.layers.GlobalAveragePooling2D()(y)
     return pde.models.PDEModel(inputs, keras.layers.Dense(classes, activation=classifier_activation)(y))
-    # --8<-- [end:network]
 
 
 @pytest.fixture(autouse=True)

@@ -11,7 +11,7 @@ import sys
 
 import click
 
-from keras_pdecnn.cli import help
+from keras_pdecnn.cli import help, progress
 from keras_pdecnn.cli.command import Command
 from keras_pdecnn.cli.describe import describe
 from keras_pdecnn.cli.explain import explain
@@ -28,6 +28,7 @@ from keras_pdecnn.cli.settings import (
     report_accuracy,
     resumed_recipe,
     strategy_option,
+    suggest,
     suggest_uses,
 )
 from keras_pdecnn.cli.stability import stability
@@ -213,12 +214,14 @@ def evaluate(run, source, flipped):
     model = folder.load_model(compile=False)
     dataset = training.load_like(recipe, info, source)
     click.echo(f"{dataset.info.name}: {dataset.info.sizes['test']:,} test examples")
-    metrics = training.evaluate_part(model, dataset, recipe)
+    verbose = int(sys.stdout.isatty())
+    metrics = training.evaluate_part(model, dataset, recipe, verbose=verbose)
     if flipped and not TASKS[recipe.task].has_labels:
         raise WrongInput(f"Only a classification is evaluated with mirrored copies. Received: task={recipe.task!r}")
     if recipe.evaluate_flipped if flipped is None else flipped:
-        metrics["flipped"] = training.evaluate_part(model, dataset, recipe, flipped=True)
+        metrics["flipped"] = training.evaluate_part(model, dataset, recipe, flipped=True, verbose=verbose)
     report_accuracy(metrics, recipe.task)
+    suggest_uses(run, recipe.task)
 
 
 @main.command()
@@ -263,13 +266,13 @@ def benchmark(quick, tables, output):
         raise
     click.echo(path.read_text(encoding="utf-8"))
     click.echo(f"Report: {path}")
+    suggest(f"look at the pictures in {click.format_filename(output)}")
 
 
 def _progress(items: list):
     """Yield measurements, and show which one is being taken: by a bar on a terminal, otherwise by lines."""
-    if sys.stderr.isatty():
-        with click.progressbar(items, item_show_func=lambda item: item and item.title, file=sys.stderr) as bar:
-            yield from bar
+    if progress.is_watched():
+        yield from progress.bar(items, lambda item: item.title)
         return
     for number, item in enumerate(items, start=1):
         click.echo(f"{number} of {len(items)}: {item.title}", err=True)

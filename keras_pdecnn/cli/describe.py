@@ -6,6 +6,7 @@ import dataclasses
 
 import click
 
+from keras_pdecnn.cli import progress
 from keras_pdecnn.cli.command import Command
 from keras_pdecnn.cli.settings import (
     WrongInput,
@@ -14,6 +15,7 @@ from keras_pdecnn.cli.settings import (
     import_tensorflow,
     one_line,
     recipe_options,
+    suggest,
 )
 from keras_pdecnn.networks import NETWORKS
 from keras_pdecnn.recipes import RECIPES, Recipe
@@ -63,7 +65,9 @@ def describe(ctx, recipe, sizes, classes, measure, **settings):
     if measure and chosen.task != DEFAULT:
         raise WrongInput(f"Only classifiers are measured. Received: --measure, task={chosen.task!r}")
     import_tensorflow("describe")
-    rows = [_row(recipe, size, classes, measure) for size in pixels for recipe in recipes if recipe is not None]
+    wanted = [(recipe, size) for size in pixels for recipe in recipes if recipe is not None]
+    shown = progress.bar(wanted, lambda item: f"{NETWORKS[item[0].architecture].label}, {item[1]} x {item[1]}")
+    rows = [_row(recipe, size, classes, measure) for recipe, size in shown]
     heads = ["network", "pixels", "weights", "multiply-adds", "memory, GB", "stored, GB"]
     heads += ["images/s", "measured, GB"] * measure
     click.echo(tables.markdown(heads, rows), nl=False)
@@ -73,6 +77,7 @@ def describe(ctx, recipe, sizes, classes, measure, **settings):
     if len(chosen.levels) > 1:
         for number, level in enumerate(chosen.levels, start=1):
             click.echo(f"Level {number} of {len(chosen.levels)}: {level.words}.")
+    suggest("keras-pdecnn train DATASET with the same options")
 
 
 def _of(recipe: Recipe, architecture: str) -> Recipe | None:

@@ -7,6 +7,7 @@ import pathlib
 
 import click
 
+from keras_pdecnn.cli import progress
 from keras_pdecnn.cli.command import Command
 from keras_pdecnn.cli.paths import ExistingPath
 from keras_pdecnn.cli.settings import WrongInput, import_tensorflow, one_line, suggest
@@ -50,6 +51,7 @@ def explain(run, images, output, overwrite):
     from keras_pdecnn.explain.sections import page
     from keras_pdecnn.utils import files
 
+    progress.announce("Explaining the examples")
     model = folder.load_model()
     if images:
         shape, rate = info.input_shape, info.sampling_rate

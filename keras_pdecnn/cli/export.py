@@ -8,6 +8,7 @@ import shlex
 
 import click
 
+from keras_pdecnn.cli import progress
 from keras_pdecnn.cli.command import Command
 from keras_pdecnn.cli.paths import ExistingPath
 from keras_pdecnn.cli.settings import WrongInput, import_tensorflow, one_line, suggest
@@ -65,6 +66,7 @@ def export(run, kind, output, precision):
         raise WrongInput(
             f"A network that was trained for scores has no probabilities to export. Received: loss={recipe.loss!r}"
         )
+    progress.announce(f"Exporting {click.format_filename(run)}")
     model = folder.load_model(compile=False)
     try:
         outputs = TASKS[recipe.task].exported

@@ -7,14 +7,17 @@ import dataclasses
 import io
 import json
 import operator
+import os
 import pathlib
+import shlex
 from collections.abc import Callable
 
 import click
 
+from keras_pdecnn.cli import progress
 from keras_pdecnn.cli.command import Command
 from keras_pdecnn.cli.paths import ExistingPath, SomeFiles
-from keras_pdecnn.cli.settings import WrongInput, import_tensorflow, one_line
+from keras_pdecnn.cli.settings import WrongInput, import_tensorflow, one_line, suggest
 from keras_pdecnn.tasks import TASKS
 
 _FOLDER = "predictions"
@@ -64,17 +67,29 @@ def predict(model, files, kind, sampling_rate, output):
         raise WrongInput(f"--output is for masks and restored images. Received: a network for {task.label}")
     pictures = inference.Pictures(output or _FOLDER, classifier) if task.of_pixels else None
     rows, unreadable = [], []
-    for outcome in inference.predict(classifier, inference.find(files), sampling_rate):
+    for outcome in inference.predict(classifier, progress.bar(inference.find(files)), sampling_rate):
         if isinstance(outcome, inference.Unreadable):
-            click.echo(one_line(f"{outcome.file}: {outcome.reason}"), err=True)
             unreadable.append(outcome)
         else:
             rows.append(outcome if pictures is None else Written.of(outcome, pictures.write(outcome)))
+    for outcome in unreadable:
+        click.echo(one_line(f"{outcome.file}: {outcome.reason}"), err=True)
     if rows or kind == "json":
         columns = _columns(classifier)
         click.echo(_WRITERS[kind](rows, unreadable, columns), nl=False)
     if unreadable:
         raise click.exceptions.Exit(1 if rows else 2)
+    suggest(after(model, task, output))
+
+
+def after(model: pathlib.Path, task, output) -> str:
+    """Return what to do after a prediction."""
+    if task.of_pixels:
+        return f"look at the files in {click.format_filename(output or _FOLDER)}"
+    if not (model / "config.json").exists():
+        return "add --format csv or --format json for other programs"
+    path = shlex.quote(os.fspath(model))
+    return f"keras-pdecnn {'explain' if task.has_labels else 'export'} {path}"
 
 
 @dataclasses.dataclass(frozen=True)

@@ -5,12 +5,12 @@ from __future__ import annotations
 import dataclasses
 import os
 import shlex
-import sys
 import types
 import typing
 
 import click
 
+from keras_pdecnn.cli import progress
 from keras_pdecnn.recipes import RECIPES, Recipe, for_source, phases
 from keras_pdecnn.tasks import DEFAULT, TASKS
 from keras_pdecnn.utils import arguments
@@ -141,7 +141,7 @@ def report_accuracy(metrics: dict, task: str = DEFAULT):
 
 def suggest(*commands: str):
     """Tell a person at a terminal what to do next; other programs may read the output and the messages."""
-    if sys.stderr.isatty():
+    if progress.is_watched():
         click.echo(f"Next: {', or '.join(commands)}", err=True)
 
 

@@ -4,13 +4,16 @@ from __future__ import annotations
 
 import csv
 import dataclasses
+import os
 import pathlib
+import shlex
 
 import click
 
+from keras_pdecnn.cli import progress
 from keras_pdecnn.cli.command import Command
 from keras_pdecnn.cli.paths import DataSource, ExistingPath
-from keras_pdecnn.cli.settings import WrongInput, import_tensorflow
+from keras_pdecnn.cli.settings import WrongInput, import_tensorflow, suggest
 from keras_pdecnn.tasks import TASKS
 from keras_pdecnn.utils.tables import markdown
 
@@ -113,12 +116,15 @@ def stability(run, source, examples, file, attack, norm, epsilon, bounds, steps,
         rows = _report(model, x, dataset.info.name, seed)
     if file is not None:
         _write_csv(file, rows)
+    path = shlex.quote(os.fspath(run))
+    has_attacks = TASKS[recipe.task].has_labels and not attack
+    suggest(f"keras-pdecnn stability {path} --attack" if has_attacks else f"keras-pdecnn export {path}")
 
 
 def _report(model, x, name: str, seed: int) -> list:
     from keras_pdecnn.stability.report import passed_limits, report
 
-    rows = report(model, x, seed=seed)
+    rows = report(model, x, seed=seed, progress=lambda blocks: progress.bar(blocks, lambda block: block[0].name))
     heads = ["block", "step", "||K1||", "||K2||", "h", "h / h_max", "spectral radius", "growth", "norm", "round trip"]
     lines = [
         [
@@ -143,7 +149,7 @@ def _report(model, x, name: str, seed: int) -> list:
 def _attack(model, x, y, name, norm, epsilon, bounds, steps, restarts, seed) -> list:
     from keras_pdecnn.stability import accuracies
 
-    rows = accuracies(model, x, y, norm, epsilon, bounds, seed, steps=steps, restarts=restarts)
+    rows = accuracies(model, x, y, norm, epsilon, bounds, seed, progress.bar, steps=steps, restarts=restarts)
     lines = [
         [
             row.change,

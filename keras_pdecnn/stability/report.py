@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 
 import keras
 import numpy as np
@@ -77,7 +77,12 @@ class Row:
 
 
 def report(
-    model: keras.Model, x: ArrayLike, perturbation: float = 1e-3, seed: int = 0, cheap: bool = False
+    model: keras.Model,
+    x: ArrayLike,
+    perturbation: float = 1e-3,
+    seed: int = 0,
+    cheap: bool = False,
+    progress: Callable[[list], Iterable] = iter,
 ) -> list[Row]:
     """Return the stability report of a network: norms, limits and measurements for each step of each block.
 
@@ -94,6 +99,7 @@ def report(
         perturbation: Relative size of the disturbance whose growth is measured; default 1e-3.
         seed: Seed of the disturbance and of the start vector for the eigenvalues; default 0.
         cheap: Whether to leave out spectral radius and round trip; default False.
+        progress: Function from the blocks to an iterable of them, such as a progress bar; default `iter`.
 
     Returns:
         List of `Row`.
@@ -118,7 +124,7 @@ def report(
     # Not `predict`, which waits for all workers: a callback may call this function on one of several.
     inputs = primitives.jit(graph.block_inputs)(ops.convert_to_tensor(x))
     with primitives.in_float64():
-        for call, y in zip(graph.blocks, inputs, strict=True):
+        for call, y in progress(list(zip(graph.blocks, inputs, strict=True))):
             rows += _rows(call.layer, call.name, y, perturbation, seed, cheap)
     return rows
 

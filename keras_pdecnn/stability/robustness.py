@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 
 import keras
 import numpy as np
@@ -49,6 +49,7 @@ def accuracies(
     epsilons: Iterable[float] | None = None,
     bounds: tuple[float, float] = (0.0, 255.0),
     seed: int = 0,
+    progress: Callable[[tuple[str, ...]], Iterable[str]] = iter,
     **settings,
 ) -> list[Accuracy]:
     """Return the accuracy of a classifier on unchanged inputs, under noise and blur, and under attacks.
@@ -66,6 +67,7 @@ def accuracies(
             "l2", and 1/64, 1/32 and 1/16 of it for "linf".
         bounds: Range (low, high) of the data; default (0, 255).
         seed: Seed of noise and attacks; default 0.
+        progress: Function from the methods to an iterable of them, such as a progress bar; default `iter`.
         **settings: Arguments steps, step_size, restarts and batch_size of `attack`.
 
     Returns:
@@ -90,7 +92,7 @@ def accuracies(
     given = np.concatenate([x] * count), np.concatenate([y] * count), np.repeat(epsilons, len(x))
     attacked = {
         method: np.split(attack(model, *given, norm, method, bounds=bounds, seed=seed, **settings), count)
-        for method in ("random", "fgsm", "pgd")
+        for method in progress(("random", "fgsm", "pgd"))
     }
 
     def right(changed):

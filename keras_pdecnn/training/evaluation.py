@@ -63,7 +63,12 @@ def evaluate(
 
 
 def evaluate_part(
-    model: keras.Model, dataset: data.Data, recipe: Recipe, part: str = "test", flipped: bool = False
+    model: keras.Model,
+    dataset: data.Data,
+    recipe: Recipe,
+    part: str = "test",
+    flipped: bool = False,
+    verbose: int | str = 0,
 ) -> dict:
     """Evaluate the network of a recipe on a part of its data, whatever its task is.
 
@@ -73,6 +78,7 @@ def evaluate_part(
         recipe: Recipe of the network.
         part: Name of the part, "test" (default) or "validation".
         flipped: Whether the outputs are averaged with those for mirror images, see `evaluate`; default False.
+        verbose: Verbosity as in `keras.Model.predict`; default 0.
 
     Returns:
         What `evaluate` or `evaluate_task` returns.
@@ -87,11 +93,11 @@ def evaluate_part(
     batches = getattr(dataset, part)
     if TASKS[recipe.task].has_labels:
         labels, loss = dataset.evaluation[part].labels(), TASKS[recipe.task].label_loss(recipe)
-        return evaluate(model, batches, loss=loss, flipped=flipped, labels=labels)
-    return evaluate_task(model, batches, recipe, dataset.info)
+        return evaluate(model, batches, verbose, loss=loss, flipped=flipped, labels=labels)
+    return evaluate_task(model, batches, recipe, dataset.info, verbose)
 
 
-def evaluate_task(model: keras.Model, dataset, recipe: Recipe, info: data.Info) -> dict:
+def evaluate_task(model: keras.Model, dataset, recipe: Recipe, info: data.Info, verbose: int | str = 0) -> dict:
     """Evaluate the network of any task but a classification, for which there is `evaluate`.
 
     Args:
@@ -99,6 +105,7 @@ def evaluate_task(model: keras.Model, dataset, recipe: Recipe, info: data.Info) 
         dataset: A tf.data.Dataset of batches (x, y).
         recipe: Recipe of the network.
         info: Properties of the data that the network was trained on.
+        verbose: 0 (default) for silence, or else a progress bar of the examples.
 
     Returns:
         A dict with `loss` (mean loss plus regularisation), the metrics of the task by name, and its details.
@@ -115,14 +122,19 @@ def evaluate_task(model: keras.Model, dataset, recipe: Recipe, info: data.Info) 
     metrics, loss = task.metrics(recipe, info), task.loss(recipe, info)
     before = task.metrics(recipe, info) if task.improves_input else []
     total, count = 0.0, 0
+    bar = keras.utils.Progbar(None, verbose=1, unit_name="example") if verbose else None
     with report_unreadable():
         for x, y in dataset:
             x, y = np.asarray(x), np.asarray(y)  # noqa: PLW2901
             outputs = model.predict(x, batch_size=len(x), verbose=0)
             total += len(x) * float(keras.ops.convert_to_numpy(loss(y, outputs)))
             count += len(x)
+            if bar is not None:
+                bar.update(count)
             for metric, values in [(m, outputs) for m in metrics] + [(m, x) for m in before]:
                 metric.update_state(y, values)
+    if bar is not None:
+        bar.update(count, finalize=True)
     regularization = sum(float(keras.ops.convert_to_numpy(term)) for term in model.losses)
     results = {"loss": total / count + regularization, **_values(metrics)}
     results |= {f"{name}_before": value for name, value in _values(before).items()}
