@@ -1,15 +1,17 @@
-"""Find cell membranes in electron microscopy with a U-Net of blocks, and with a plain one of the same size.
+"""Find cell membranes in electron microscopy with U-Nets of blocks, and with a plain one of the same size.
 
-    python examples/membranes.py --data FILE.npz [--network hamiltonian] [--batches 1000] [--folder membranes]
+    python examples/membranes.py --data FILE.npz [--networks NAME …] [--batches 1000] [--folder FOLDER]
 
 FILE.npz has images 0 … 255 as `x_train` and `x_test`, (n, height, width, 1), and a class for each of their pixels as
 `y_train` and `y_test`; the ISBI 2012 challenge has such images of nerve tissue, with the classes membrane and cell. The
 networks train on patches that are turned and mirrored at random, and predict whole images. Rare classes weigh more in
-the loss. Training stops after a fixed number of batches: no test image is looked at before. The table is printed and
-written to the folder, with a picture.
+the loss. Training stops after a fixed number of batches: no test image is looked at before. What is trained stays in
+the folder; the same command again trains only what is missing. The table is printed and written to the folder, with a
+picture.
 """
 
 import argparse
+import json
 import pathlib
 import time
 
@@ -116,8 +118,20 @@ def draw(data, predictions):
     return figure
 
 
-def main(data, network, seeds, folder, batches=BATCHES):
-    """Train and evaluate both networks, and write table.md and membranes.png into the folder."""
+def trained(name, data, seed, batches, folder):
+    """Return the network of the folder, trained unless it is there, and the seconds that its training took."""
+    path = folder / f"{name}-{seed}.keras"
+    facts = path.with_suffix(".json")
+    if facts.exists():
+        return keras.models.load_model(path, compile=False), json.loads(facts.read_text())["seconds"]
+    model, seconds = train(name, data, seed, batches)
+    model.save(path)
+    facts.write_text(json.dumps({"seconds": seconds}))
+    return model, seconds
+
+
+def main(data, names, seeds, folder, batches=BATCHES):
+    """Train and evaluate the networks, and write table.md and membranes.png into the folder."""
     folder = pathlib.Path(folder)
     folder.mkdir(parents=True, exist_ok=True)
     with np.load(data) as file:
@@ -125,18 +139,19 @@ def main(data, network, seeds, folder, batches=BATCHES):
     number, predictions = int(data["y_train"].max()) + 1, {}
     lines = ["| network | weights | mean IoU | IoU of each class | pixel accuracy | training in s |"]
     lines.append("|---|---|---|---|---|---|")
-    for name in (network, "plain"):
-        found = []
+    for name in names:
+        results = []
         for seed in seeds:
-            model, seconds = train(name, data, seed, batches)
-            model.save(folder / f"{name}-{seed}.keras")
+            model, seconds = trained(name, data, seed, batches, folder)
             classes = model.predict(data["x_test"].astype("float32"), batch_size=1, verbose=0).argmax(axis=-1)
             predictions.setdefault(name, classes)
-            found.append({**scores(classes, data["y_test"], number), "seconds": seconds})
-        mean = {key: np.mean([row[key] for row in found], axis=0) for key in found[0]}
+            results.append({**scores(classes, data["y_test"], number), "seconds": seconds})
+        mean = {key: np.mean([row[key] for row in results], axis=0) for key in results[0]}
+        spread = f" ± {np.std([row['mean'] for row in results]):.3f}" if len(seeds) > 1 else ""
         size = sum(int(np.prod(weight.shape)) for weight in model.trainable_weights)
         each = ", ".join(f"{share:.3f}" for share in mean["each"])
-        cells = [name, f"{size:,}", f"{mean['mean']:.3f}", each, f"{mean['accuracy']:.3f}", f"{mean['seconds']:.0f}"]
+        cells = [name, f"{size:,}", f"{mean['mean']:.3f}{spread}", each]
+        cells += [f"{mean['accuracy']:.3f}", f"{mean['seconds']:.0f}"]
         lines.append(f"| {' | '.join(cells)} |")
         print(lines[-1], flush=True)
     draw(data, predictions).savefig(folder / "membranes.png")
@@ -148,9 +163,10 @@ def main(data, network, seeds, folder, batches=BATCHES):
 if __name__ == "__main__":
     parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
     parser.add_argument("--data", required=True, help="File .npz with x_train, y_train, x_test and y_test.")
-    parser.add_argument("--network", default="hamiltonian", choices=list(STEPS), help="U-Net of blocks.")
+    names = [*STEPS, "plain"]
+    parser.add_argument("--networks", nargs="+", default=names, choices=names, help="U-Nets of blocks, and a plain one.")
     parser.add_argument("--seeds", type=int, nargs="+", default=[0], help="Seeds of weights and patches.")
     parser.add_argument("--batches", type=int, default=BATCHES, help=f"Batches of {BATCH} patches for training.")
     parser.add_argument("--folder", default="membranes", help="Folder of networks, table and picture.")
     given = parser.parse_args()
-    main(given.data, given.network, given.seeds, given.folder, given.batches)
+    main(given.data, given.networks, given.seeds, given.folder, given.batches)

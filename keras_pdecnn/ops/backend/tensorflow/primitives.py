@@ -145,7 +145,7 @@ def jit(function: Callable, signature: tuple | None = None) -> Callable:
             for each shape.
     """
     specs = None if signature is None else [tf.TensorSpec(spec.shape, spec.dtype) for spec in signature]
-    return tf.function(function, input_signature=specs)
+    return tf.function(function, input_signature=specs, autograph=False)
 
 
 def in_float64():

@@ -37,7 +37,7 @@ def layer_gradient(layer, jit_compile: bool = False) -> Callable:
         jit_compile: Whether XLA compiles the function; default False.
     """
 
-    @tf.function(jit_compile=jit_compile)
+    @tf.function(jit_compile=jit_compile, autograph=False)
     def differentiate(y, w):
         with tf.GradientTape() as tape:
             tape.watch(y)
