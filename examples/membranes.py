@@ -163,8 +163,8 @@ def main(data, names, seeds, folder, batches=BATCHES):
 if __name__ == "__main__":
     parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
     parser.add_argument("--data", required=True, help="File .npz with x_train, y_train, x_test and y_test.")
-    names = [*STEPS, "plain"]
-    parser.add_argument("--networks", nargs="+", default=names, choices=names, help="U-Nets of blocks, and a plain one.")
+    every = [*STEPS, "plain"]
+    parser.add_argument("--networks", nargs="+", default=every, choices=every, help="U-Nets, four of blocks.")
     parser.add_argument("--seeds", type=int, nargs="+", default=[0], help="Seeds of weights and patches.")
     parser.add_argument("--batches", type=int, default=BATCHES, help=f"Batches of {BATCH} patches for training.")
     parser.add_argument("--folder", default="membranes", help="Folder of networks, table and picture.")
