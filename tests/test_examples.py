@@ -8,6 +8,7 @@ import sys
 import keras
 import numpy as np
 import pytest
+import tensorflow as tf
 
 import keras_pdecnn as pde
 
@@ -60,6 +61,42 @@ def test_tasks(tmp_path, eager):
     lines = example.main("parabolic", tmp_path)
     assert [line.partition(" ")[0] for line in lines] == ["regression:", "multi_label:", "binary:"]
     assert {path.name for path in tmp_path.iterdir()} >= {"regression", "regression.npz", "multi_label", "binary"}
+
+
+@pytest.mark.slow
+def test_multilevel(tmp_path, capsys, eager):
+    rng = np.random.default_rng(0)
+    x, y = rng.integers(0, 256, (20, 28, 28, 1), dtype=np.uint8), np.arange(20) % 10
+    np.savez(tmp_path / "images.npz", x_train=x, y_train=y, x_test=x[:10], y_test=y[:10])
+    level = pde.training.Level
+    ways = {"directly": (level(2, 1),), "two levels": (level(1, 1, factor=1 / 2), level(2, 1))}
+    load("multilevel", STEPS=2, WIDTHS=(2,), EPOCHS=1, BATCH=10, WAYS=ways).main(tmp_path / "images.npz", (0,))
+    rows = [row.split("|") for row in capsys.readouterr().out.splitlines()[2:]]
+    assert [row[2].strip() for row in rows] == list(ways)
+    assert rows[0][5].strip() == "1.00"
+
+
+@pytest.mark.slow
+def test_optimal_control(tmp_path, eager):
+    """Without penalties, what each layer maximises has the slope of minus the loss."""
+    example = load("optimal_control", WIDTH=4, STEPS=1, BATCH=20, INNER=1, EVERY=1)
+    model = example.network(0)
+    x, y = (np.concatenate(arrays)[:20] for arrays in zip(*pde.data.load("digits").test, strict=True))
+    x, control = tf.constant(x, tf.float32), example.Control(model, 0.0)
+    states, adjoints = control._states(x, y)
+    weights = [layer.trainable_variables for layer in control.layers]
+    with tf.GradientTape() as tape:
+        loss = model.loss(y, model(x))
+    slopes = tape.gradient(loss, weights)
+    for index, function in enumerate(control.negatives):
+        flat = tf.concat([tf.reshape(weight, [-1]) for weight in weights[index]], 0)
+        _, slope = function(flat, states[index], adjoints[index], states[index + 1], adjoints[index + 1])
+        expected = np.concatenate([np.ravel(part) for part in slopes[index]])
+        np.testing.assert_allclose(slope, expected, rtol=1e-4, atol=1e-6)
+    example.main(1, 1.0, tmp_path)
+    rows = (tmp_path / "table.md").read_text().splitlines()[2:]
+    assert [row.split("|")[1].strip() for row in rows] == ["optimal control", "SGD", "Adam"]
+    assert (tmp_path / "optimal_control.png").exists()
 
 
 def test_cifar10_has_the_settings_of_the_paper():
