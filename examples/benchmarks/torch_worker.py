@@ -173,7 +173,7 @@ def measure_network(compiled, batch=125, size=32, channels_last=True, repetition
     return {"step_s": timed(step, 3, repetitions), "peak_bytes": peak.read(), "weights": weights}
 
 
-def serve_inference(compiled, size=32):
+def serve_inference(compiled, bfloat16=False, size=32):
     """Answer requests, one per line: {"batch": n, "calls": m} with the seconds of m predictions of n images."""
     network = HamiltonianNetwork().eval().to(memory_format=torch.channels_last)
     run = torch.compile(network) if compiled else network
@@ -181,10 +181,10 @@ def serve_inference(compiled, size=32):
         request = json.loads(line)
         x = torch.randn(request["batch"], 3, size, size).contiguous(memory_format=torch.channels_last)
         seconds = []
-        with torch.inference_mode():
+        with torch.inference_mode(), torch.autocast(DEVICE, torch.bfloat16, enabled=bfloat16):
             for _ in range(request["calls"]):
                 start = time.perf_counter()
-                functional.softmax(run(x), 1).numpy()
+                functional.softmax(run(x), 1).float().numpy()
                 seconds.append(time.perf_counter() - start)
         print(json.dumps(seconds), flush=True)
 
@@ -195,7 +195,7 @@ if __name__ == "__main__":
     if "threads" in settings:
         torch.set_num_threads(settings.pop("threads"))
     if settings["case"] == "inference":
-        sys.exit(serve_inference(settings["compiled"]))
+        sys.exit(serve_inference(settings["compiled"], settings.get("bfloat16", False)))
     measure = measure_network if settings["case"] == "network" else measure_coupling
     if measure is measure_network:
         del settings["case"]
