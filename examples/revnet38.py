@@ -1,21 +1,28 @@
 """RevNet-38 for CIFAR-10 in plain Keras, its couplings run backwards in training.
 
-python examples/revnet38.py
+python examples/revnet38.py [DATA [EPOCHS]]
+
+DATA is a name of TensorFlow Datasets or an .npz file with x_train, y_train, x_test and y_test; default cifar10. EPOCHS
+may be a fraction for a short run; default 160.
 
 The network of Gomez et al., The Reversible Residual Network, 2017: 0.46 million weights. The two couplings that halve
 the images cannot be run backwards; all others are `Reversible`. The data set is read by TensorFlow Datasets, which
 downloads it once (160 MB). Training takes many hours on a processor.
 """
 
+import itertools
+import math
+import sys
+
 import keras
 from keras import layers, ops
 
 import keras_pdecnn as pde
 
-DATA = "cifar10"  # or an .npz file with x_train, y_train, x_test, y_test
+DATA = "cifar10"
 WIDTHS = (32, 64, 112)
 UNITS = 3  # couplings for each width
-PHASES = ((0.1, 80), (0.01, 40), (0.001, 40))  # learning rate, epochs
+PHASES = ((0.1, 80), (0.01, 40), (0.001, 40))  # learning rate, epochs; a run of another length scales them
 BATCH = 100
 WEIGHT_DECAY = 2e-4
 
@@ -71,26 +78,30 @@ def network(input_shape, classes):
     return keras.Model(inputs, layers.Dense(classes, activation="softmax")(x))
 
 
-def schedule(epoch, _=None):
-    """Return the learning rate of an epoch."""
-    rates = [rate for rate, epochs in PHASES for _ in range(epochs)]
-    return rates[min(epoch, len(rates) - 1)]
+def schedule(steps):
+    """Return the learning rates over a number of steps, in the proportions of the phases."""
+    rates, epochs = zip(*PHASES, strict=True)
+    ends = [round(steps * end / sum(epochs)) - 1 for end in itertools.accumulate(epochs)]
+    return keras.optimizers.schedules.PiecewiseConstantDecay(ends[:-1], rates)
 
 
-def main():
+def main(data=None, epochs=None):
     """Train, and print the accuracy on the test images."""
     keras.utils.set_random_seed(0)
-    images = pde.data.load(DATA, BATCH, validation=0.1, augmentation=pde.data.Augmentation(flip=True, pad=1 / 8))
+    epochs = float(epochs or sum(epochs for _, epochs in PHASES))
+    augmentation = pde.data.Augmentation(flip=True, pad=1 / 8)
+    images = pde.data.load(data or DATA, BATCH, validation=0.1, augmentation=augmentation)
+    steps = max(1, round(epochs * images.steps_per_epoch))
     model = network(images.info.input_shape, images.info.classes)
     model.compile(
-        keras.optimizers.SGD(PHASES[0][0], momentum=0.9), "sparse_categorical_crossentropy", metrics=["accuracy"]
+        keras.optimizers.SGD(schedule(steps), momentum=0.9), "sparse_categorical_crossentropy", metrics=["accuracy"]
     )
-    print(f"{model.count_params():,} weights")
+    print(f"{model.count_params():,} weights, {steps} steps")
     model.fit(
-        images.train,
+        images.epochs(),
         validation_data=images.validation,
-        epochs=sum(epochs for _, epochs in PHASES),
-        callbacks=[keras.callbacks.LearningRateScheduler(schedule)],
+        epochs=math.ceil(epochs),
+        steps_per_epoch=min(steps, images.steps_per_epoch),
         shuffle=False,
         verbose=2,
     )
@@ -99,4 +110,4 @@ def main():
 
 
 if __name__ == "__main__":
-    main()
+    main(*sys.argv[1:])

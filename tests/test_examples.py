@@ -199,7 +199,8 @@ def test_own_pde(tmp_path, capsys):
 @pytest.mark.slow
 def test_revnet38(images, capsys):
     example = load("revnet38", DATA=images, WIDTHS=(4, 8), UNITS=2, PHASES=((0.1, 1), (0.01, 1)), BATCH=10)
-    assert [example.schedule(epoch) for epoch in range(3)] == [0.1, 0.01, 0.01]
+    rates = example.schedule(steps=4)
+    assert [float(rates(step)) for step in range(5)] == pytest.approx([0.1, 0.1, 0.01, 0.01, 0.01])
     example.main()
     assert "Test accuracy: " in capsys.readouterr().out
 

@@ -36,6 +36,8 @@ class Arguments:
 
     def filled(self, values: Mapping) -> dict:
         """Return the arguments by name, with the tensors among them replaced by values of the same keys."""
+        if not self.tensors:
+            return self._arguments
         leaves = keras.tree.flatten(self._arguments)
         leaves = [values.get(-1 - index, leaf) for index, leaf in enumerate(leaves)]
         return keras.tree.pack_sequence_as(self._arguments, leaves)

@@ -3,7 +3,8 @@
 python tests/helpers/reversible_cases.py CASE...
 
 Prints a line for each case and way of running it: its name, and the largest relative difference over three steps in
-output, loss, gradients, statistics and the states of random numbers.
+output, loss, gradients, statistics and the states of random numbers. The case "fit" is the largest difference between
+the weights and statistics after ten steps of `fit`.
 """
 
 import contextlib
@@ -54,6 +55,21 @@ class SelfAttention(L.Layer):
             extra = value.shape[1] - mask.shape[1]
             mask = keras.ops.pad(mask, ((0, 0), (0, extra)), constant_values=True)
         return self.attention(x, value, value_mask=mask)
+
+
+def dense(units=2, **settings):
+    return L.Dense(units, activation="tanh", **settings)
+
+
+def with_everything(units=2, seed=1):
+    return keras.Sequential([dense(units), L.BatchNormalization(momentum=0.5), L.Dropout(0.5, seed=seed)])
+
+
+def classifier():
+    couplings = [layers.Reversible(with_everything(2, i), with_everything(2, 5 + i)) for i in range(3)]
+    inputs = keras.Input((6, 4))
+    x = L.GlobalAveragePooling1D()(layers.ReversibleSequence(couplings, name="reversible")(inputs))
+    return keras.Model(inputs, L.Dense(3, activation="softmax")(x))
 
 
 def frozen():
@@ -191,7 +207,9 @@ def by_torch(layer, way):
         floating = [a.requires_grad_() for a in arguments.values() if a.is_floating_point()]
         y = layer(x, training=True, **arguments)
         loss = (y * w).sum() + sum(layer.losses)
-        return y, loss, torch.autograd.grad(loss, [x, *floating, *(v.value for v in layer.trainable_variables)])
+        sources = [x, *floating, *(v.value for v in layer.trainable_variables)]
+        torch.autograd.grad(loss, sources, retain_graph=True)
+        return y, loss, torch.autograd.grad(loss, sources)  # of the second backward pass through one graph
 
     return gradient
 
@@ -217,10 +235,32 @@ def error(results, expected):
     return max(np.linalg.norm(a - b) / max(np.linalg.norm(b), 1e-3) for a, b in pairs)
 
 
+def ten_steps_of_fit(plain, jit=False):
+    """Return the weights, statistics and states of random numbers after ten steps of training."""
+    keras.utils.set_random_seed(4)
+    rng = np.random.default_rng(0)
+    x, y = rng.normal(size=(40, 6, 4)), rng.integers(0, 3, 40)
+    model = classifier()
+    model.compile(keras.optimizers.SGD(0.1), "sparse_categorical_crossentropy", jit_compile=jit)
+    model.get_layer("reversible")._plain = plain
+    model.fit(x, y, batch_size=4, shuffle=False, verbose=0)
+    return [keras.ops.convert_to_numpy(variable.value) for variable in model.variables]
+
+
+def gap(results, expected):
+    """Return the largest difference between two lists of arrays."""
+    pairs = zip(results, expected, strict=True)
+    return max(np.max(np.abs(a.astype(float) - b)) for a, b in pairs)
+
+
 if __name__ == "__main__":
     keras.config.set_dtype_policy("float64")
     keras.config.set_floatx("float64")
-    for case in sys.argv[1:] or CASES:
+    for case in sys.argv[1:] or [*CASES, "fit"]:
+        if case == "fit":
+            jit = keras.backend.backend() != "torch"
+            print("fit", gap(*(ten_steps_of_fit(plain, jit) for plain in (False, True))), flush=True)
+            continue
         for way in ways(case, keras.backend.backend()):
             # XLA may draw other random numbers than the backend itself, so both are run in the same way.
             expected = three_steps(case, way, plain=True)

@@ -6,7 +6,6 @@ import contextlib
 from collections.abc import Callable
 from typing import Any
 
-import keras
 import torch
 from keras import ops
 from torch.nn import grad as weight_gradients
@@ -38,25 +37,36 @@ def vjp(function: Callable, x) -> tuple[Any, Callable]:
     Both x and the value may be tuples of tensors.
     """
     with torch.enable_grad():
-        x = keras.tree.map_structure(lambda tensor: tensor.detach().requires_grad_(), x)
+        x = _map(lambda tensor: tensor.detach().requires_grad_(), x)
         value = function(x)
-    sources = keras.tree.flatten(x)
 
     def pull_back(v):
-        pairs = zip(keras.tree.flatten(value), keras.tree.flatten(v), strict=True)
+        pairs = zip(_leaves(value), _leaves(v), strict=True)
         connected = [(tensor, w) for tensor, w in pairs if tensor.requires_grad]
         if not connected:
-            return keras.tree.map_structure(torch.zeros_like, x)
-        gradients = torch.autograd.grad(
-            [tensor for tensor, _ in connected],
-            sources,
-            [w for _, w in connected],
-            allow_unused=True,
-            materialize_grads=True,
+            return _map(torch.zeros_like, x)
+        gradients = iter(
+            torch.autograd.grad(
+                [tensor for tensor, _ in connected],
+                _leaves(x),
+                [w for _, w in connected],
+                allow_unused=True,
+                materialize_grads=True,
+            )
         )
-        return keras.tree.pack_sequence_as(x, gradients)
+        return _map(lambda _: next(gradients), x)
 
-    return keras.tree.map_structure(torch.Tensor.detach, value), pull_back
+    return _map(torch.Tensor.detach, value), pull_back
+
+
+def _map(function: Callable, x):
+    """Return the function of a tensor, or of each tensor in nested tuples, which keras.tree does at a high cost."""
+    return tuple(_map(function, part) for part in x) if isinstance(x, tuple | list) else function(x)
+
+
+def _leaves(x) -> list:
+    """Return the tensors in nested tuples in their order."""
+    return [leaf for part in x for leaf in _leaves(part)] if isinstance(x, tuple | list) else [x]
 
 
 def jvp(function: Callable, x, tangent) -> tuple[torch.Tensor, torch.Tensor]:
