@@ -1,7 +1,7 @@
 # %% [markdown]
 # # More steps for a trained network
 # A network is trained with two steps per block, which is fast. `with_steps` then gives it four and eight, over the same
-# time: the weights are interpolated, and the loss hardly changes.
+# time: the weights are interpolated. The loss rises at first, less from step to step, and then falls further.
 
 # %%
 import keras
