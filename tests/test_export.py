@@ -414,6 +414,9 @@ def test_denoiser_in_litert_and_onnx(denoiser, tmp_path):
     runtime = pytest.importorskip("onnxruntime", reason="needs keras-pdecnn[onnx]")
     model, fixed = denoiser
     x = np.random.default_rng(1).uniform(size=(2, 7, 6, 3)).astype("float32")
+    with pytest.raises(ValueError, match=r"cannot convert .* any size.* Received: input_shape=\(None, None, 3\)"):
+        export.litert(model, tmp_path / "any.tflite")
+    assert not os.listdir(tmp_path)
     path = export.litert(fixed, tmp_path / "model.tflite")
     runner = interpreter.Interpreter(str(path)).get_signature_runner("serving_default")
     assert gap(runner(image=x)["values"], fixed(x)) < 1e-5

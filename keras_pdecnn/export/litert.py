@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import pathlib
 import zipfile
 
@@ -31,8 +32,9 @@ def litert(model: keras.Model, path, class_names=None, outputs=None, precision="
         The path.
 
     Raises:
-        ValueError: If the model cannot be exported (see `savedmodel`), the path exists, there is no such precision, or
-            the backend of Keras is not TensorFlow.
+        ValueError: If the model cannot be exported (see `savedmodel`), the path exists, there is no such precision, the
+            backend of Keras is not TensorFlow, or LiteRT cannot convert a network for images of any size, as is so with
+            U-Nets.
 
     Example:
         >>> model = keras_pdecnn.models.ParabolicCNN((8, 8, 1), classes=2, widths=(4,))
@@ -50,14 +52,29 @@ def litert(model: keras.Model, path, class_names=None, outputs=None, precision="
     checks.check_model(model)
     head = heads.head_of(model, class_names, outputs)
     with exportable.new_file(model, head, path) as (named, part):
-        named.export(
-            part,
-            format="litert",
-            verbose=False,
-            optimizations=[tf.lite.Optimize.DEFAULT] if optimized else [],
-            target_spec=target,
-        )
+        with _unknown_sizes_reported(model.input_shape):
+            named.export(
+                part,
+                format="litert",
+                verbose=False,
+                optimizations=[tf.lite.Optimize.DEFAULT] if optimized else [],
+                target_spec=target,
+            )
         if head.names is not None:
             with zipfile.ZipFile(part, "a") as archive:
                 archive.writestr("classes.txt", "".join(f"{name}\n" for name in head.names))
     return path
+
+
+@contextlib.contextmanager
+def _unknown_sizes_reported(shape):
+    """Raise ValueError for what LiteRT's converter raises if the size of the examples is not known."""
+    try:
+        yield
+    except Exception as error:  # the converter's own class is private
+        if None not in shape[1:]:
+            raise
+        raise ValueError(
+            "LiteRT cannot convert this network for examples of any size: build it for one size, and copy the weights "
+            f"with `set_weights`. Received: input_shape={shape[1:]}"
+        ) from error

@@ -13,6 +13,10 @@ from keras_pdecnn.recipes import Recipe
 from keras_pdecnn.recipes.levels import Level
 from keras_pdecnn.training.fitting import compile
 
+INTERPOLATION = "constant"
+"""How weights and moments are carried to more steps: each step becomes several with its weights, which changes the
+loss less than weights in between."""
+
 
 def at_level(
     model: models.PDEModel,
@@ -38,11 +42,11 @@ def at_level(
     if new == old:
         return model
     before, level = recipe.levels[old], recipe.levels[new]
-    other = model.with_steps(level.steps)
+    other = model.with_steps(level.steps, INTERPOLATION)
     if level.factor != before.factor:
         other = other.at_resolution(level.factor / before.factor, "copy")
     compile(other, recipe, steps_per_epoch, info)
-    carry_optimizer(model, other, "linear")
+    carry_optimizer(model, other, INTERPOLATION)
     return other
 
 
@@ -64,8 +68,8 @@ def fit_levels(
 ) -> tuple[models.PDEModel, dict]:
     """Train a network level by level; each level starts from the weights and the optimiser of the one before.
 
-    Between two levels the weights are interpolated in time, see `PDEModel.with_steps`. At another resolution kernels
-    are copied. The optimiser keeps its step counter, so that a schedule of the learning rate goes on.
+    Between two levels each step becomes several with the same weights, see `PDEModel.with_steps`. At another resolution
+    kernels are copied. The optimiser keeps its step counter, so that a schedule of the learning rate goes on.
 
     Args:
         model: Compiled network of the finest level. Its weights are those that the training starts from.
@@ -94,11 +98,11 @@ def fit_levels(
     history: dict[str, list] = {}
     epoch, factor = 0, 1.0
     for level in levels:
-        model = model.with_steps(level.steps, optimizer_state=True)
+        model = model.with_steps(level.steps, INTERPOLATION, optimizer_state=True)
         if level.factor != factor:
             coarser = model
             model, factor = coarser.at_resolution(level.factor / factor, "copy"), level.factor
-            carry_optimizer(coarser, model, "linear")
+            carry_optimizer(coarser, model, INTERPOLATION)
         held_out = validation_data and (shrink(validation_data[0], factor), *validation_data[1:])
         fitted = model.fit(
             shrink(x, factor),
