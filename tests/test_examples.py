@@ -288,9 +288,13 @@ def test_membranes(tmp_path, capsys, eager):
     x, y = rng.integers(0, 256, (3, 16, 16, 1), dtype=np.uint8), rng.integers(0, 2, (3, 16, 16), dtype=np.uint8)
     np.savez(tmp_path / "data.npz", x_train=x, y_train=y, x_test=x[:1], y_test=y[:1])
     small = {"WIDTHS": (2, 2), "STEPS": {"parabolic": 1}, "PLAIN_WIDTHS": (2, 2, 2), "PATCH": 8, "BATCH": 2}
-    load("membranes", **small).main(tmp_path / "data.npz", "parabolic", [0], tmp_path / "run", batches=1)
+    example, names, folder = load("membranes", **small), ["parabolic", "plain"], tmp_path / "run"
+    example.main(tmp_path / "data.npz", names, [0], folder, batches=1)
     rows = [line.split("|")[1:6] for line in capsys.readouterr().out.splitlines()[-2:]]
-    assert [row[0].strip() for row in rows] == ["parabolic", "plain"]
+    assert [row[0].strip() for row in rows] == names
+    example.train = None  # what is in the folder is not trained again
+    example.main(tmp_path / "data.npz", names, [0], folder, batches=1)
+    assert capsys.readouterr().out.count("| parabolic") == 2
     assert all(0 <= float(row[2]) <= 1 for row in rows)
     assert (tmp_path / "run" / "membranes.png").exists()
 
