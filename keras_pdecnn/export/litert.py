@@ -72,7 +72,7 @@ def _unknown_sizes_reported(shape):
     try:
         yield
     except Exception as error:  # the converter's own class is private
-        if None not in shape[1:]:
+        if None not in shape[1:] or isinstance(error, OSError):
             raise
         raise ValueError(
             "LiteRT cannot convert this network for examples of any size: build it for one size, and copy the weights "

@@ -165,7 +165,7 @@ def fit(
 
 def _validation(dataset: data.Data, recipe: Recipe, strategy):
     """Return the dataset of the validation part, None if there is none."""
-    if dataset.validation is None:
+    if "validation" not in dataset.evaluation:
         return None
     from keras_pdecnn.data.pipeline import with_probabilities
 
