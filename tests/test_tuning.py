@@ -16,6 +16,7 @@ import time
 import traceback
 
 import click.testing
+import grpc
 import keras
 import keras_tuner as kt
 import numpy as np
@@ -631,6 +632,46 @@ def test_trials_stay_with_their_workers_when_the_chief_is_started_again(tmp_path
     for trial in (a, b, c):
         end(resumed, trial)
     assert resumed.create_trial("a").status == "STOPPED"
+
+
+class Interrupted(grpc.RpcError):
+    def __init__(self, code):
+        self.code, self.details = lambda: code, lambda: "why"
+
+
+def test_a_chief_that_is_killed_while_it_answers_costs_no_trial(tmp_path):
+    tuner = instant(tmp_path / "search", max_trials=2)
+    chief, broken = tuner.oracle, []
+
+    class Client:
+        objective = chief.objective
+
+        def __getattr__(self, name):
+            def request(*args, **kwargs):
+                value = getattr(chief, name)(*args, **kwargs)
+                if name not in broken:  # the first answer to each request does not arrive
+                    broken.append(name)
+                    raise Interrupted(grpc.StatusCode.UNAVAILABLE)
+                return value
+
+            return request
+
+    tuner.oracle = roles.PatientClient(Client())
+    roles.work(tuner.search)
+    assert {"create_trial", "get_trial", "update_trial", "end_trial"} <= set(broken)
+    assert [trial.status for trial in chief.trials.values()] == ["COMPLETED"] * 2
+    assert len(chief.end_order) == 2
+
+
+@pytest.mark.parametrize(
+    ("code", "message"), [("DEADLINE_EXCEEDED", "for an hour"), ("UNKNOWN", "The chief failed: why")]
+)
+def test_a_worker_ends_with_its_chief(code, message):
+    def search():
+        raise Interrupted(grpc.StatusCode[code])
+
+    with pytest.raises(roles.ChiefError, match=message):
+        roles.work(search)
 
 
 def test_the_reason_of_a_workers_failure_comes_through_its_folder(tmp_path):

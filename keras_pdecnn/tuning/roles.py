@@ -10,6 +10,7 @@ import contextlib
 import os
 import socket
 import threading
+import time
 
 import grpc
 
@@ -17,6 +18,7 @@ from keras_pdecnn.utils.arguments import describe
 
 _ID, _IP, _PORT = "KERASTUNER_TUNER_ID", "KERASTUNER_ORACLE_IP", "KERASTUNER_ORACLE_PORT"
 _PULSE = 5.0  # seconds between two signs of life of a worker
+_PAUSE = 0.1  # seconds before a request whose answer broke off is asked again
 
 
 class ChiefError(RuntimeError):
@@ -93,19 +95,49 @@ def serve(search, oracle):
 
 
 def work(search):
-    """Run the search of a worker. If the chief stops in the middle of an answer, wait until it is started again.
+    """Run the search of a worker.
 
     Raises:
         ChiefError: If the chief does not answer for an hour, or answers with an error.
     """
-    while True:
-        try:
-            return search()
-        except grpc.RpcError as error:
-            if error.code() == grpc.StatusCode.DEADLINE_EXCEEDED:
-                raise ChiefError(f"No chief has answered at {tuner_address()} for an hour.") from error
-            if error.code() != grpc.StatusCode.UNAVAILABLE:
-                raise ChiefError(f"The chief failed: {error.details()}") from error
+    try:
+        search()
+    except grpc.RpcError as error:
+        if error.code() == grpc.StatusCode.DEADLINE_EXCEEDED:
+            raise ChiefError(f"No chief has answered at {tuner_address()} for an hour.") from error
+        raise ChiefError(f"The chief failed: {error.details()}") from error
+
+
+class PatientClient:
+    """The requests of a worker to its chief, asked again if the chief stops in the middle of an answer.
+
+    Keras Tuner's client waits for a chief that is not there, but an answer that breaks off is an error, which would
+    count as the failure of the trial. Every request may be repeated: the chief saves what it is told before it answers,
+    and does not change the end of a trial.
+
+    Args:
+        client: The client of Keras Tuner.
+    """
+
+    def __init__(self, client):
+        self._client = client
+
+    def __getattr__(self, name):
+        value = getattr(self._client, name)
+        return _patient(value) if callable(value) else value
+
+
+def _patient(request):
+    def ask(*args, **kwargs):
+        while True:
+            try:
+                return request(*args, **kwargs)
+            except grpc.RpcError as error:
+                if error.code() != grpc.StatusCode.UNAVAILABLE:
+                    raise
+                time.sleep(_PAUSE)
+
+    return ask
 
 
 def pulse(oracle, trial_id: str):

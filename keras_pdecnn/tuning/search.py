@@ -15,7 +15,7 @@ from keras_pdecnn.distribute.strategies import check_backend
 from keras_pdecnn.recipes import Recipe
 from keras_pdecnn.tuning.hypermodel import PDEHyperModel
 from keras_pdecnn.tuning.oracles import METHODS, REASON, SearchOracle, reason
-from keras_pdecnn.tuning.roles import is_chief, is_worker, pulse, serve, tuner_id, work
+from keras_pdecnn.tuning.roles import PatientClient, is_chief, is_worker, pulse, serve, tuner_id, work
 from keras_pdecnn.utils import arguments, files
 
 _ASK = 1.0  # least number of seconds between two requests for a trial; idle workers of Keras Tuner ask without a pause
@@ -37,6 +37,8 @@ class Search(kt.Hyperband):
     def __init__(self, oracle, hypermodel, **kwargs):
         # Not the constructor of Hyperband, which would make another oracle.
         kt.Tuner.__init__(self, oracle, hypermodel, **kwargs)
+        if is_worker():
+            self.oracle = PatientClient(self.oracle)
         self._asked = -_ASK
         self._failure = None
 
