@@ -26,6 +26,7 @@ WORKER = pathlib.Path(__file__).with_name("torch_worker.py")
 JAX_WORKER = pathlib.Path(__file__).with_name("jax_worker.py")
 STEPS = (16, 64)
 LAYOUTS = {"": True, ", contiguous": False}
+BFLOAT16 = {"TF_SET_ONEDNN_FPMATH_MODE": "BF16"}  # read by TensorFlow: oneDNN rounds the inputs of its convolutions
 
 
 def torch_python() -> str:
@@ -46,22 +47,32 @@ def couplings(steps, backends, small):
     small = {"size": 8, "batch": 2, "channels": 8} if small else {}
     ours = {"block": "HamiltonianBlock", "backprop": "reversible", "normalization": None, "use_bias": False}
     for backend in backends:
-        yield f"keras_pdecnn, {backend}", package("block", {**ours, "steps": steps, **small}), backend
+        yield f"keras_pdecnn, {backend}", package("block", {**ours, "steps": steps, **small}), on(backend)
     for case in ("revlib", "memcnn"):
         for suffix, channels_last in LAYOUTS.items():
             settings = {"case": case, "steps": steps, "channels_last": channels_last, **small}
-            yield f"{case}{suffix}", torch(settings), None
+            yield f"{case}{suffix}", torch(settings), {}
 
 
 def networks(backends, small):
     small = {"size": 8, "batch": 2} if small else {}
     for backend in backends:
         for backprop in ("stored", "reversible"):
-            yield f"keras_pdecnn, {backend}, {backprop}", package("network", {"backprop": backprop, **small}), backend
-    yield "PyTorch, compiled", torch({"case": "network", "compiled": True, **small}), None
-    yield "PyTorch, eager", torch({"case": "network", "compiled": False, **small}), None
+            command = package("network", {"backprop": backprop, **small})
+            yield f"keras_pdecnn, {backend}, {backprop}", command, on(backend)
+            if backend == "tensorflow":
+                yield f"keras_pdecnn, {backprop}, bfloat16 convolutions", command, on(backend) | BFLOAT16
+    for compiled in (True, False):
+        for bfloat16 in (False, True):
+            settings = {"case": "network", "compiled": compiled, "bfloat16": bfloat16, **small}
+            name = f"PyTorch, {'compiled' if compiled else 'eager'}{', bfloat16 autocast' if bfloat16 else ''}"
+            yield name, torch(settings), {}
     if importlib.util.find_spec("jax"):
-        yield "JAX", [sys.executable, str(JAX_WORKER), json.dumps(small)], None
+        yield "JAX", [sys.executable, str(JAX_WORKER), json.dumps(small)], {}
+
+
+def on(backend):
+    return {"KERAS_BACKEND": backend}
 
 
 def package(module, settings):
@@ -76,9 +87,9 @@ def compare(contenders, rounds):
     """Return the rows of every contender, one per round, taking turns."""
     rows = {name: [] for name, *_ in contenders}
     for i in range(rounds):
-        for name, command, backend in contenders:
+        for name, command, variables in contenders:
             print(f"round {i + 1} of {rounds}: {name}", file=sys.stderr)
-            environment = {**os.environ, "TF_CPP_MIN_LOG_LEVEL": "3", **({"KERAS_BACKEND": backend} if backend else {})}
+            environment = {**os.environ, "TF_CPP_MIN_LOG_LEVEL": "3", **variables}
             run = subprocess.run(command, check=False, env=environment, text=True, capture_output=True)
             if run.returncode:
                 sys.exit(f"{name} failed:\n{run.stderr}")

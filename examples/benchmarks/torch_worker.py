@@ -154,8 +154,8 @@ def measure_coupling(case, steps, batch=8, size=64, channels=32, channels_last=T
     return {"step_s": step_s, "peak_bytes": peak.read(), "gradient_bytes": gradients}
 
 
-def measure_network(compiled, batch=125, size=32, channels_last=True, repetitions=8):
-    """Training with SGD and momentum: seconds per step."""
+def measure_network(compiled, bfloat16=False, batch=125, size=32, channels_last=True, repetitions=8):
+    """Training with SGD and momentum, under autocast if asked for: seconds per step."""
     layout = torch.channels_last if channels_last else torch.contiguous_format
     network = HamiltonianNetwork().to(DEVICE, memory_format=layout)
     weights = sum(weight.numel() for weight in network.parameters())
@@ -167,7 +167,9 @@ def measure_network(compiled, batch=125, size=32, channels_last=True, repetition
 
     def step():
         optimizer.zero_grad()
-        functional.cross_entropy(run(x), label).backward()
+        with torch.autocast(DEVICE, torch.bfloat16, enabled=bfloat16):
+            loss = functional.cross_entropy(run(x), label)
+        loss.backward()
         optimizer.step()
 
     return {"step_s": timed(step, 3, repetitions), "peak_bytes": peak.read(), "weights": weights}
