@@ -264,6 +264,16 @@ def test_comparison_with_pytorch_and_jax(capsys):
     assert all(float(row[2]) > 0 for row in rows)
 
 
+@pytest.mark.slow
+def test_overheads(capsys):
+    example = load("benchmarks/overheads", BATCH=2, BATCHES=2, ROUNDS=1, WIDTHS=(4,), STEPS=1, SIZE=8, DEPTHS=(1, 2))
+    example.throughput()
+    example.tracing()
+    names = [line.split("|")[1].strip() for line in capsys.readouterr().out.splitlines() if line.startswith("|")]
+    assert names[2:5] == ["bare step", "fit, arrays", "fit, tf.data"]
+    assert names[-2:] == ["1", "2"]
+
+
 def test_denoising_networks_have_the_same_size():
     example = load("denoising_networks") if importlib.util.find_spec("skimage") else pytest.skip("needs scikit-image")
     sizes = [example.weights_of(example.build(name, (None, None, 3))) for name in (*example.NETWORKS, "plain")]
