@@ -4,6 +4,7 @@ import importlib.util
 import json
 import pathlib
 import sys
+import types
 
 import keras
 import numpy as np
@@ -290,6 +291,13 @@ def test_denoising_networks(images, tmp_path, capsys, eager):
     assert [row[0].strip() for row in rows] == ["noisy", "total variation", "non-local means", "residual", "plain"]
     assert next(float(row[2]) for row in rows) == pytest.approx(20.2, abs=0.7)
     assert (tmp_path / "run" / "denoising-25.png").stat().st_size > 5_000
+
+
+def test_predictions_of_turned_copies_are_turned_back():
+    predict, images = load("membranes").predict, np.random.default_rng(0).uniform(size=(2, 4, 6, 1))
+    model = types.SimpleNamespace(predict=lambda x, **_: x + np.arange(x.shape[2])[:, None])
+    assert predict(model, images) == pytest.approx(model.predict(images))
+    assert predict(model, images, turned=True) - images == pytest.approx(np.full(images.shape, 2.0))
 
 
 @pytest.mark.slow
