@@ -13,7 +13,7 @@ class _Words(Treeprocessor):
         for code in root.iter("code"):
             text = "".join(code.itertext())
             if " " not in text and len(text) <= LONGEST:
-                code.set("class", "word")
+                code.set("class", "word option" if text.startswith("--") else "word")
 
 
 class InlineCode(Extension):
