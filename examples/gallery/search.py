@@ -30,6 +30,7 @@ weights = [pde.tuning.count_weights(recipe, (8, 8, 1), 10) for recipe in recipes
 plt.scatter(weights, [trial.score for trial in trials])
 for recipe, x, trial in zip(recipes, weights, trials, strict=True):
     plt.annotate(f" {recipe.steps} steps of {recipe.step_size:.1f}", (x, trial.score))
+plt.margins(x=0.4)
 plt.xlabel("weights")
 plt.ylabel("validation accuracy")
 plt.savefig("search.png")
