@@ -76,9 +76,10 @@ class Patches(keras.utils.PyDataset):
 
     def _draw(self, rng):
         number = rng.integers(len(self.x))
-        top, left = (rng.integers(n - PATCH + 1) for n in self.x.shape[1:3])
+        size = min(PATCH, *self.x.shape[1:3])
+        top, left = (rng.integers(n - size + 1) for n in self.x.shape[1:3])
         turns, mirrored = rng.integers(4), rng.random() < 0.5
-        patches = (part[number, top : top + PATCH, left : left + PATCH] for part in (self.x, self.y))
+        patches = (part[number, top : top + size, left : left + size] for part in (self.x, self.y))
         patches = (np.rot90(patch[:, ::-1] if mirrored else patch, turns) for patch in patches)
         return tuple(patches)
 

@@ -1,5 +1,6 @@
 """What all tests share: two logical devices, exact float32, fixed seeds, and Keras settings that do not leak."""
 
+import gc
 import os
 import pathlib
 
@@ -35,6 +36,11 @@ LONG = ("test_backends", "test_backends_applications", "test_distribute", "test_
 def pytest_collection_modifyitems(items):
     """Begin with the long tests, so that several workers end at the same time."""
     items.sort(key=lambda item: item.path.stem not in LONG)
+
+
+def pytest_collection_finish():
+    """Keep the garbage collector from looking at TensorFlow's and Keras's modules again and again."""
+    gc.freeze()
 
 
 @pytest.fixture(autouse=True)

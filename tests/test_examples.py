@@ -293,6 +293,20 @@ def test_denoising_networks(images, tmp_path, capsys, eager):
     assert (tmp_path / "run" / "denoising-25.png").stat().st_size > 5_000
 
 
+def test_the_ends_of_a_swab_tell_its_class(tmp_path):
+    example = load("q_tips")
+    example.main(tmp_path / "q_tips.npz", train=5, test=2, picture=tmp_path / "q_tips.png")
+    with np.load(tmp_path / "q_tips.npz") as file:
+        images, classes = np.concatenate([file["x_train"], file["x_test"]]), file["y_train"]
+    assert images.shape == (7, 64, 64, 1)
+    assert set(np.unique(classes)) == {0, 1, 2, 3}
+    for image, of_pixels in zip(images[..., 0], classes, strict=False):
+        assert image[of_pixels == 0].mean() == pytest.approx(example.BACKGROUND, abs=1)
+        assert not (image[of_pixels == 1] < 60).any()  # no black end
+        assert not (image[of_pixels == 2] > 200).any()  # no white end
+    assert (tmp_path / "q_tips.png").stat().st_size > 5_000
+
+
 def test_predictions_of_turned_copies_are_turned_back():
     predict, images = load("membranes").predict, np.random.default_rng(0).uniform(size=(2, 4, 6, 1))
     model = types.SimpleNamespace(predict=lambda x, **_: x + np.arange(x.shape[2])[:, None])
