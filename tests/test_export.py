@@ -17,6 +17,7 @@ from tensorflow.core.protobuf import saved_model_pb2
 from keras_pdecnn import data, export, inference, layers, models
 from keras_pdecnn.export import checks
 from keras_pdecnn.export.decoding import decode
+from keras_pdecnn.tasks import TASKS
 
 # Each network, rank, policy and way to take the gradient, and loops (more than four steps) as well as single steps.
 CASES = {
@@ -381,7 +382,11 @@ def test_denoiser_as_saved_model_takes_images_of_any_size(denoiser, tmp_path):
     for size in ((7, 6), (1, 9)):
         x = np.random.default_rng(1).uniform(size=(2, *size, 3)).astype("float32")
         assert gap(serve(image=tf.constant(x))["values"], model(x)) < 1e-5
-    with pytest.raises(ValueError, match="values or classes of pixels"):
+    network = inference.load(path)
+    assert (network.task, network.input_shape, network.max_value) == ("restoration", (None, None, 3), 1.0)
+    assert gap(network.outputs(x), model(x)) < 1e-5
+    (path / "assets.extra" / "network.json").unlink()
+    with pytest.raises(ValueError, match="without the task of the network; export it again"):
         inference.load(path)
 
 
@@ -397,14 +402,27 @@ def test_classes_of_pixels(names, tmp_path):
     assert gap(outputs["probabilities"], expected) < 1e-6
     np.testing.assert_array_equal(outputs["class"], np.argmax(expected, axis=-1))
     assert (path / "assets" / "classes.txt").read_text().split() == list(names or "012")
+    network = inference.load(path)
+    assert (network.task, network.class_names) == ("segmentation", names or ("0", "1", "2"))
+    assert gap(network.outputs(x), expected) < 1e-6
 
 
-def test_values_of_examples(tmp_path):
-    model = keras.Sequential([keras.Input((5, 1)), keras.layers.Flatten(), keras.layers.Dense(2)])
-    path = export.savedmodel(model, tmp_path / "regression", outputs="values")
+def test_white_of_a_restoration(tmp_path):
+    model = models.ParabolicUNet((4, 4, 1), widths=(2,), steps=1, restoration=True, max_value=255)
+    network = inference.load(export.savedmodel(model, tmp_path / "restoration"))
+    assert (network.task, network.max_value) == ("restoration", 255.0)
+
+
+@pytest.mark.parametrize(("activation", "task"), [(None, "regression"), ("sigmoid", "multi_label")])
+def test_values_of_examples(activation, task, tmp_path):
+    model = keras.Sequential([keras.Input((5, 1)), keras.layers.Flatten(), keras.layers.Dense(2, activation)])
+    path = export.savedmodel(model, tmp_path / task, outputs="values")
     x = np.random.default_rng(1).uniform(size=(3, 5, 1)).astype("float32")
     serve = tf.saved_model.load(str(path)).signatures["serving_default"]
     assert gap(serve(signal=tf.constant(x))["values"], model(x)) < 1e-6
+    network = inference.load(path)
+    assert (network.task, network.class_names, network.quantity) == (task, ("0", "1"), TASKS[task].quantity)
+    assert gap(network.outputs(x), model(x)) < 1e-6
 
 
 @pytest.mark.slow

@@ -6,7 +6,8 @@ import dataclasses
 
 import keras
 
-from keras_pdecnn.export import checks
+from keras_pdecnn.export import checks, recognition
+from keras_pdecnn.tasks import DEFAULT
 from keras_pdecnn.utils import arguments
 
 PROBABILITIES, CLASS, LABEL, VALUES = "probabilities", "class", "label", "values"
@@ -65,6 +66,10 @@ class Classes:
         """Return the layer that names the outputs."""
         return ClassOutputs(self.logits)
 
+    def task(self, model) -> str:
+        """Return the task of a model with these outputs."""
+        return "segmentation" if self.of_pixels else "classification"
+
 
 @dataclasses.dataclass(frozen=True)
 class Values:
@@ -76,6 +81,11 @@ class Values:
     def layer(self) -> keras.layers.Layer:
         """Return the layer that names the output."""
         return ValueOutputs()
+
+    def task(self, model) -> str:
+        """Return the task of a model with these outputs."""
+        task = recognition.task_of(model)
+        return "regression" if task == DEFAULT else task
 
 
 def head_of(model: keras.Model, class_names, outputs: str | None) -> Classes | Values:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import dataclasses
+import json
 import pathlib
 import tempfile
 from collections.abc import Callable
@@ -9,13 +11,15 @@ from collections.abc import Callable
 import keras
 import numpy as np
 
-from keras_pdecnn.export import checks, exportable, heads
+from keras_pdecnn.export import checks, exportable, heads, recognition
 from keras_pdecnn.export.decoding import decode
 from keras_pdecnn.export.precisions import check_precision
 from keras_pdecnn.layers.plain import plain_operations
+from keras_pdecnn.tasks import DEFAULT, check_task
 from keras_pdecnn.utils import files, optional
 
 _NAMES = "classes.txt"
+_NETWORK = pathlib.Path("assets.extra", "network.json")  # the folder of a SavedModel for files of others
 
 
 def savedmodel(model: keras.Model, path, class_names=None, outputs=None, precision="float32") -> pathlib.Path:
@@ -88,6 +92,9 @@ def savedmodel(model: keras.Model, path, class_names=None, outputs=None, precisi
         part = pathlib.Path(temporary, "model")
         with plain_operations(model, convolution_dtype=convolution_dtype):
             _write(part, endpoints, table)
+        facts = json.dumps({"task": head.task(model), "max_value": recognition.max_value(model)})
+        (part / _NETWORK).parent.mkdir()
+        (part / _NETWORK).write_text(facts)
         return _publish(part, path)
 
 
@@ -166,7 +173,26 @@ def _publish(part: pathlib.Path, path: pathlib.Path) -> pathlib.Path:
             number += 1
 
 
-def load(path):
+@dataclasses.dataclass(frozen=True)
+class Exported:
+    """A network that was exported as a SavedModel.
+
+    Args:
+        shape: (*space, channels) of an example; space may be None.
+        names: Names of the classes; numbers for outputs that are values.
+        run: Function of a float32 array of examples to an array of probabilities or values.
+        task: Name of its task.
+        max_value: Value of white in restored images.
+    """
+
+    shape: tuple[int | None, ...]
+    names: tuple[str, ...]
+    run: Callable[[np.ndarray], np.ndarray]
+    task: str
+    max_value: float
+
+
+def load(path) -> Exported:
     """Load a SavedModel of `savedmodel`.
 
     A SavedModel is a TensorFlow program, which can read and write files. Load it only from a source that you trust.
@@ -175,12 +201,11 @@ def load(path):
         path: Folder of one version.
 
     Returns:
-        (shape, names, run): the shape (*space, channels) of an example, the names of the classes, and the function of
-        a float32 array of examples to an array of probabilities.
+        An `Exported`.
 
     Raises:
-        ValueError: If the folder does not exist, cannot be read, was not written by `savedmodel`, or returns something
-            else than probabilities of one class per example.
+        ValueError: If the folder does not exist, cannot be read, was not written by `savedmodel`, or returns values and
+            was written by version 0.1.
         ImportError: If TensorFlow is not installed.
     """
     files.check_exists("The SavedModel", path)
@@ -189,27 +214,41 @@ def load(path):
         loaded = tf.saved_model.load(str(path))
         serve = loaded.signatures["serving_default"]
         (spec,) = serve.structured_input_signature[1].values()
-        _check_classes(serve.structured_outputs)
-        names = pathlib.Path(path, "assets", _NAMES).read_text(encoding="utf-8").splitlines()
-        classes = serve.structured_outputs[heads.PROBABILITIES].shape[-1]
+        outputs = serve.structured_outputs
+        key = heads.VALUES if heads.VALUES in outputs else heads.PROBABILITIES
+        count = outputs[key].shape[-1]
+        names = _names_of(pathlib.Path(path), key, count)
+        task, max_value = _facts_of(pathlib.Path(path), key, outputs)
     except Exception as error:  # a damaged folder raises a dozen types
         reason = str(error).strip().partition("\n")[0] or type(error).__name__
         raise ValueError(f"Not an exported SavedModel that can be read ({reason}). Received: {str(path)!r}") from error
-    if len(names) != classes or spec.name not in checks.INPUTS.values():
+    if len(names) != count or spec.name not in checks.INPUTS.values():
         raise ValueError(
-            f"Not a SavedModel of this package: {len(names)} names for {classes} classes, input {spec.name!r}. "
+            f"Not a SavedModel of this package: {len(names)} names for {count} classes, input {spec.name!r}. "
             f"Received: {str(path)!r}"
         )
 
     def run(x: np.ndarray) -> np.ndarray:
         # `serve` itself would not keep alive the variables of the loaded model.
         outputs = loaded.signatures["serving_default"](**{spec.name: tf.constant(x)})
-        return outputs[heads.PROBABILITIES].numpy()
+        return outputs[key].numpy()
 
-    return tuple(spec.shape[1:]), tuple(names), run
+    return Exported(tuple(spec.shape[1:]), names, run, task, max_value)
 
 
-def _check_classes(outputs: dict):
-    """Raise ValueError if an exported network does not return classes of examples."""
-    if heads.VALUES in outputs or (heads.CLASS in outputs and len(outputs[heads.CLASS].shape) > 1):
-        raise ValueError("it returns values or classes of pixels, where classes of examples are needed")
+def _names_of(path: pathlib.Path, key: str, count: int) -> tuple[str, ...]:
+    """Return the names of the outputs of an exported network."""
+    if key == heads.VALUES:
+        return tuple(map(str, range(count)))
+    return tuple((path / "assets" / _NAMES).read_text(encoding="utf-8").splitlines())
+
+
+def _facts_of(path: pathlib.Path, key: str, outputs: dict) -> tuple[str, float]:
+    """Return the task and the value of white of an exported network, which version 0.1 did not write."""
+    file = path / _NETWORK
+    if file.exists():
+        facts = json.loads(file.read_text(encoding="utf-8"))
+        return check_task("task", facts["task"]), float(facts["max_value"])
+    if key == heads.VALUES or len(outputs[heads.CLASS].shape) > 1:
+        raise ValueError("version 0.1 wrote it without the task of the network; export it again")
+    return DEFAULT, 1.0

@@ -50,7 +50,7 @@ def load(path) -> Classifier:
     Args:
         path: A run folder, a .keras file, or a SavedModel of `export.savedmodel`: either its folder, or the folder of
             its versions, of which the last one is taken. The classes of a .keras file are named by their numbers, and
-            its last layers tell the task. A SavedModel must be one of classes of examples.
+            its last layers tell the task.
 
     Returns:
         A `Classifier`.
@@ -106,51 +106,31 @@ def _from_model(model, path, task: str | None = None) -> Classifier:
         )
     if not are_finite(model):
         raise ValueError(f"The weights of the model are not finite. Received: {os.fspath(path)!r}")
-    task = task or _task_of(model)
+    from keras_pdecnn.export import recognition
+
+    task = task or recognition.task_of(model)
     return Classifier(
         shapes[0][1:],
         tuple(map(str, range(shapes[1][-1]))),
         lambda x: model.predict(x, batch_size=batch_size(x.shape[1:]), verbose=0),
         TASKS[task].quantity,
         task=task,
-        max_value=_max_value(model),
+        max_value=recognition.max_value(model),
     )
-
-
-def _task_of(model) -> str:
-    """Return the task that the last layers of a network tell."""
-    import keras
-
-    last = model.layers[-1]
-    activation = getattr(last, "activation", None)
-    if len(model.output_shape) > 2:
-        layers = [layer for layer in model.layers if getattr(layer, "activation", None) is keras.activations.softmax]
-        return "segmentation" if layers else "restoration"
-    if isinstance(last, keras.layers.Rescaling):
-        return "regression"
-    return "multi_label" if activation is keras.activations.sigmoid else DEFAULT
-
-
-def _max_value(model) -> float:
-    """Return the value of white of a network that restores raw images."""
-    import keras
-
-    last = model.layers[-1]
-    is_scaled = len(model.output_shape) > 2 and isinstance(last, keras.layers.Rescaling)
-    return float(last.scale) if is_scaled else 1.0
 
 
 def _from_saved_model(path: pathlib.Path) -> Classifier:
     from keras_pdecnn.export import saved_model
 
-    shape, names, run = saved_model.load(path)
+    network = saved_model.load(path)
 
-    def probabilities(x):
+    def outputs(x):
         size = batch_size(x.shape[1:])
-        parts = [run(x[first : first + size].astype(np.float32)) for first in range(0, len(x), size)]
+        parts = [network.run(x[first : first + size].astype(np.float32)) for first in range(0, len(x), size)]
         return np.concatenate(parts)
 
-    return Classifier(shape, names, probabilities)
+    quantity = TASKS[network.task].quantity
+    return Classifier(network.shape, network.names, outputs, quantity, task=network.task, max_value=network.max_value)
 
 
 def _last_version(path: pathlib.Path) -> pathlib.Path | None:
