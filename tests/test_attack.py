@@ -151,10 +151,10 @@ def one_of_each_class(linear_model):
 def test_a_walk_along_the_boundary_finds_the_nearest_point_of_a_linear_classifier(linear, eager):
     model, x, y, distances = linear
     images = one_of_each_class(model(1.0))
-    found = stability.boundary_attack(model(1.0), x, y, images, steps=3, restarts=5, bounds=None)
+    found = stability.boundary_attack(model(1.0), x, y, images, steps=2, restarts=5, bounds=None)
     np.testing.assert_allclose(size(np.float64(found) - x, "l2"), distances["l2"], rtol=1e-4)
     assert accuracy(model(1.0), found, y) == 0
-    again = stability.boundary_attack(model(1.0), x[:9], y[:9], images, 3, 5, bounds=None, batch_size=5)
+    again = stability.boundary_attack(model(1.0), x[:9], y[:9], images, 2, 5, bounds=None, batch_size=5)
     np.testing.assert_allclose(again, found[:9], rtol=1e-4)
     # An example of another class stays where it is.
     one = stability.boundary_attack(model(1.0), x[:20], np.roll(y[:20], 1), images=x, restarts=1, steps=1)
@@ -166,12 +166,12 @@ def test_a_walk_along_the_boundary_finds_the_nearest_point_of_a_linear_classifie
 def test_a_walk_along_the_boundary_of_a_network(digits, eager):
     """Neither attack is always the stronger one."""
     model, x, y = digits
-    found = stability.boundary_attack(model, x[:12], y[:12], x[:40], steps=4, restarts=1, bounds=RANGE)
+    found = stability.boundary_attack(model, x[:12], y[:12], x[:30], steps=2, restarts=1, bounds=RANGE)
     sizes = size(np.float64(found) - x[:12], "l2")
     assert found.min() >= RANGE[0]
     assert found.max() <= RANGE[1]
     assert np.all(model.predict(found, verbose=0).argmax(axis=-1) != y[:12])
-    attacked = stability.attack(model, x[:12], y[:12], 1.02 * sizes, steps=8, bounds=RANGE)
+    attacked = stability.attack(model, x[:12], y[:12], 1.02 * sizes, steps=4, bounds=RANGE)
     withstood = model.predict(attacked, verbose=0).argmax(axis=-1) == y[:12]
     assert 0 < np.mean(withstood) < 1
 
@@ -180,11 +180,11 @@ def test_a_wrong_certificate_is_refuted(linear, eager):
     model, x, _, distances = linear
     radius = stability.certified_radius(model(1.0), x)
     assert np.all(radius <= distances["l2"])
-    found = stability.smallest_perturbation(model(1.0), x, images=one_of_each_class(model(1.0)), steps=5, restarts=5)
+    found = stability.smallest_perturbation(model(1.0), x, images=one_of_each_class(model(1.0)), steps=2, restarts=5)
     np.testing.assert_allclose(found, distances["l2"], rtol=1e-3)
     assert np.all(found >= radius)
     # A bound that is too small by a factor of 3: the attack within the radius finds what the walk finds.
-    wrong = stability.smallest_perturbation(model(1.0), x, 3 * radius, steps=10, restarts=1)
+    wrong = stability.smallest_perturbation(model(1.0), x, 3 * radius, steps=4, restarts=1)
     assert np.all(wrong < 3 * radius)
 
 

@@ -42,7 +42,7 @@ class SecondOrderBlock(PDEBlock):
 
     @classmethod
     def bounded_gain(cls, steps: int) -> float:
-        # Non-expansive, see `nonexpansive_gain`, which is 3.3 times as large or more.
+        # Non-expansive, see `nonexpansive_gain`, which is at least 1.9 times as large.
         return 1 / steps**2
 
     @classmethod
