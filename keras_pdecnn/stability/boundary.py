@@ -77,10 +77,9 @@ def boundary_attack(
     x = check_examples(x, "x", classifier.input_shape[1:], np.float32)
     images = x if images is None else check_examples(images, "images", classifier.input_shape[1:], np.float32)
     labels = check_labels(y, len(x), classifier.output_shape[-1])
-    limits = (-np.inf, np.inf)
-    if bounds is not None:
-        limits = check_bounds(bounds)
-        check_within(x, limits), check_within(images, limits)
+    limits = (np.float32(-np.inf), np.float32(np.inf)) if bounds is None else check_bounds(bounds)
+    for points in (x, images):
+        check_within(points, limits)
     starts, targets = _starts(classifier, x, labels, images, restarts, batch_size)
     best, shortest = x.copy(), np.full(len(x), np.inf)
     known = classifier.predict(x, batch_size=batch_size, verbose=0).argmax(axis=-1) == labels
@@ -88,10 +87,10 @@ def boundary_attack(
     for start, target in zip(starts, targets, strict=True):
         classes = labels, target
         walk = Walk(x, batched(value, classes, batch_size), batched(value_and_gradient, classes, batch_size), limits)
-        points = walk(start, steps)
-        distances = lengths(np.float64(points) - x).ravel()
+        nearest = walk(start, steps)
+        distances = lengths(nearest.astype(np.float64) - x).ravel()
         better = known & (distances < shortest)
-        best[better], shortest[better] = points[better], distances[better]
+        best[better], shortest[better] = nearest[better], distances[better]
     return best
 
 
@@ -112,11 +111,11 @@ class Walk:
         """Return the last points of walks that begin at points with f > 0."""
         points, turn = self.bisect(start, COARSE), np.ones((len(start), *[1] * (start.ndim - 1)))
         for _ in range(steps):
-            difference = np.float64(points) - self.x
+            difference = points.astype(np.float64) - self.x
             direction = unit(difference, "l2")
-            uphill = unit(np.float64(self.value_and_gradient(points)[1]), "l2")
+            uphill = unit(self.value_and_gradient(points)[1].astype(np.float64), "l2")
             turned = unit(direction + turn * (uphill - direction), "l2")
-            moved = np.clip(np.float32(self.x + lengths(difference) * turned), *self.limits)
+            moved = np.clip((self.x + lengths(difference) * turned).astype(np.float32), *self.limits)
             inside = self.is_inside(moved)
             points = np.where(inside, self.bisect(np.where(inside, moved, points), COARSE), points)
             turn = np.where(inside, np.minimum(1, 2 * turn), turn / 2)
@@ -129,9 +128,9 @@ class Walk:
     def bisect(self, points: np.ndarray, count: int) -> np.ndarray:
         """Return points with f > 0 on the lines from x to points with f > 0, close to the boundary."""
         step, part = 0.5, np.ones((len(points), *[1] * (points.ndim - 1)))
-        difference = np.float64(points) - self.x
+        difference = points.astype(np.float64) - self.x
         for _ in range(count):
-            nearer = np.float32(self.x + (part - step) * difference)
+            nearer = (self.x + (part - step) * difference).astype(np.float32)
             inside = self.is_inside(nearer)
             points, part = np.where(inside, nearer, points), np.where(inside, part - step, part)
             step /= 2

@@ -66,9 +66,10 @@ def smallest_perturbation(
     y = predicted(x)
     largest = float(np.max(radii))
     bounds = float(x.min()) - largest - 1, float(x.max()) + largest + 1  # farther than any point of a ball
-    settings = {"steps": steps, "restarts": restarts, "batch_size": batch_size}
-    attacked = attack(model, x, y, radii, method="margin", bounds=bounds, seed=seed, **settings)
-    walked = boundary_attack(model, x, y, images, bounds=None, **settings)
+    attacked = attack(
+        model, x, y, radii, "l2", "margin", steps, None, restarts, bounds=bounds, seed=seed, batch_size=batch_size
+    )
+    walked = boundary_attack(model, x, y, images, steps, restarts, bounds=None, batch_size=batch_size)
     sizes = [
         np.where(predicted(points) != y, lengths(np.float64(points) - x).ravel(), np.inf)
         for points in (attacked, walked)
