@@ -34,6 +34,7 @@ NETWORKS = {
     "Hamiltonian": ("hamiltonian", {**MARGINS, **WIDE}),
     "second-order": ("second_order", MARGINS),
     "second-order, larger steps": ("second_order", {**MARGINS, "max_gain": 0.84}),
+    "margins, minmax": ("parabolic", MARGINS),
     "no blocks": ("parabolic", MARGINS),
     "no blocks, minmax": ("parabolic", MARGINS),
     "no blocks, minmax, wide": ("parabolic", {**MARGINS, "widths": (12, 44, 74)}),
@@ -49,21 +50,20 @@ def build(name, shape):
     """Return an untrained network."""
     architecture, settings = NETWORKS[name]
     model = pde.models.ARCHITECTURES[architecture](shape, **SHARED, **settings)
-    if name.startswith("no blocks"):
-        return without_blocks(model, "minmax" if "minmax" in name else None)
-    return model
+    if "no blocks" not in name and "minmax" not in name:
+        return model
+    return changed(model, "no blocks" not in name, "minmax" if "minmax" in name else None)
 
 
-def without_blocks(model, activation):
-    """Return a network of the opening, connectors and classifier of another one, with an activation of connectors."""
+def changed(model, blocks, activation):
+    """Return a network of the layers of another one, with or without its blocks, with an activation of connectors."""
     y = model.inputs[0]
     for layer in pde.stability.lipschitz.computing_layers(model):
-        if isinstance(layer, pde.layers.PDEBlock):
-            continue
         config = layer.get_config()
         if isinstance(layer, pde.layers.BoundedConnector):
             config["activation"] = activation
-        y = type(layer).from_config(config)(y)
+        if blocks or not isinstance(layer, pde.layers.PDEBlock):
+            y = type(layer).from_config(config)(y)
     return keras.Model(model.inputs[0], y)
 
 
