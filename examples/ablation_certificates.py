@@ -90,11 +90,11 @@ def measure(model, x, y, top):
     return [100 * float(np.mean(value)) for value in values], gain_of_blocks(model, "joint"), seconds
 
 
-def ablation(folder, x, y, top):
-    """Return means over the seeds of all networks that are there, as Markdown."""
+def ablation(folder, networks, x, y, top):
+    """Return means over the seeds of the networks that are there, as Markdown."""
     names = ["network", "weights", "seeds", "bound of the blocks", "clean", *map(str, RADII[x.shape[1]])]
     lines = [row(names), row(["---"] * len(names))]
-    for name in NETWORKS:
+    for name in networks:
         loaded = [pde.models.load_model(file) for file in sorted(folder.glob(f"{name}_[0-9].keras"))]
         if loaded:
             measured = [measure(model, x, y, top)[:2] for model in loaded]
@@ -244,7 +244,7 @@ def main():
     x, y = (np.concatenate(part)[: given.examples] for part in zip(*test.as_numpy_iterator(), strict=True))
     x, top = x.astype("float32"), 255.0
     if given.model is None:
-        print(ablation(given.folder, x, y, top), end="\n\n")
+        print(ablation(given.folder, given.networks, x, y, top), end="\n\n")
     files = [given.folder / f"{name}_0.keras" for name in given.networks] if given.model is None else [given.model]
     for file in files if given.attacked else ():
         if file.exists():
