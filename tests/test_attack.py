@@ -119,14 +119,15 @@ def linear():
     return model, x, y, distances
 
 
+@pytest.mark.parametrize("method", ["pgd", "margin"])
 @pytest.mark.parametrize("norm", ["l2", "linf"])
 @pytest.mark.parametrize("scale", [1e-4, 10.0])
-def test_the_size_of_the_logits_does_not_matter(linear, norm, scale):
+def test_the_size_of_the_logits_does_not_matter(linear, norm, scale, method):
     model, x, y, distances = linear
     model = model(scale)
     # Short of the nearest other class, just beyond it, and farther.
     epsilon = np.concatenate([factor * distances[norm] for factor in (0.99, 1.05, 1.5)])
-    found = stability.attack(model, np.concatenate([x] * 3), np.concatenate([y] * 3), epsilon, norm)
+    found = stability.attack(model, np.concatenate([x] * 3), np.concatenate([y] * 3), epsilon, norm, method)
     none, most, all_but_one = (1 - accuracy(model, part, y) for part in np.split(found, 3))
     assert none == 0
     assert most > 0.75
@@ -140,6 +141,59 @@ def test_rounding_leaves_no_ball(linear, norm, method):
     epsilon = np.repeat([1e-6, 1e-3, 0.3], 20)
     found = stability.attack(model(1.0), x, y, epsilon, norm, method, steps=3)
     assert np.all(size(np.float64(found) - x, norm) <= epsilon * (1 + 1e-12))
+
+
+def one_of_each_class(linear_model):
+    kernel = linear_model.get_weights()[0]
+    return np.float32(100 * (kernel - kernel.mean(axis=1, keepdims=True)).T).reshape(-1, 8, 8, 1)
+
+
+def test_a_walk_along_the_boundary_finds_the_nearest_point_of_a_linear_classifier(linear, eager):
+    model, x, y, distances = linear
+    images = one_of_each_class(model(1.0))
+    found = stability.boundary_attack(model(1.0), x, y, images, steps=2, restarts=5, bounds=None)
+    np.testing.assert_allclose(size(np.float64(found) - x, "l2"), distances["l2"], rtol=1e-4)
+    assert accuracy(model(1.0), found, y) == 0
+    again = stability.boundary_attack(model(1.0), x[:9], y[:9], images, 2, 5, bounds=None, batch_size=5)
+    np.testing.assert_allclose(again, found[:9], rtol=1e-4)
+    # An example of another class stays where it is.
+    one = stability.boundary_attack(model(1.0), x[:20], np.roll(y[:20], 1), images=x, restarts=1, steps=1)
+    wrong = y[:20] != np.roll(y[:20], 1)
+    assert np.array_equal(one[wrong], x[:20][wrong])
+    assert one.min() >= 0
+
+
+def test_a_walk_along_the_boundary_of_a_network(digits, eager):
+    """Neither attack is always the stronger one."""
+    model, x, y = digits
+    found = stability.boundary_attack(model, x[:12], y[:12], x[:30], steps=2, restarts=1, bounds=RANGE)
+    sizes = size(np.float64(found) - x[:12], "l2")
+    assert found.min() >= RANGE[0]
+    assert found.max() <= RANGE[1]
+    assert np.all(model.predict(found, verbose=0).argmax(axis=-1) != y[:12])
+    attacked = stability.attack(model, x[:12], y[:12], 1.02 * sizes, steps=4, bounds=RANGE)
+    withstood = model.predict(attacked, verbose=0).argmax(axis=-1) == y[:12]
+    assert 0 < np.mean(withstood) < 1
+
+
+def test_a_wrong_certificate_is_refuted(linear, eager):
+    model, x, _, distances = linear
+    radius = stability.certified_radius(model(1.0), x)
+    assert np.all(radius <= distances["l2"])
+    found = stability.smallest_perturbation(model(1.0), x, images=one_of_each_class(model(1.0)), steps=2, restarts=5)
+    np.testing.assert_allclose(found, distances["l2"], rtol=1e-3)
+    assert np.all(found >= radius)
+    # A bound that is too small by a factor of 3: the attack within the radius finds what the walk finds.
+    wrong = stability.smallest_perturbation(model(1.0), x, 3 * radius, steps=4, restarts=1)
+    assert np.all(wrong < 3 * radius)
+
+
+def test_what_a_walk_needs(linear):
+    model, x, y, _ = linear
+    with pytest.raises(ValueError, match=r"another class than y. Received: images of the classes \[\d\]"):
+        stability.boundary_attack(model(1.0), x[:1], y[:1])
+    with pytest.raises(ValueError, match="Received: restarts=0"):
+        stability.boundary_attack(model(1.0), x, y, restarts=0)
 
 
 def test_radii_may_differ_between_examples(digits):

@@ -56,6 +56,21 @@ def test_cifar10(images, tmp_path, capsys):
 
 
 @pytest.mark.slow
+def test_ablation_of_certificates(tmp_path, monkeypatch, capsys, eager):
+    rng = np.random.default_rng(0)
+    x, y = rng.integers(0, 256, (80, 28, 28, 1), dtype=np.uint8), np.arange(80) % 10
+    np.savez(tmp_path / "images.npz", x_train=x, y_train=y, x_test=x[:20], y_test=y[:20])
+    example = load("ablation_certificates", EPOCHS=1, HELD_BACK=0.0, BATCH=40)
+    given = ["", str(tmp_path), "--data", str(tmp_path / "images.npz"), "--networks", "Hamiltonian", "no blocks"]
+    monkeypatch.setattr(sys, "argv", [*given, "--examples", "20", "--attacked", "2"])
+    example.main()
+    out = capsys.readouterr().out
+    assert "| no blocks | 13,334 | 1 | 1.000 |" in out
+    assert "Hamiltonian_0: 0 of 2 certificates violated" in out
+    assert "| Hamiltonian_0 | blocks: all steps together" in out
+
+
+@pytest.mark.slow
 def test_tasks(tmp_path, eager):
     example = load("tasks", TRAIN=24, TEST=12, EPOCHS=1)
     example.SETTINGS |= {"widths": (4,), "steps": 1, "batch_size": 8, "recalibrate": False}

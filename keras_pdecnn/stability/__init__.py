@@ -7,8 +7,10 @@ noise, and the accuracy under them.
 from keras_pdecnn.ops.operator_norm import operator_norm
 from keras_pdecnn.stability.attacks import attack
 from keras_pdecnn.stability.blocks import block_bounds
+from keras_pdecnn.stability.boundary import boundary_attack
 from keras_pdecnn.stability.certificates import certified_radius
 from keras_pdecnn.stability.energies import leapfrog_energy, verlet_energy
+from keras_pdecnn.stability.falsification import smallest_perturbation
 from keras_pdecnn.stability.limits import step_limit
 from keras_pdecnn.stability.lipschitz import layer_bounds, lipschitz_bound
 from keras_pdecnn.stability.logits import logits
@@ -22,6 +24,7 @@ __all__ = [
     "attack",
     "block_bounds",
     "blur",
+    "boundary_attack",
     "certified_radius",
     "gaussian_noise",
     "layer_bounds",
@@ -33,6 +36,7 @@ __all__ = [
     "potential",
     "report",
     "salt_and_pepper",
+    "smallest_perturbation",
     "step_limit",
     "verlet_energy",
     "verlet_hamiltonian",

@@ -17,7 +17,7 @@ from keras_pdecnn.stability.perturbations import check_bounds, check_within
 from keras_pdecnn.utils import arguments
 
 NORMS = ("l2", "linf")
-METHODS = ("pgd", "fgsm", "random")
+METHODS = ("pgd", "margin", "fgsm", "random")
 TINY = np.finfo(np.float32).tiny
 EXTENT = 16.0
 """Difference of the largest and the smallest logit to which closer logits are enlarged for the gradient."""
@@ -47,6 +47,7 @@ def attack(
     * "pgd", the projected gradient method: start at a random point of the ball, and take steps along d, each followed
       by a projection onto the ball and the bounds. The result is the best of x and all points of all restarts, the one
       with the largest max_{j != y} f_j - f_y;
+    * "margin", the same along the gradient of max_{j != y} f_j - f_y itself, which certificates bound;
     * "fgsm", the fast gradient method: one step from x, x + epsilon d, clipped to the bounds;
     * "random", for comparison: a random point at the distance epsilon (for "linf" a random corner of the cube), clipped
       to the bounds.
@@ -66,10 +67,10 @@ def attack(
         epsilon: Radius of the ball in the units of x, one number or one per example.
         norm: Norm that measures changes, "l2" (default), the Euclidean norm over all entries of an example, or "linf",
             the largest absolute value.
-        method: Name of the method, "pgd" (default), "fgsm" or "random".
-        steps: Number of steps of "pgd"; default 40.
-        step_size: Length of a step of "pgd" in the units of x; default None, 5 epsilon / steps.
-        restarts: Number of random starts of "pgd"; default 1.
+        method: Name of the method, "pgd" (default), "margin", "fgsm" or "random".
+        steps: Number of steps of "pgd" and "margin"; default 40.
+        step_size: Length of a step of "pgd" and "margin" in the units of x; default None, 5 epsilon / steps.
+        restarts: Number of random starts of "pgd" and "margin"; default 1.
         bounds: Range (low, high) of the data; default (0, 255).
         seed: Seed of "random" and of the random starts; default 0.
         batch_size: Number of examples that are evaluated at once; default 128.
@@ -94,7 +95,7 @@ def attack(
     low, high = check_bounds(bounds)
     classifier = logits(model)
     x = check_within(check_examples(x, "x", classifier.input_shape[1:], np.float32), (low, high))
-    labels = _check_labels(y, len(x), classifier.output_shape[-1])
+    labels = check_labels(y, len(x), classifier.output_shape[-1])
     radii = _check_radii(epsilon, len(x)).reshape(-1, *[1] * (x.ndim - 1))
     h = 5 * radii / steps if step_size is None else arguments.check_positive("step_size", step_size)
     rng = np.random.default_rng(seed)
@@ -105,14 +106,15 @@ def attack(
         if norm == "linf":
             difference = np.clip(difference, -radii, radii)
         else:
-            difference *= np.minimum(1, radii / np.maximum(_norm(difference), TINY))
+            difference *= np.minimum(1, radii / np.maximum(lengths(difference), TINY))
         return _move(x, difference)
 
     if method == "random":
-        return project(x + radii * _unit(rng.standard_normal(x.shape, np.float32), norm))
-    evaluate = _batched(_margin_and_gradient(classifier), labels, batch_size)
+        return project(x + radii * unit(rng.standard_normal(x.shape, np.float32), norm))
+    objective = _margin if method == "margin" else _smooth_margin
+    evaluate = batched(_margin_and_gradient(classifier, objective), (labels,), batch_size)
     if method == "fgsm":
-        return project(x + radii * _unit(evaluate(x)[1], norm))
+        return project(x + radii * unit(evaluate(x)[1], norm))
     best, largest = x.copy(), evaluate(x)[0]
     for _ in range(restarts):
         points = project(x + radii * _in_unit_ball(rng, x.shape, norm))
@@ -121,12 +123,25 @@ def attack(
             better = margin > largest
             best[better], largest[better] = points[better], margin[better]
             if step < steps:
-                points = project(points + h * _unit(gradient, norm))
+                points = project(points + h * unit(gradient, norm))
     return best
 
 
-def _margin_and_gradient(classifier: keras.Model) -> Callable:
-    """Return a compiled function of (x, y): for each example, max_{j != y} f_j - f_y and the gradient of m."""
+def _margin(others, own):
+    """Return max_{j != y} f_j - f_y, from all logits, where that of the right class is -inf, and that one."""
+    return ops.max(others, axis=-1) - own
+
+
+def _smooth_margin(others, own):
+    """Return the function m of `attack`."""
+    f = exact.where(ops.isfinite(others), others, own[:, None])
+    extent = ops.max(f, axis=-1) - ops.min(f, axis=-1)
+    s = ops.stop_gradient(exact.maximum(1.0, EXTENT / exact.maximum(extent, 1e-30)))
+    return ops.logsumexp(others * s[:, None], axis=-1) - own * s
+
+
+def _margin_and_gradient(classifier: keras.Model, objective: Callable) -> Callable:
+    """Return a compiled function of (x, y): for each example, the margin and the gradient of the objective."""
 
     def logits_of(x):
         return ops.cast(classifier(x, training=False), "float32")
@@ -138,28 +153,22 @@ def _margin_and_gradient(classifier: keras.Model) -> Callable:
             """Return the logits of the other classes, and that of the right one."""
             return exact.where(right, -np.inf, f), ops.sum(exact.where(right, f, 0.0), axis=-1)
 
-        def m(f):
-            others, own = without_right(f)
-            extent = ops.max(f, axis=-1) - ops.min(f, axis=-1)
-            s = ops.stop_gradient(exact.maximum(1.0, EXTENT / exact.maximum(extent, 1e-30)))
-            return ops.logsumexp(others * s[:, None], axis=-1) - own * s
-
         f, to_x = primitives.vjp(logits_of, x)
-        value, to_f = primitives.vjp(m, f)
-        others, own = without_right(f)
-        return ops.max(others, axis=-1) - own, to_x(to_f(ops.ones_like(value)))
+        value, to_f = primitives.vjp(lambda f: objective(*without_right(f)), f)
+        return _margin(*without_right(f)), to_x(to_f(ops.ones_like(value)))
 
     inputs = keras.KerasTensor((None, *classifier.input_shape[1:])), keras.KerasTensor((None,), "int32")
     return primitives.jit(evaluate, inputs)
 
 
-def _batched(function: Callable, y: np.ndarray, batch_size: int) -> Callable[[np.ndarray], list[np.ndarray]]:
-    """Return a function of all x that evaluates function(x, y) in batches."""
+def batched(function: Callable, others: tuple[np.ndarray, ...], batch_size: int) -> Callable:
+    """Return a function of all x that evaluates function(x, *others) in batches, to a list of arrays."""
 
     def evaluate(x: np.ndarray) -> list[np.ndarray]:
+        starts = range(0, len(x), batch_size)
+        batches = ([array[i : i + batch_size] for array in (x, *others)] for i in starts)
         parts = [
-            [ops.convert_to_numpy(value) for value in function(*map(ops.convert_to_tensor, batch))]
-            for batch in ((x[i : i + batch_size], y[i : i + batch_size]) for i in range(0, len(x), batch_size))
+            [ops.convert_to_numpy(value) for value in function(*map(ops.convert_to_tensor, batch))] for batch in batches
         ]
         return [np.concatenate(values) for values in zip(*parts, strict=True)]
 
@@ -173,14 +182,14 @@ def _move(x: np.ndarray, difference: np.ndarray) -> np.ndarray:
     return np.where(too_far, np.nextafter(moved, x), moved)
 
 
-def _unit(direction: np.ndarray, norm: str) -> np.ndarray:
+def unit(direction: np.ndarray, norm: str) -> np.ndarray:
     """Return the vector of norm 1 with the largest dot product with a direction; for a direction of 0, return 0."""
     if norm == "linf":
         return np.sign(direction)
     # Divided by the largest entry first, as the squares of a small gradient would be 0.
     largest = np.max(np.abs(direction), axis=tuple(range(1, direction.ndim)), keepdims=True)
     direction = direction / np.maximum(largest, TINY)
-    return direction / np.maximum(_norm(direction), TINY)
+    return direction / np.maximum(lengths(direction), TINY)
 
 
 def _in_unit_ball(rng: np.random.Generator, shape: tuple[int, ...], norm: str) -> np.ndarray:
@@ -188,15 +197,15 @@ def _in_unit_ball(rng: np.random.Generator, shape: tuple[int, ...], norm: str) -
     if norm == "linf":
         return rng.uniform(-1, 1, shape).astype(np.float32)
     radius = rng.random((shape[0], *[1] * (len(shape) - 1))) ** (1 / np.prod(shape[1:]))
-    return np.float32(radius) * _unit(rng.standard_normal(shape, np.float32), norm)
+    return np.float32(radius) * unit(rng.standard_normal(shape, np.float32), norm)
 
 
-def _norm(difference: np.ndarray) -> np.ndarray:
+def lengths(difference: np.ndarray) -> np.ndarray:
     """Return the Euclidean norm of each example."""
     return np.sqrt(np.sum(np.square(difference), axis=tuple(range(1, difference.ndim)), keepdims=True))
 
 
-def _check_labels(y: ArrayLike, count: int, classes: int) -> np.ndarray:
+def check_labels(y: ArrayLike, count: int, classes: int) -> np.ndarray:
     labels = np.asarray(y)
     if labels.shape != (count,) or labels.dtype.kind not in "ui":
         raise ValueError(

@@ -24,11 +24,13 @@ def block_bounds(block: PDEBlock, shape: tuple | None = None) -> tuple[float, fl
     by -K^T D K times the difference of the inputs, where D is symmetric with eigenvalues from 0 to L, and
 
     * for forward Euler, the bounds of one step are max(0, 1 - h l) and max(1, h l - 1);
-    * for Verlet and leapfrog, whose updates are shears, the distances of the parts of the state are multiplied by 2 by
-      2 matrices of numbers. A smaller bound results if the terms of first order in h are added before norms are taken,
-      as their sum is again symmetric. For leapfrog these are I - sum_j w_j A_j with 0 <= A_j <= l_j, of norm at most
-      max(1, sum_j w_j l_j - 1). For Verlet they are (I, -B_1; B_2, I), of norm at most sqrt(1 + m + m^2) with m =
-      max(||B_1||, ||B_2||).
+    * for Verlet and leapfrog, whose updates are shears, all steps together are a quadratic form of the increments,
+      whose largest value is the bound (`ops.integrators.joint.JointForm`). Leapfrog is non-expansive as a map y_0 ->
+      y_N if h^2 l <= 3.3 / N^2 with N > 1, with kernels that change in time as well;
+      `SecondOrderBlock.nonexpansive_gain` has the largest number for each N. Verlet is not at any step size, as one
+      field without the other is a shear. For N > 64 steps of Verlet and N > 500 of leapfrog, products of 2 by 2
+      matrices of numbers bound the distances of the parts of the state, with the terms of first order in h added
+      before norms are taken.
 
     In the other cases, "tv" and the general layer of `ResidualBlock`, one step of forward Euler has the upper bound
     1 + h l. With "tv", the constant of sigma after N is L max|scale| / sqrt(epsilon). These bounds are true, and too

@@ -6,9 +6,11 @@ import math
 
 import numpy as np
 from keras import ops
+from scipy import optimize
 
 from keras_pdecnn.ops.integrators.distances import there_and_back
 from keras_pdecnn.ops.integrators.integrator import Bounds, Integrator
+from keras_pdecnn.ops.integrators.joint import JointForm
 from keras_pdecnn.ops.integrators.update import Factor, Update
 
 # y += h F(theta1, z), then z -= h F(theta2, y) (eq. 10).
@@ -31,12 +33,34 @@ def _bounds(gains: np.ndarray, monotone: bool) -> tuple[float, float]:
     """Return bounds from products of shears.
 
     For monotone F, a smaller bound results if the terms of first order in h are added before norms are taken, as their
-    sum is again symmetric: the norm of (I, -B_1; B_2, I) is at most sqrt(1 + m + m^2), m = max(||B_1||, ||B_2||).
+    sum is again symmetric: the norm of (I, -B_1; B_2, I) is at most sqrt(1 + m + m^2), m = max(||B_1||, ||B_2||). The
+    upper bound of all steps together is smaller still.
     """
     there, back = there_and_back(_UPDATES, gains)
     if not monotone:
         return 1 / float(np.linalg.norm(back.total, 2)), float(np.linalg.norm(there.total, 2))
-    return 1 / _ordered(back), _ordered(there)
+    return 1 / _ordered(back), min(_ordered(there), _joint(gains))
+
+
+MOST_STEPS = 64
+"""Number of steps up to which steps are bounded together."""
+
+
+def _joint(gains: np.ndarray) -> float:
+    """Return the bound of all steps together for monotone F, with one multiplier for each of the two fields."""
+    if len(gains) > MOST_STEPS or not np.isfinite(gains).all():
+        return np.inf
+    form = JointForm(_UPDATES, gains, np.eye(2), [0, 1])
+
+    def bound(logarithms: np.ndarray) -> float:
+        return min(form.bound(np.tile(np.exp(logarithms), len(gains))), 1e9)
+
+    bounds = [optimize.minimize(bound, x, method="Nelder-Mead", options={"maxiter": 60}).fun for x in STARTS]
+    return min(float(value) if value < 1e9 else np.inf for value in bounds)
+
+
+STARTS = np.array([[0.2, 0.1], [1.0, 0.5]])
+"""Logarithms of multipliers from which the search begins."""
 
 
 def _ordered(distances) -> float:
