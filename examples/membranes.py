@@ -26,6 +26,7 @@ WIDTHS = (16, 32, 64)
 STEPS = {"parabolic": 2, "hamiltonian": 4, "second_order": 2, "residual": 1}  # of equal numbers of weights
 PLAIN_WIDTHS = (16, 33, 66)
 PATCH, BATCHES, BATCH, RATE = 128, 1000, 4, 2e-3
+POWER = 0.25  # of the inverse share of a class, its weight in the loss
 
 
 def plain(input_shape, classes):
@@ -63,7 +64,7 @@ class Patches(keras.utils.PyDataset):
 
     def __init__(self, x, y, weights, seed, batches):
         super().__init__()
-        self.x, self.y, self.weights, self.seed, self.batches = x, y, weights, seed, batches
+        self.x, self.y, self.weights, self.seed, self.batches = x, y, weights.astype("float32"), seed, batches
 
     def __len__(self):
         return self.batches
@@ -106,7 +107,7 @@ def train(name, data, seed, batches):
     """Return a trained network, and the seconds that its training took."""
     x, y, number = data["x_train"], data["y_train"], int(data["y_train"].max()) + 1
     shares = np.bincount(y.ravel(), minlength=number) / y.size
-    weights = (1 / np.sqrt(number * shares)).astype("float32")  # between equal pixels and equal classes
+    weights = (number * shares) ** -POWER  # between equal pixels, 0, and equal classes, 1
     keras.utils.set_random_seed(seed)
     model = build(name, (None, None, x.shape[-1]), number)
     rate = keras.optimizers.schedules.CosineDecay(RATE, batches)
