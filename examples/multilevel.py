@@ -2,9 +2,9 @@
 
 python examples/multilevel.py FASHION_MNIST.npz [seed …]
 
-Every way sees the same 5,000 training images ten times, or once more where it says so, with one schedule of the learning
-rate over all epochs. The time is that of all processors together, with the building of graphs, so that other programs
-do not change it.
+Every way sees the same 5,000 training images ten times, or once more where it says so, with one schedule of the
+learning rate over all epochs. The time is that of all processors together, with the building of graphs, so that other
+programs do not change it.
 """
 
 import sys
