@@ -34,6 +34,8 @@ class Search(kt.Hyperband):
         **kwargs: Further arguments of `keras_tuner.Tuner`.
     """
 
+    oracle: SearchOracle | PatientClient
+
     def __init__(self, oracle, hypermodel, **kwargs):
         # Not the constructor of Hyperband, which would make another oracle.
         kt.Tuner.__init__(self, oracle, hypermodel, **kwargs)
