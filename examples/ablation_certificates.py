@@ -21,6 +21,7 @@ from keras_pdecnn.ops.integrators.distances import there_and_back
 
 EPOCHS, HELD_BACK, BATCH, LEARNING_RATE = 3, 0.75, 125, 0.005
 MARGIN, TEMPERATURE = 1.5, 0.25
+ATTACK_STEPS, RESTARTS = 20, 2
 SHARED = {"classes": 10, "steps": 2, "weight_decay": 1e-4, "provable": True}
 NARROW, WIDE = {"widths": (8, 16, 22), "head_width": 22}, {"widths": (10, 18, 32), "head_width": 22}
 PER_FILTER = {**NARROW, "step_size": "per_filter"}
@@ -185,21 +186,24 @@ def tightenings(model, x, y, top, name):
 def attacked(model, x, images, name):
     """Return a sentence on what attacks within and around the certified radii find."""
     radius = pde.stability.certified_radius(model, x, batch_size=250)
-    length = pde.stability.smallest_perturbation(model, x, radius, images, steps=20, restarts=2)
+    length = pde.stability.smallest_perturbation(model, x, radius, images, steps=ATTACK_STEPS, restarts=RESTARTS)
     ratios = length[radius > 0] / radius[radius > 0]
-    return (
+    sentence = (
         f"{name}: {np.sum(length < radius)} of {len(x)} certificates violated; the smallest change found is "
-        f"{ratios.min():.3f} radii or more, in the median {np.median(ratios):.2f}; "
-        f"{100 * fixed(model, x, radius):.0f} % of the ReLUs of the first step are constant within the radii"
+        f"{ratios.min():.3f} radii or more, in the median {np.median(ratios):.2f}"
     )
+    block = next((layer for layer in model.layers if isinstance(layer, pde.layers.PDEBlock)), None)
+    if block is None:
+        return sentence
+    share = 100 * fixed(model, block, x, radius)
+    return f"{sentence}; {share:.0f} % of the ReLUs of the first step are constant within the radii"
 
 
-def fixed(model, x, radius):
-    """Return the part of the ReLUs of the first step whose sign cannot change within the certified radii.
+def fixed(model, block, x, radius):
+    """Return the part of the ReLUs of the first step of a block whose sign cannot change within the certified radii.
 
     The linear layers before the block have norms of at most 1, and standardisation divides by the standard deviation.
     """
-    block = next(layer for layer in model.layers if isinstance(layer, pde.layers.PDEBlock))
     theta = block.theta()
     kernel, bias = (keras.ops.convert_to_numpy(theta[name])[0, 0] for name in ("kernel", "bias"))
     features = keras.Model(model.inputs, block.input).predict(x, verbose=0)[..., : kernel.shape[-2]]

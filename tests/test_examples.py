@@ -60,7 +60,7 @@ def test_ablation_of_certificates(tmp_path, monkeypatch, capsys, eager):
     rng = np.random.default_rng(0)
     x, y = rng.integers(0, 256, (80, 28, 28, 1), dtype=np.uint8), np.arange(80) % 10
     np.savez(tmp_path / "images.npz", x_train=x, y_train=y, x_test=x[:20], y_test=y[:20])
-    example = load("ablation_certificates", EPOCHS=1, HELD_BACK=0.0, BATCH=40)
+    example = load("ablation_certificates", EPOCHS=1, HELD_BACK=0.0, BATCH=40, ATTACK_STEPS=2, RESTARTS=1)
     given = ["", str(tmp_path), "--data", str(tmp_path / "images.npz"), "--networks", "Hamiltonian", "no blocks"]
     monkeypatch.setattr(sys, "argv", [*given, "--examples", "20", "--attacked", "2"])
     example.main()
