@@ -40,7 +40,7 @@ def boundary_attack(
     * turns the direction from x to x' towards the gradient of f_t - f_y at x', at the same distance from x, and bisects
       again if the new point has f_t > f_y; otherwise it halves the turn.
 
-    So the distance never grows. Where f_t - f_y is linear, the walk ends at the nearest point. Other than `attack`, it
+    So the distance never grows. Where f_t - f_y is linear, the walk ends at the nearest point. Unlike `attack`, it
     needs no radius, and finds its way where gradients at x lead nowhere. The idea of a walk from an image of another
     class is that of Brendel, Rauber and Bethge 2018 (Boundary Attack).
 
