@@ -161,7 +161,7 @@ def test_workers_of_a_cluster(double, tmp_path, count):
     """One test of each cluster, as its processes take half a minute."""
     replica_cases.write_streamed(tmp_path)
     with cluster.start_workers(count, [replica_cases.__file__, tmp_path], tmp_path) as processes:
-        codes = cluster.wait(processes, 150)
+        codes = cluster.wait(processes, 400)
     assert codes == [0] * count, cluster.logs(tmp_path)
     workers = [
         (dict(np.load(tmp_path / f"{index}.npz")), json.loads((tmp_path / f"{index}.json").read_text()))
