@@ -68,7 +68,7 @@ class Classes:
 
     def task(self, model) -> str:
         """Return the task of a model with these outputs."""
-        return "segmentation" if self.of_pixels else "classification"
+        return "segmentation" if self.of_pixels else DEFAULT
 
 
 @dataclasses.dataclass(frozen=True)

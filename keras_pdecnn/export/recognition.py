@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
+import keras
+
 from keras_pdecnn.tasks import DEFAULT
 
 
 def task_of(model) -> str:
     """Return the task that the last layers of a network tell."""
-    import keras
-
     last = model.layers[-1]
     activation = getattr(last, "activation", None)
     if len(model.output_shape) > 2:
@@ -21,8 +21,6 @@ def task_of(model) -> str:
 
 def max_value(model) -> float:
     """Return the value of white of a network that restores raw images."""
-    import keras
-
     last = model.layers[-1]
     is_scaled = len(model.output_shape) > 2 and isinstance(last, keras.layers.Rescaling)
     return float(last.scale) if is_scaled else 1.0

@@ -204,10 +204,11 @@ def load(path) -> Exported:
         An `Exported`.
 
     Raises:
-        ValueError: If the folder does not exist, cannot be read, was not written by `savedmodel`, or returns values and
-            was written by version 0.1.
+        ValueError: If the folder does not exist, cannot be read, was not written by `savedmodel`, or returns other
+            than classes of examples and lacks the name of its task.
         ImportError: If TensorFlow is not installed.
     """
+    path = pathlib.Path(path)
     files.check_exists("The SavedModel", path)
     tf = optional.tensorflow("Running a SavedModel")
     try:
@@ -217,8 +218,8 @@ def load(path) -> Exported:
         outputs = serve.structured_outputs
         key = heads.VALUES if heads.VALUES in outputs else heads.PROBABILITIES
         count = outputs[key].shape[-1]
-        names = _names_of(pathlib.Path(path), key, count)
-        task, max_value = _facts_of(pathlib.Path(path), key, outputs)
+        names = _names_of(path, key, count)
+        task, max_value = _facts_of(path, key, outputs)
     except Exception as error:  # a damaged folder raises a dozen types
         reason = str(error).strip().partition("\n")[0] or type(error).__name__
         raise ValueError(f"Not an exported SavedModel that can be read ({reason}). Received: {str(path)!r}") from error
@@ -250,5 +251,5 @@ def _facts_of(path: pathlib.Path, key: str, outputs: dict) -> tuple[str, float]:
         facts = json.loads(file.read_text(encoding="utf-8"))
         return check_task("task", facts["task"]), float(facts["max_value"])
     if key == heads.VALUES or len(outputs[heads.CLASS].shape) > 1:
-        raise ValueError("version 0.1 wrote it without the task of the network; export it again")
+        raise ValueError("it was written without the task of the network; export it again")
     return DEFAULT, 1.0

@@ -97,6 +97,8 @@ def _from_run(path: pathlib.Path) -> Classifier:
 
 
 def _from_model(model, path, task: str | None = None) -> Classifier:
+    from keras_pdecnn.export import recognition
+
     shapes = model.input_shape, model.output_shape
     fits = all(isinstance(shape, tuple) for shape in shapes) and 3 <= len(shapes[0]) <= 5
     if not fits or len(shapes[1]) not in (2, len(shapes[0])):
@@ -106,8 +108,6 @@ def _from_model(model, path, task: str | None = None) -> Classifier:
         )
     if not are_finite(model):
         raise ValueError(f"The weights of the model are not finite. Received: {os.fspath(path)!r}")
-    from keras_pdecnn.export import recognition
-
     task = task or recognition.task_of(model)
     return Classifier(
         shapes[0][1:],
