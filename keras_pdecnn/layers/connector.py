@@ -34,6 +34,7 @@ class BatchNormalized(BaseConnector):
         self.normalization = BatchNormalization(
             momentum=self.momentum,
             synchronized=self.synchronized,
+            relu=True,
             dtype=self.dtype_policy,
             name="normalization",
         )
@@ -50,14 +51,14 @@ class BatchNormalized(BaseConnector):
             kernel, gamma, variance = (ops.cast(w, "float64") for w in (self.kernel, bn.gamma, bn.moving_variance))
             return kernel * (gamma * ops.rsqrt(variance + bn.epsilon))
 
-    def _convolve_and_normalize(self, y, training):
-        """Return BN(K y); an export multiplies the factors of the normalisation into the kernel."""
+    def _convolve_and_activate(self, y, training):
+        """Return relu(BN(K y)); an export multiplies the factors of the normalisation into the kernel."""
         bn = self.normalization
         if training or not self._plain:
             return bn(self._convolve(y, self.kernel), training=training)
         factors = bn.gamma * ops.rsqrt(bn.moving_variance + bn.epsilon)
         bias = bn.beta - bn.moving_mean * factors
-        return self._convolve(y, ops.cast(self.kernel * factors, y.dtype)) + ops.cast(bias, y.dtype)
+        return ops.relu(self._convolve(y, ops.cast(self.kernel * factors, y.dtype)) + ops.cast(bias, y.dtype))
 
     def get_config(self):
         return {**super().get_config(), "momentum": self.momentum, "synchronized": self.synchronized}
@@ -129,8 +130,7 @@ class Connector(BatchNormalized):
         self._set_normalization(momentum, synchronized)
 
     def _connect(self, y, training):
-        y = ops.relu(self._convolve_and_normalize(y, training))
-        return average_pool(y, self.pool_size)
+        return average_pool(self._convolve_and_activate(y, training), self.pool_size)
 
     def lipschitz_bound(self, input_shape) -> float:
         """Return an upper bound of the l2 Lipschitz constant of the layer in inference.

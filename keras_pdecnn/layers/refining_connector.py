@@ -5,7 +5,6 @@ from __future__ import annotations
 import math
 
 import keras
-from keras import ops
 
 from keras_pdecnn.layers.base_refining_connector import BaseRefiningConnector
 from keras_pdecnn.layers.connector import BatchNormalized
@@ -61,8 +60,7 @@ class RefiningConnector(BatchNormalized, BaseRefiningConnector):
         self._set_normalization(momentum, synchronized)
 
     def _connect(self, y, training):
-        y = ops.relu(self._convolve_and_normalize(y, training))
-        return repeat_pixels(y, self.factor)
+        return repeat_pixels(self._convolve_and_activate(y, training), self.factor)
 
     def lipschitz_bound(self, input_shape) -> float:
         """Return an upper bound of the l2 Lipschitz constant of the layer in inference.

@@ -166,11 +166,19 @@ class BoundField:
 
     def __call__(self, index: int, y, factor=1.0):
         """Return factor * F(theta_index, y) in the type of y."""
-        field, dtype = self.field, self._dtype(y)
-        k1, k2, scale, bias = self._weights(index, dtype)
-        u = self._convolve(ops.cast(y, dtype), k1)
+        return self.value(index, self.inner(index, y), factor, like=y)
+
+    def inner(self, index: int, y):
+        """Return u = K1 y in the type in which F is evaluated."""
+        dtype = self._dtype(y)
+        return self._convolve(ops.cast(y, dtype), self._weights(index, dtype)[0])
+
+    def value(self, index: int, u, factor=1.0, *, like):
+        """Return factor * F(y) for u = K1 y, in the type of `like`."""
+        field = self.field
+        _, k2, scale, bias = self._weights(index, self._dtype(like))
         a = field.sigma_of_n.value(u, scale, bias, primitives.activation(field.activation), field.plain)
-        return self._transpose(k2, factor, y)(a)
+        return self._transpose(k2, factor, like)(a)
 
     def with_weights(self, theta: dict) -> BoundField:
         """Return the same right-hand side with other weights."""
@@ -189,12 +197,22 @@ class BoundField:
             A tuple of three: factor * F(x), the gradient of <factor * F(x), w> with respect to x, and a dict of the
             gradients with respect to the weights, whose keys are (name, index).
         """
+        a, of_x, gradients = self.pull_back(index, x, self.inner(index, x), w, factor)
+        k2 = self._weights(index, self._dtype(x))[1]
+        return self._transpose(k2, factor, x)(a), of_x, gradients
+
+    def pull_back(self, index: int, x, u, w, factor=1.0):
+        """Pull a cotangent back through factor * F, see `value_and_pull_back`, where u = K1 x is known.
+
+        Returns:
+            A tuple of three: a = sigma(N(u)), and the gradients that `value_and_pull_back` returns.
+        """
         field, dtype = self.field, self._dtype(x)
         k1, k2, scale, bias = self._weights(index, dtype)
         first, second = field.kernel_indices(index)
-        apply_k2, apply_k1_transposed = self._transpose(k2, factor, x), self._transpose(k1, factor, x)
+        apply_k1_transposed = self._transpose(k1, factor, x)
         x, w = ops.cast(x, dtype), ops.cast(w, dtype)
-        u, v = self._convolve(x, k1), self._convolve(w, k2)
+        v = self._convolve(w, k2)
         activation = primitives.activation(field.activation)
         a, d, of_scale, of_bias = field.sigma_of_n.value_and_pull_back(u, v, scale, bias, activation)
         of_k1, of_k2 = self._kernel_gradient(x, d, k1.shape), self._kernel_gradient(w, a, k2.shape)
@@ -202,9 +220,9 @@ class BoundField:
         gradients = {("kernel", i): value for i, value in kernels.items()}
         vectors = {"scale": of_scale, "bias": of_bias}
         gradients |= {(name, index): value for name, value in vectors.items() if value is not None}
-        weight_dtype, signed = self.theta["kernel"][0].dtype, field.sign * factor
+        weight_dtype, signed = self.theta["kernel"][first].dtype, field.sign * factor
         gradients = {key: signed * ops.cast(value, weight_dtype) for key, value in gradients.items()}
-        return apply_k2(a), apply_k1_transposed(d), gradients
+        return a, apply_k1_transposed(d), gradients
 
     def _dtype(self, y) -> str:
         return self.field.compute_dtype or backend.standardize_dtype(y.dtype)

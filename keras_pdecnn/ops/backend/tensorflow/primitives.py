@@ -84,7 +84,7 @@ def tv_normalize(u, scale=None, bias=None, epsilon: float = 1e-3):
     return run(u, *(weight for weight in (scale, bias) if weight is not None))
 
 
-def normalize_batch(inputs, scale, offset, epsilon: float) -> tuple[tf.Tensor, tf.Tensor, tf.Tensor]:
+def normalize_batch(inputs, scale, offset, epsilon: float, relu: bool = False) -> tuple:
     """Bring each channel to mean 0 and variance 1 over the batch, then scale and shift it, in one fused operation.
 
     Args:
@@ -92,6 +92,7 @@ def normalize_batch(inputs, scale, offset, epsilon: float) -> tuple[tf.Tensor, t
         scale: Tensor of shape (channels,).
         offset: Tensor of shape (channels,).
         epsilon: Number that is added to the variance.
+        relu: Whether ReLU follows; default False. Its gradient keeps nothing but the inputs.
 
     Returns:
         The output, of the shape of the inputs; the mean and the biased variance of the batch, of shape (channels,).
@@ -99,18 +100,43 @@ def normalize_batch(inputs, scale, offset, epsilon: float) -> tuple[tf.Tensor, t
     shape = tf.shape(inputs)
     flat = tf.reshape(inputs, [-1, 1, 1, inputs.shape[-1]])
     count = tf.cast(tf.shape(flat)[0], "float32")
-    flat, mean, variance, *_ = tf.raw_ops.FusedBatchNormV3(
-        x=tf.cast(flat, "float32"),
-        scale=tf.convert_to_tensor(scale),
-        offset=tf.convert_to_tensor(offset),
-        mean=[],
-        variance=[],
-        epsilon=epsilon,
-        is_training=True,
+    normalize = _normalize_with_relu if relu else _normalize
+    flat, mean, variance, *_ = normalize(
+        tf.cast(flat, "float32"), tf.convert_to_tensor(scale), tf.convert_to_tensor(offset), epsilon
     )
     # The operation returns the unbiased variance.
     variance *= tf.maximum(count - 1, 1) / count
     return tf.ensure_shape(tf.reshape(flat, shape), inputs.shape), mean, variance
+
+
+def _normalize(x, scale, offset, epsilon):
+    return tf.raw_ops.FusedBatchNormV3(
+        x=x, scale=scale, offset=offset, mean=[], variance=[], epsilon=epsilon, is_training=True
+    )
+
+
+def _normalize_with_relu(x, scale, offset, epsilon):
+    @tf.custom_gradient
+    def run(x, scale, offset):
+        y, mean, variance, *reserved = _normalize(x, scale, offset, epsilon)
+
+        def gradient(g, *_):
+            again, *_ = _normalize(delayed(x, g), scale, offset, epsilon)
+            gradients = tf.raw_ops.FusedBatchNormGradV3(
+                y_backprop=tf.raw_ops.ReluGrad(gradients=g, features=again),
+                x=x,
+                scale=scale,
+                reserve_space_1=reserved[0],
+                reserve_space_2=reserved[1],
+                reserve_space_3=reserved[2],
+                epsilon=epsilon,
+                is_training=True,
+            )
+            return gradients[:3]
+
+        return (tf.nn.relu(y), mean, variance), gradient
+
+    return run(x, scale, offset)
 
 
 def vjp(function: Callable, x) -> tuple[tf.Tensor, Callable]:

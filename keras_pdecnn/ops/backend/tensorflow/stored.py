@@ -1,14 +1,47 @@
-"""Stored activations: plain automatic differentiation of the loop over the steps."""
+"""Stored activations: automatic differentiation of the loop over the steps."""
 
 from __future__ import annotations
 
+import tensorflow as tf
+
+from keras_pdecnn.ops.backend.tensorflow import primitives
 from keras_pdecnn.ops.backend.tensorflow.loops import UNROLLED, repeat
 from keras_pdecnn.ops.backend.tensorflow.theta import SeriesTheta
+from keras_pdecnn.ops.fields import BoundField
 from keras_pdecnn.ops.theta import Theta
 
 
-def propagate(integrator, field, theta: Theta, h, state: tuple, first=0) -> tuple:
-    """Advance the state over all steps of theta, and keep the activations of each step for the gradient.
+class FrugalField(BoundField):
+    """A right-hand side whose gradient keeps only x and u = K1 x of the forward pass.
+
+    sigma(N(u)) is pointwise, so it costs little to compute again, and a third of the memory is free.
+    """
+
+    def __call__(self, index: int, y, factor=1.0):
+        """Return factor * F(theta_index, y) in the type of y."""
+        keys = [("kernel", i) for i in dict.fromkeys(self.field.kernel_indices(index))]
+        keys += [(name, index) for name in ("scale", "bias") if name in self.theta]
+
+        @tf.custom_gradient
+        def run(y, *weights):
+            theta: dict[str, dict] = {}
+            for (name, i), weight in zip(keys, weights, strict=True):
+                theta.setdefault(name, {})[i] = weight
+            bound = BoundField(self.field, theta)
+            u = bound.inner(index, y)
+
+            def gradient(w):
+                # What depends on the forward pass alone, TensorFlow would compute ahead of the gradients, or not again.
+                _, of_y, of_weights = bound.pull_back(index, y, primitives.delayed(u, w), w, factor)
+                return of_y, *(of_weights[key] for key in keys)
+
+            return bound.value(index, u, factor, like=y), gradient
+
+        return run(y, *(self.theta[name][i] for name, i in keys))
+
+
+def propagate(integrator, field, theta: Theta, h, state: tuple, first=0, frugal: bool = True) -> tuple:
+    """Advance the state over all steps of theta, and keep what the gradient of each step needs.
 
     Args:
         integrator: Time integrator.
@@ -17,10 +50,13 @@ def propagate(integrator, field, theta: Theta, h, state: tuple, first=0) -> tupl
         h: Step size.
         state: State before the first step, a tuple of tensors.
         first: Index of the first step; default 0.
+        frugal: Whether pointwise parts are computed again for the gradient; default True. False keeps all activations.
     """
     series = SeriesTheta(theta, written_out=theta.steps <= UNROLLED)
-    return repeat(
-        theta.steps,
-        lambda j, state: integrator.step(field.bind(series.at(j)), h, state, first + j),
-        tuple(state),
-    )
+
+    def advance(j, state):
+        bound = field.bind(series.at(j))
+        F = FrugalField(field, bound.theta) if frugal and not field.plain else bound
+        return integrator.step(F, h, state, first + j)
+
+    return repeat(theta.steps, advance, tuple(state))
