@@ -12,9 +12,9 @@ from keras_pdecnn.benchmarks import report, suite
 STATE = 8 * 64 * 64 * 32 * 4  # bytes of the features of one time
 
 
-def peak(block, backprop, steps):
+def peak(block, backprop, steps, **settings):
     """Return the peak above the resting level, less the gradients of the weights."""
-    settings = {"block": block, "backprop": backprop, "steps": steps, "repetitions": 1}
+    settings |= {"block": block, "backprop": backprop, "steps": steps, "repetitions": 1}
     command = [sys.executable, "-m", "keras_pdecnn.benchmarks.block", json.dumps(settings)]
     done = subprocess.run(command, capture_output=True, text=True, timeout=300, check=True)
     figures = json.loads(done.stdout.splitlines()[-1])
@@ -31,6 +31,14 @@ def test_memory_of_reversible_backpropagation_does_not_grow_with_depth(block):
 @pytest.mark.slow
 def test_stored_activations_grow_with_depth():
     assert peak("SecondOrderBlock", "stored", 24) - peak("SecondOrderBlock", "stored", 8) > 2 * 16 * STATE
+
+
+@pytest.mark.slow
+def test_the_steps_at_the_end_keep_less_than_all_their_activations():
+    # x and K x of half of the channels for each of two shears; stored steps keep sigma(N(K x)) as well.
+    steps = 24
+    frugal = peak("HamiltonianBlock", "reversible", steps, stored_steps=steps)
+    assert peak("HamiltonianBlock", "stored", steps) - frugal > 0.8 * steps * STATE
 
 
 def test_a_report_has_tables_and_pictures(tmp_path):

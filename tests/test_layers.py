@@ -925,20 +925,24 @@ def test_tv_normalization_refuses(settings):
 # Batch normalisation.
 
 
+@pytest.mark.parametrize("relu", [False, True])
 @pytest.mark.parametrize("shape", [(6, 7, 4), (6, 5, 3, 4), (2, 3, 4, 3, 4)])
-def test_fused_batch_normalization_is_that_of_keras(rng, shape):
+def test_fused_batch_normalization_is_that_of_keras(rng, shape, relu):
     x, w = (tf.constant(rng.normal(3.0, 2.0, size=shape).astype("float32")) for _ in range(2))
     results = []
-    for kind in (keras.layers.BatchNormalization, BatchNormalization):
-        layer = kind(momentum=0.7)
+    ours = BatchNormalization(momentum=0.7, relu=relu)
+    assert BatchNormalization.from_config(ours.get_config()).relu == relu
+    after = tf.nn.relu if relu else tf.identity
+    for layer, activation in ((keras.layers.BatchNormalization(momentum=0.7), after), (ours, tf.identity)):
         layer.build(shape)
         layer.gamma.assign([1.0, 2.0, 0.5, -1.0])
         layer.beta.assign([0.0, 1.0, -1.0, 2.0])
         with tf.GradientTape() as tape:
             tape.watch(x)
-            y = layer(x, training=True)
+            y = activation(layer(x, training=True))
         gradient = tape.gradient(y, [x, layer.gamma.value, layer.beta.value], output_gradients=w)
-        results.append([y, *gradient, layer.moving_mean, layer.moving_variance, layer(x, training=False)])
+        moving = layer.moving_mean, layer.moving_variance
+        results.append([y, *gradient, *moving, activation(layer(x, training=False))])
     for ours, theirs in zip(*results, strict=True):
         assert gap(ours, theirs) < 2e-5 * max(1.0, float(np.max(np.abs(theirs))))
 
