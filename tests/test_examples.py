@@ -27,6 +27,12 @@ def load(name, **constants):
     return module
 
 
+@pytest.fixture(autouse=True)
+def shared(monkeypatch):
+    """Let examples import what they share, as they do when they are run."""
+    monkeypatch.setattr(sys, "path", [*sys.path, str(EXAMPLES)])
+
+
 @pytest.fixture
 def images(tmp_path):
     """Return the path of 50 random images in the shape of CIFAR's."""
@@ -290,9 +296,11 @@ def test_overheads(capsys):
     assert names[-2:] == ["1", "2"]
 
 
-def test_denoising_networks_have_the_same_size():
-    example = load("denoising_networks") if importlib.util.find_spec("skimage") else pytest.skip("needs scikit-image")
-    sizes = [example.weights_of(example.build(name, (None, None, 3))) for name in (*example.NETWORKS, "plain")]
+@pytest.mark.parametrize("program", ["denoising_networks", "extrapolation"])
+def test_networks_compared_on_images_have_the_same_size(program):
+    example = load(program) if importlib.util.find_spec("skimage") else pytest.skip("needs scikit-image")
+    size = load("networks_compared").weights_of
+    sizes = [size(example.build(name, 3)) for name in (*example.NETWORKS, "plain")]
     assert max(sizes) <= 1.02 * min(sizes)
 
 
@@ -306,6 +314,63 @@ def test_denoising_networks(images, tmp_path, capsys, eager):
     assert [row[0].strip() for row in rows] == ["noisy", "total variation", "non-local means", "residual", "plain"]
     assert next(float(row[2]) for row in rows) == pytest.approx(20.2, abs=0.7)
     assert (tmp_path / "run" / "denoising-25.png").stat().st_size > 5_000
+
+
+@pytest.mark.slow
+def test_extrapolation(tmp_path, capsys, monkeypatch, eager):
+    pytest.importorskip("skimage", reason="needs scikit-image")
+    x = np.random.default_rng(0).integers(0, 256, (8, 16, 16, 3), dtype=np.uint8)
+    x = np.concatenate([x[:, :, :8], x[:, :, 7::-1]], axis=2)  # the right half mirrors the left one
+    np.savez(tmp_path / "images.npz", x_train=x, x_test=x)
+    small = {"WIDTHS": (2, 2), "PLAIN_WIDTHS": (2, 2), "BATCH": 4, "TEST": 3, "SHOWN": 2}
+    example, folder = load("extrapolation", **small), tmp_path / "run"
+    arguments = tmp_path / "images.npz", [0, 1], ["residual", "plain"], folder
+    for _ in range(2):
+        example.main(*arguments, batches=1)
+        rows = [line.split("|")[1:4] for line in capsys.readouterr().out.splitlines()[-6:]]
+        names = ["mean of the left half", "last column", "mirrored", "biharmonic", "residual", "plain"]
+        assert [row[0].strip() for row in rows] == names
+        assert float(rows[2][2]) > 100
+        assert all("±" in row[2] for row in rows[4:])
+        monkeypatch.setattr("networks_compared.train", None)  # what is in the folder is not trained again
+    assert (folder / "extrapolation.png").stat().st_size > 5_000
+    with pytest.raises(SystemExit, match="had batches 1: give another --folder"):
+        example.main(*arguments, batches=2)
+
+
+def test_continued_images_keep_the_left_half_and_do_not_know_the_right_one(rng):
+    pytest.importorskip("skimage", reason="needs scikit-image")
+    example, images = load("extrapolation", WIDTHS=(2, 2), PLAIN_WIDTHS=(2, 2)), rng.uniform(size=(2, 8, 8, 3))
+    x = example.halved(images)
+    assert np.array_equal(x, example.halved(np.concatenate([images[:, :, :4], rng.uniform(size=(2, 8, 4, 3))], 2)))
+    assert x[:, :, 4:, :3] == pytest.approx(np.broadcast_to(images[:, :, :4].mean((1, 2))[:, None, None], (2, 8, 4, 3)))
+    for name in ("parabolic", "plain"):
+        y = example.build(name, 3).predict(x, verbose=0)
+        assert y[:, :, :4] == pytest.approx(images[:, :, :4])
+        assert np.abs(y - x[..., :3])[:, :, 4:].max() > 1e-3
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("name", ["parabolic", "hamiltonian", "second_order", "residual", "plain"])
+def test_networks_see_across_the_missing_half_of_a_photograph(name, rng, eager):
+    pytest.importorskip("skimage", reason="needs scikit-image")
+    model = load("extrapolation").build(name, 3)
+    x = rng.uniform(size=(1, 64, 64, 4)).astype("float32")
+    other = x.copy()
+    other[:, :, 31] += 1
+    change = np.abs(model.predict(x, verbose=0) - model.predict(other, verbose=0))
+    assert change[:, :, -1].max() > 1e-4
+
+
+def test_photographs_are_patches_of_different_images_for_training_and_testing():
+    pytest.importorskip("skimage", reason="needs scikit-image")
+    name, x_train, x_test = load("images_compared").read(None, 500)
+    assert (name, x_train.shape[1:], x_train.dtype) == ("photographs", (64, 64, 3), np.uint8)
+    assert x_test.shape == (8 * 8 + 6 * 9 + 4 * 7, 64, 64, 3)
+    assert (x_test.min(), x_test.max()) == (0, 1)
+    patches = {patch.tobytes() for patch in x_train}
+    assert len(patches) > 3000
+    assert not patches & {np.uint8(np.rint(255 * patch)).tobytes() for patch in x_test}
 
 
 def test_the_ends_of_a_swab_tell_its_class(tmp_path):
