@@ -31,14 +31,17 @@ def options(text, batches, folder):
 
 
 def plain_unet(y, widths):
-    """Return the features of the usual U-Net: two 3x3 convolutions with batch normalisation and ReLU on each grid.
+    """Return the features of the usual U-Net: two convolutions of size 3, batch normalisation and ReLU on each grid.
 
-    `widths` are those of the grids, from the finest to the coarsest; L of them need sizes that 2^(L-1) divides.
+    `widths` are those of the grids, from the finest to the coarsest; L of them need sizes that 2^(L-1) divides. `y` has
+    two space axes or three.
     """
+    names = (f"{name}{len(y.shape) - 2}D" for name in ("Conv", "MaxPooling", "UpSampling"))
+    convolution, pooling, upsampling = (getattr(keras.layers, name) for name in names)
 
     def convolve(y, width):
         for _ in range(2):
-            y = keras.layers.Conv2D(width, 3, padding="same", use_bias=False, kernel_initializer="he_normal")(y)
+            y = convolution(width, 3, padding="same", use_bias=False, kernel_initializer="he_normal")(y)
             y = keras.layers.ReLU()(keras.layers.BatchNormalization(momentum=0.9)(y))
         return y
 
@@ -47,10 +50,10 @@ def plain_unet(y, widths):
     for width in finer:
         y = convolve(y, width)
         skips.append(y)
-        y = keras.layers.MaxPooling2D()(y)
+        y = pooling()(y)
     y = convolve(y, coarsest)
     for width, skip in zip(reversed(finer), reversed(skips), strict=True):
-        y = keras.layers.Concatenate()([keras.layers.UpSampling2D()(y), skip])
+        y = keras.layers.Concatenate()([upsampling()(y), skip])
         y = convolve(y, width)
     return y
 
