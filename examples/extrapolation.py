@@ -2,13 +2,13 @@
 
     python examples/extrapolation.py [--data FILE.npz] [--seeds 0] [--batches 1500] [--folder FOLDER]
 
-FILE.npz has images 0 … 255 as `x_train` and `x_test`, of a size that 8 divides; without it, the images are patches of
-photographs. A network gets the image with the mean of the left half in the right one, and a channel that is 1 where the
-image is missing; it predicts the correction there. All have equal numbers of weights (to 2 %), see the same images, and
-have four grids, so that they see across the missing half. A plain network on one grid would have to be too deep for
-that. The scores are those of the missing half. Beside the networks are simple methods and the biharmonic equation of
-scikit-image (`pip install scikit-image`). What is trained stays in the folder; the same command again trains only what
-is missing. The table is printed and written to the folder, with a picture.
+FILE.npz has images 0 … 255 as `x_train` and `x_test`, with a height and a width of at least 16 that 8 divides; without
+it, the images are patches of photographs. A network gets the image with the mean of the left half in the right one, and
+a channel that is 1 where the image is missing; it predicts the correction there. All have equal numbers of weights (to
+2 %), see the same images, and have four grids, so that they see across the missing half. A plain network on one grid
+would have to be too deep for that. The scores are those of the missing half. Beside the networks are simple methods and
+the biharmonic equation of scikit-image (`pip install scikit-image`). What is trained stays in the folder; the same
+command again trains only what is missing. The table is printed and written to the folder, with a picture.
 """
 
 import functools
@@ -84,6 +84,10 @@ def main(data, seeds, names, folder, batches=BATCHES):
     folder = pathlib.Path(folder)
     folder.mkdir(parents=True, exist_ok=True)
     data, images, clean = read(data, TEST)
+    height, width = clean.shape[1:3]
+    factor = 2 ** (len(PLAIN_WIDTHS) - 1)
+    if height % factor or width % factor or min(height, width) < 16:  # the similarity looks at 7x7 pixels
+        raise SystemExit(f"Sizes must be at least 16 and multiples of {factor}. Received: {height}x{width}")
     x = halved(clean)
     networks = {name: [network(name, images, data, seed, folder, batches) for seed in seeds] for name in names}
     results = compare(classical(x), networks, x, clean, score)

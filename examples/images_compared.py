@@ -33,8 +33,11 @@ def read(path, test):
     if path is None:
         name, (x_train, x_test) = "photographs", photographs()
     else:
-        with np.load(path) as file:
-            name, x_train, x_test = pathlib.Path(path).name, file["x_train"], file["x_test"]
+        try:
+            with np.load(path) as file:
+                name, x_train, x_test = pathlib.Path(path).name, file["x_train"], file["x_test"]
+        except (OSError, KeyError, ValueError):
+            raise SystemExit(f"The data must be a file .npz with x_train and x_test. Received: {path}") from None
     if x_train.ndim != 4:
         raise SystemExit(f"The images must have the shape (n, height, width, channels). Received: {x_train.shape}")
     return name, x_train, x_test[:test] / 255

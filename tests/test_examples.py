@@ -350,6 +350,18 @@ def test_continued_images_keep_the_left_half_and_do_not_know_the_right_one(rng):
         assert np.abs(y - x[..., :3])[:, :, 4:].max() > 1e-3
 
 
+@pytest.mark.parametrize(
+    "shape, message", [((4, 16, 16), "must have the shape"), ((4, 20, 16, 3), "at least 16"), (None, "a file .npz")]
+)
+def test_images_that_cannot_be_continued(shape, message, tmp_path):
+    pytest.importorskip("skimage", reason="needs scikit-image")
+    path = tmp_path / "images.npz"
+    if shape:
+        np.savez(path, x_train=np.zeros(shape), x_test=np.zeros(shape))
+    with pytest.raises(SystemExit, match=message):
+        load("extrapolation").main(path, [0], ["plain"], tmp_path / "run")
+
+
 @pytest.mark.slow
 @pytest.mark.parametrize("name", ["parabolic", "hamiltonian", "second_order", "residual", "plain"])
 def test_networks_see_across_the_missing_half_of_a_photograph(name, rng, eager):
