@@ -1,6 +1,7 @@
 """Every example runs at a small setting, and does what it says."""
 
 import importlib.util
+import itertools
 import json
 import pathlib
 import sys
@@ -320,6 +321,36 @@ def test_the_ends_of_a_swab_tell_its_class(tmp_path):
         assert not (image[of_pixels == 1] < 60).any()  # no black end
         assert not (image[of_pixels == 2] > 200).any()  # no white end
     assert (tmp_path / "q_tips.png").stat().st_size > 5_000
+
+
+def test_parts_of_a_brain_for_training_and_test_are_apart(tmp_path, capsys):
+    """The stand-in gets brighter from back to front, and has white matter below grey."""
+    image, grey, white = np.zeros((3, 9, 130, 12), "float32")
+    inside = np.s_[1:8, 5:125, 2:10]  # 120 voxels from back to front
+    image[inside] = np.linspace(0.5, 1, 120)[:, None]
+    grey[inside], white[1:8, 5:125, 2:6] = 0.6, 0.7
+    example = load("brain", template=lambda: (image, grey, white))
+    example.main(tmp_path / "brain.npz", tmp_path / "brain.png")
+    with np.load(tmp_path / "brain.npz") as file:
+        x, y = file["x_train"], file["y_train"]
+        x_test = file["x_test"]
+    assert x.dtype == y.dtype == np.uint8
+    assert x.shape == (3, 16, 8, 8, 1)
+    assert x_test.shape == (2, 24, 8, 8, 1)
+    assert (y[0, 0, :, :7].T == [1, 1, 1, 1, 2, 2, 2, 2]).all()  # from top to bottom
+    assert not y[..., 7].any()  # to fill up, with the pixels
+    assert not x[..., 7, 0].any()
+    ends = [part[[0, -1], 0, 0, 0] for part in (x[0], x_test[0], x[1], x_test[1], x[2])]
+    gaps = [later[0] - earlier[1] for earlier, later in itertools.pairwise(ends)]
+    assert (np.array(gaps, int) >= 7).all()  # 6 voxels of about one grey value each
+    assert "test: 2 volumes of 24x8x8, shares of the classes 0.125, 0.438, 0.438" in capsys.readouterr().out
+    assert (tmp_path / "brain.png").stat().st_size > 5_000
+
+
+def test_a_brain_needs_nilearn(monkeypatch):
+    monkeypatch.setitem(sys.modules, "nilearn", None)
+    with pytest.raises(SystemExit, match="pip install nilearn"):
+        load("brain").template()
 
 
 def test_the_same_seed_draws_the_patches_it_always_has():
