@@ -1,6 +1,7 @@
 """Every example runs at a small setting, and does what it says."""
 
 import importlib.util
+import itertools
 import json
 import pathlib
 import sys
@@ -399,31 +400,87 @@ def test_the_ends_of_a_swab_tell_its_class(tmp_path):
     assert (tmp_path / "q_tips.png").stat().st_size > 5_000
 
 
-def test_predictions_of_turned_copies_are_turned_back():
-    predict, images = load("membranes").predict, np.random.default_rng(0).uniform(size=(2, 4, 6, 1))
-    model = types.SimpleNamespace(predict=lambda x, **_: x + np.arange(x.shape[2])[:, None])
+def test_parts_of_a_brain_for_training_and_test_are_apart(tmp_path, capsys):
+    """The stand-in gets brighter from back to front, and has white matter below grey."""
+    image, grey, white = np.zeros((3, 9, 130, 12), "float32")
+    inside = np.s_[1:8, 5:125, 2:10]  # 120 voxels from back to front
+    image[inside] = np.linspace(0.5, 1, 120)[:, None]
+    grey[inside], white[1:8, 5:125, 2:6] = 0.6, 0.7
+    example = load("brain", template=lambda: (image, grey, white))
+    example.main(tmp_path / "brain.npz", tmp_path / "brain.png")
+    with np.load(tmp_path / "brain.npz") as file:
+        x, y = file["x_train"], file["y_train"]
+        x_test = file["x_test"]
+    assert x.dtype == y.dtype == np.uint8
+    assert x.shape == (3, 16, 8, 8, 1)
+    assert x_test.shape == (2, 24, 8, 8, 1)
+    assert (y[0, 0, :, :7].T == [1, 1, 1, 1, 2, 2, 2, 2]).all()  # from top to bottom
+    assert not y[..., 7].any()  # to fill up, with the pixels
+    assert not x[..., 7, 0].any()
+    ends = [part[[0, -1], 0, 0, 0] for part in (x[0], x_test[0], x[1], x_test[1], x[2])]
+    gaps = [later[0] - earlier[1] for earlier, later in itertools.pairwise(ends)]
+    assert (np.array(gaps, int) >= 7).all()  # 6 voxels of about one grey value each
+    assert "test: 2 volumes of 24x8x8, shares of the classes 0.125, 0.438, 0.438" in capsys.readouterr().out
+    assert (tmp_path / "brain.png").stat().st_size > 5_000
+
+
+def test_a_brain_needs_nilearn(monkeypatch):
+    monkeypatch.setitem(sys.modules, "nilearn", None)
+    with pytest.raises(SystemExit, match="pip install nilearn"):
+        load("brain").template()
+
+
+def test_the_same_seed_draws_the_patches_it_always_has():
+    x = np.arange(48, dtype=np.uint8).reshape(1, 6, 8, 1)
+    images, classes, _ = load("membranes", PATCH={2: 2}, BATCH=3).Patches(x, x[..., 0] % 2, np.ones(2), 4, 1)[0]
+    assert images[..., 0].astype(int).tolist() == [[[38, 30], [39, 31]], [[22, 23], [30, 31]], [[18, 19], [10, 11]]]
+    assert np.array_equal(classes, images[..., 0] % 2)
+
+
+def test_patches_of_volumes_are_mirrored_along_each_axis():
+    x = np.arange(4 * 5 * 6, dtype=np.uint8).reshape(1, 4, 5, 6, 1)
+    images, classes, _ = load("membranes", PATCH={3: 2}, BATCH=200).Patches(x, x[..., 0] % 2, np.ones(2), 0, 1)[0]
+    images = images[..., 0].astype(int)
+    assert images.shape == classes.shape == (200, 2, 2, 2)
+    assert np.array_equal(classes, images % 2)
+    steps = np.stack([images[:, 1, 0, 0], images[:, 0, 1, 0], images[:, 0, 0, 1]], axis=1) - images[:, :1, 0, 0]
+    assert np.array_equal(np.unique(abs(steps), axis=0), [[30, 6, 1]])
+    assert len(np.unique(steps, axis=0)) == 8
+
+
+@pytest.mark.parametrize("shape", [(2, 4, 6, 1), (2, 4, 6, 8, 1)])
+def test_predictions_of_turned_copies_are_turned_back(shape):
+    """A prediction that grows along the last axis is constant in the mean over the copies."""
+    predict, images = load("membranes").predict, np.random.default_rng(0).uniform(size=shape)
+    model = types.SimpleNamespace(predict=lambda x, **_: x + np.arange(x.shape[-2])[:, None])
     assert predict(model, images) == pytest.approx(model.predict(images))
-    assert predict(model, images, turned=True) - images == pytest.approx(np.full(images.shape, 2.0))
+    means = {4: 2.0, 5: 3.5}  # of 0 … 3 and 0 … 5; of 0 … 7
+    assert predict(model, images, turned=True) - images == pytest.approx(np.full(shape, means[len(shape)]))
 
 
 @pytest.mark.slow
-def test_membranes(tmp_path, capsys, eager):
+@pytest.mark.parametrize("size", [(16, 16), (8, 12, 8)])
+def test_membranes(size, tmp_path, capsys, eager):
     rng = np.random.default_rng(0)
-    x, y = rng.integers(0, 256, (3, 16, 16, 1), dtype=np.uint8), rng.integers(0, 2, (3, 16, 16), dtype=np.uint8)
+    x, y = rng.integers(0, 256, (3, *size, 1), dtype=np.uint8), rng.integers(0, 2, (3, *size), dtype=np.uint8)
     np.savez(tmp_path / "data.npz", x_train=x, y_train=y, x_test=x[:1], y_test=y[:1])
-    small = {"WIDTHS": (2, 2), "STEPS": {"parabolic": 1}, "PLAIN_WIDTHS": (2, 2, 2), "PATCH": 8, "BATCH": 2}
-    example, names, folder = load("membranes", **small), ["parabolic", "plain"], tmp_path / "run"
-    example.main(tmp_path / "data.npz", names, [0], folder, batches=1)
+    example = load("membranes", STEPS={"parabolic": 1, "residual": 1}, PATCH={2: 8, 3: 4}, BATCH=2)
+    names, folder, settings = ["parabolic", "plain"], tmp_path / "run", {"batches": 1, "widths": (2, 2)}
+    example.main(tmp_path / "data.npz", names, [0], folder, **settings)
     rows = [line.split("|")[1:6] for line in capsys.readouterr().out.splitlines()[-2:]]
     assert [row[0].strip() for row in rows] == names
     example.train = None  # what is in the folder is not trained again
-    example.main(tmp_path / "data.npz", names, [0], folder, batches=1)
+    example.main(tmp_path / "data.npz", names, [0], folder, **settings)
     assert capsys.readouterr().out.count("| parabolic") == 2
     assert all(0 <= float(row[2]) <= 1 for row in rows)
     assert (tmp_path / "run" / "membranes.png").exists()
 
 
-def test_membranes_networks_have_the_same_size():
+@pytest.mark.parametrize(("axes", "widths"), [(2, (16, 32, 64)), (3, (8, 16, 32))])
+def test_membranes_networks_have_the_same_size(axes, widths):
     example = load("membranes")
-    sizes = [example.build(name, (None, None, 1), 2).count_params() for name in (*example.STEPS, "plain")]
+    names = (*example.STEPS, "plain")
+    sizes = [example.weights_of(example.build(name, (*axes * [None], 1), 2, widths)) for name in names]
     assert max(sizes) <= 1.02 * min(sizes)
+    if widths == example.WIDTHS:
+        assert sizes[-1] == 125_061  # as it has been trained for the documentation
