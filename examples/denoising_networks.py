@@ -83,7 +83,7 @@ def network(name, images, data, sigma, seed, folder, batches):
     """Return the trained network of the folder, trained unless it is there, and the seconds that this took."""
     drawn = Batches(images, functools.partial(noisy, sigma=sigma), seed, batches, BATCH)
     built = functools.partial(build, name, images.shape[-1])
-    return trained(folder / f"{name}-{sigma}-{seed}.keras", data, built, drawn, "mean_squared_error", seed)
+    return trained(folder / f"{name}-{sigma}-{seed}.keras", built, drawn, "mean_squared_error", seed, data=data)
 
 
 def main(data, sigmas, seeds, names, folder, batches=BATCHES):

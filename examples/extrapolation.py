@@ -76,7 +76,7 @@ def network(name, images, data, seed, folder, batches):
     """Return the trained network of the folder, trained unless it is there, and the seconds that this took."""
     drawn = Batches(images, halved, seed, batches, BATCH)
     built = functools.partial(build, name, images.shape[-1])
-    return trained(folder / f"{name}-{seed}.keras", data, built, drawn, "mean_squared_error", seed)
+    return trained(folder / f"{name}-{seed}.keras", built, drawn, "mean_squared_error", seed, data=data)
 
 
 def main(data, seeds, names, folder, batches=BATCHES):

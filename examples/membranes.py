@@ -12,54 +12,30 @@ again trains only what is missing. The table is printed and written to the folde
 Volumes, (n, depth, height, width, 1), are mirrored along each axis and not turned: `examples/brain.py` writes some.
 """
 
-import argparse
+import functools
 import itertools
-import json
 import pathlib
-import time
 
 import keras
 import numpy as np
 from matplotlib.figure import Figure
+from networks_compared import NETWORKS, mean_of, options, plain_unet, trained, weights_of, write_table
 
 import keras_pdecnn as pde
 
 WIDTHS = (16, 32, 64)
-STEPS = {"parabolic": 2, "hamiltonian": 4, "second_order": 2, "residual": 1}  # of equal numbers of weights
+STEPS = {name: settings["steps"] for name, settings in NETWORKS.items()}  # each of the size 1
 PATCH = {2: 128, 3: 32}  # size along each of the axes of an image or a volume
-BATCHES, BATCH, RATE = 1000, 4, 2e-3
+BATCHES, BATCH = 1000, 4
 POWER = 0.25  # of the inverse share of a class, its weight in the loss
 
 
 def plain(input_shape, classes, widths, standardize):
-    """Return the usual U-Net: two convolutions of size 3 with batch normalisation and ReLU on each grid."""
-    axes = len(input_shape) - 1
-    convolution, pooling, upsampling = (
-        getattr(keras.layers, f"{name}{axes}D") for name in ("Conv", "MaxPooling", "UpSampling")
-    )
-
-    def convolve(y, width):
-        for _ in range(2):
-            y = convolution(width, 3, padding="same", use_bias=False, kernel_initializer="he_normal")(y)
-            y = keras.layers.ReLU()(keras.layers.BatchNormalization(momentum=0.9)(y))
-        return y
-
+    """Return the usual U-Net."""
     inputs = keras.Input(input_shape)
-    y, skips = pde.layers.Standardization()(inputs) if standardize else inputs, []
-    for width in widths[:-1]:
-        y = convolve(y, width)
-        skips.append(y)
-        y = pooling()(y)
-    y = convolve(y, widths[-1])
-    for width, skip in zip(widths[-2::-1], skips[::-1], strict=True):
-        y = keras.layers.Concatenate()([upsampling()(y), skip])
-        y = convolve(y, width)
+    y = plain_unet(pde.layers.Standardization()(inputs) if standardize else inputs, widths)
+    convolution = getattr(keras.layers, f"Conv{len(input_shape) - 1}D")
     return keras.Model(inputs, convolution(classes, 1, activation="softmax")(y), name="plain")
-
-
-def weights_of(model):
-    """Return the number of weights that are trained."""
-    return sum(int(np.prod(weight.shape)) for weight in model.trainable_weights)
 
 
 def plain_widths(weights, widths, channels, classes, axes):
@@ -144,21 +120,28 @@ def predict(model, images, turned=False):
     return total / (8 if turned else 1)
 
 
-def train(name, data, seed, batches, widths):
-    """Return a trained network, and the seconds that its training took."""
+def for_volumes(build, x):
+    """Return the network of a function after one that standardises all volumes x alike.
+
+    Patches, each standardised for itself, would lose what is bright and what is dark in a volume.
+    """
+    mean, deviation = float(x.mean()), float(x.std())
+    return keras.Sequential([keras.layers.Rescaling(1 / deviation, -mean / deviation), build()])
+
+
+def network(name, data, file, seed, folder, batches, widths):
+    """Return the trained network of the folder, trained unless it is there, and the seconds that this took."""
     x, y, number = data["x_train"], data["y_train"], int(data["y_train"].max()) + 1
     shares = np.bincount(y.ravel(), minlength=number) / y.size
     weights = (number * shares) ** -POWER  # between equal pixels, 0, and equal classes, 1
     axes = x.ndim - 2
-    model = build(name, (*axes * [None], x.shape[-1]), number, widths, seed, standardize=axes == 2)
-    if axes == 3:  # patches, each standardised for itself, would lose what is bright and what is dark in a volume
-        mean, deviation = float(x.mean()), float(x.std())
-        model = keras.Sequential([keras.layers.Rescaling(1 / deviation, -mean / deviation), model])
-    rate = keras.optimizers.schedules.CosineDecay(RATE, batches)
-    model.compile(keras.optimizers.Adam(rate), "sparse_categorical_crossentropy", jit_compile=False)
-    start = time.monotonic()
-    model.fit(Patches(x, y, weights, seed, batches), epochs=1, shuffle=False, verbose=2)
-    return model, time.monotonic() - start
+    shape = (*axes * [None], x.shape[-1])
+    built = functools.partial(build, name, shape, number, widths, seed, standardize=axes == 2)
+    if axes == 3:
+        built = functools.partial(for_volumes, built, x)
+    drawn, loss = Patches(x, y, weights, seed, batches), "sparse_categorical_crossentropy"
+    settings = {"data": pathlib.Path(file).name, "widths": list(widths)}
+    return trained(folder / f"{name}-{seed}.keras", built, drawn, loss, seed, **settings)
 
 
 def draw(data, predictions):
@@ -175,56 +158,34 @@ def draw(data, predictions):
     return figure
 
 
-def trained(name, data, seed, batches, folder, widths):
-    """Return the network of the folder, trained unless it is there, and the seconds that its training took."""
-    path = folder / f"{name}-{seed}.keras"
-    facts = path.with_suffix(".json")
-    if facts.exists():
-        return keras.models.load_model(path, compile=False), json.loads(facts.read_text())["seconds"]
-    model, seconds = train(name, data, seed, batches, widths)
-    model.save(path)
-    facts.write_text(json.dumps({"seconds": seconds}))
-    return model, seconds
-
-
-def main(data, names, seeds, folder, batches=BATCHES, widths=WIDTHS):
+def main(file, names, seeds, folder, batches=BATCHES, widths=WIDTHS):
     """Train and evaluate the networks, and write table.md and membranes.png into the folder."""
     folder = pathlib.Path(folder)
     folder.mkdir(parents=True, exist_ok=True)
-    with np.load(data) as file:
-        data = {name: file[name] for name in ("x_train", "y_train", "x_test", "y_test")}
-    number, predictions = int(data["y_train"].max()) + 1, {}
-    lines = ["| network | weights | mean IoU | IoU of each class | pixel accuracy | mean IoU, turned | training in s |"]
-    lines.append("|---|---|---|---|---|---|---|")
+    with np.load(file) as arrays:
+        data = {name: arrays[name] for name in ("x_train", "y_train", "x_test", "y_test")}
+    number, predictions, rows = int(data["y_train"].max()) + 1, {}, []
     for name in names:
         results = []
         for seed in seeds:
-            model, seconds = trained(name, data, seed, batches, folder, widths)
+            model, seconds = network(name, data, file, seed, folder, batches, widths)
             classes, turned = (predict(model, data["x_test"], way).argmax(axis=-1) for way in (False, True))
             predictions.setdefault(name, classes)
             mean_turned = scores(turned, data["y_test"], number)["mean"]
             results.append({**scores(classes, data["y_test"], number), "turned": mean_turned, "seconds": seconds})
         mean = {key: np.mean([row[key] for row in results], axis=0) for key in results[0]}
-        spread = f" ± {np.std([row['mean'] for row in results]):.3f}" if len(seeds) > 1 else ""
         each = ", ".join(f"{share:.3f}" for share in mean["each"])
-        cells = [name, f"{weights_of(model):,}", f"{mean['mean']:.3f}{spread}", each]
-        cells += [f"{mean['accuracy']:.3f}", f"{mean['turned']:.3f}", f"{mean['seconds']:.0f}"]
-        lines.append(f"| {' | '.join(cells)} |")
-        print(lines[-1], flush=True)
+        cells = [name, f"{weights_of(model):,}", mean_of([row["mean"] for row in results], 3), each]
+        rows.append([*cells, f"{mean['accuracy']:.3f}", f"{mean['turned']:.3f}", f"{mean['seconds']:.0f}"])
+        print(name, rows[-1][2], flush=True)
     draw(data, predictions).savefig(folder / "membranes.png")
-    text = "\n".join(lines)
-    (folder / "table.md").write_text(text + "\n")
-    print(text)
+    columns = "mean IoU", "IoU of each class", "pixel accuracy", "mean IoU, turned", "training in s"
+    write_table(folder, ["network", "weights", *columns], rows)
 
 
 if __name__ == "__main__":
-    parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
+    parser = options(__doc__, BATCHES, "membranes")
     parser.add_argument("--data", required=True, help="File .npz with x_train, y_train, x_test and y_test.")
-    every = [*STEPS, "plain"]
-    parser.add_argument("--networks", nargs="+", default=every, choices=every, help="U-Nets, four of blocks.")
     parser.add_argument("--widths", type=int, nargs="+", default=WIDTHS, help="Widths on each grid, the finest first.")
-    parser.add_argument("--seeds", type=int, nargs="+", default=[0], help="Seeds of weights and patches.")
-    parser.add_argument("--batches", type=int, default=BATCHES, help=f"Batches of {BATCH} patches for training.")
-    parser.add_argument("--folder", default="membranes", help="Folder of networks, table and picture.")
     given = parser.parse_args()
     main(given.data, given.networks, given.seeds, given.folder, given.batches, given.widths)

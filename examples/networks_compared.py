@@ -79,12 +79,13 @@ def train(build, batches, loss, seed):
     return model, time.monotonic() - start
 
 
-def trained(path, data, build, batches, loss, seed):
+def trained(path, build, batches, loss, seed, **settings):
     """Return the network of a file and the seconds that its training took; without the file, `train` it and write it.
 
-    `data` is the name of the images. A network that had others or more batches is refused: its row would be wrong.
+    A network that had another number of batches or other settings, such as other data, is refused: its row would be
+    wrong.
     """
-    facts, settings = path.with_suffix(".json"), {"data": data, "batches": len(batches)}
+    facts, settings = path.with_suffix(".json"), {"batches": len(batches), **settings}
     if facts.exists():
         there = json.loads(facts.read_text())
         for key, value in settings.items():
