@@ -1,6 +1,7 @@
 """Every example runs at a small setting, and does what it says."""
 
 import importlib.util
+import itertools
 import json
 import pathlib
 import sys
@@ -25,6 +26,12 @@ def load(name, **constants):
         assert hasattr(module, constant), constant
         setattr(module, constant, value)
     return module
+
+
+@pytest.fixture(autouse=True)
+def shared(monkeypatch):
+    """Let examples import what they share, as they do when they are run."""
+    monkeypatch.setattr(sys, "path", [*sys.path, str(EXAMPLES)])
 
 
 @pytest.fixture
@@ -304,9 +311,11 @@ def test_overheads(capsys):
     assert names[-2:] == ["1", "2"]
 
 
-def test_denoising_networks_have_the_same_size():
-    example = load("denoising_networks") if importlib.util.find_spec("skimage") else pytest.skip("needs scikit-image")
-    sizes = [example.weights_of(example.build(name, (None, None, 3))) for name in (*example.NETWORKS, "plain")]
+@pytest.mark.parametrize("program", ["denoising_networks", "extrapolation"])
+def test_networks_compared_on_images_have_the_same_size(program):
+    example = load(program) if importlib.util.find_spec("skimage") else pytest.skip("needs scikit-image")
+    size = load("networks_compared").weights_of
+    sizes = [size(example.build(name, 3)) for name in (*example.NETWORKS, "plain")]
     assert max(sizes) <= 1.02 * min(sizes)
 
 
@@ -320,6 +329,75 @@ def test_denoising_networks(images, tmp_path, capsys, eager):
     assert [row[0].strip() for row in rows] == ["noisy", "total variation", "non-local means", "residual", "plain"]
     assert next(float(row[2]) for row in rows) == pytest.approx(20.2, abs=0.7)
     assert (tmp_path / "run" / "denoising-25.png").stat().st_size > 5_000
+
+
+@pytest.mark.slow
+def test_extrapolation(tmp_path, capsys, monkeypatch, eager):
+    pytest.importorskip("skimage", reason="needs scikit-image")
+    x = np.random.default_rng(0).integers(0, 256, (8, 16, 16, 3), dtype=np.uint8)
+    x = np.concatenate([x[:, :, :8], x[:, :, 7::-1]], axis=2)  # the right half mirrors the left one
+    np.savez(tmp_path / "images.npz", x_train=x, x_test=x)
+    small = {"WIDTHS": (2, 2), "PLAIN_WIDTHS": (2, 2), "BATCH": 4, "TEST": 3, "SHOWN": 2}
+    example, folder = load("extrapolation", **small), tmp_path / "run"
+    arguments = tmp_path / "images.npz", [0, 1], ["residual", "plain"], folder
+    for _ in range(2):
+        example.main(*arguments, batches=1)
+        rows = [line.split("|")[1:4] for line in capsys.readouterr().out.splitlines()[-6:]]
+        names = ["mean of the left half", "last column", "mirrored", "biharmonic", "residual", "plain"]
+        assert [row[0].strip() for row in rows] == names
+        assert float(rows[2][2]) > 100
+        assert all("±" in row[2] for row in rows[4:])
+        monkeypatch.setattr("networks_compared.train", None)  # what is in the folder is not trained again
+    assert (folder / "extrapolation.png").stat().st_size > 5_000
+    with pytest.raises(SystemExit, match="had batches 1: give another --folder"):
+        example.main(*arguments, batches=2)
+
+
+def test_continued_images_keep_the_left_half_and_do_not_know_the_right_one(rng):
+    pytest.importorskip("skimage", reason="needs scikit-image")
+    example, images = load("extrapolation", WIDTHS=(2, 2), PLAIN_WIDTHS=(2, 2)), rng.uniform(size=(2, 8, 8, 3))
+    x = example.halved(images)
+    assert np.array_equal(x, example.halved(np.concatenate([images[:, :, :4], rng.uniform(size=(2, 8, 4, 3))], 2)))
+    assert x[:, :, 4:, :3] == pytest.approx(np.broadcast_to(images[:, :, :4].mean((1, 2))[:, None, None], (2, 8, 4, 3)))
+    for name in ("parabolic", "plain"):
+        y = example.build(name, 3).predict(x, verbose=0)
+        assert y[:, :, :4] == pytest.approx(images[:, :, :4])
+        assert np.abs(y - x[..., :3])[:, :, 4:].max() > 1e-3
+
+
+@pytest.mark.parametrize(
+    "shape, message", [((4, 16, 16), "must have the shape"), ((4, 20, 16, 3), "at least 16"), (None, "a file .npz")]
+)
+def test_images_that_cannot_be_continued(shape, message, tmp_path):
+    pytest.importorskip("skimage", reason="needs scikit-image")
+    path = tmp_path / "images.npz"
+    if shape:
+        np.savez(path, x_train=np.zeros(shape), x_test=np.zeros(shape))
+    with pytest.raises(SystemExit, match=message):
+        load("extrapolation").main(path, [0], ["plain"], tmp_path / "run")
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("name", ["parabolic", "hamiltonian", "second_order", "residual", "plain"])
+def test_networks_see_across_the_missing_half_of_a_photograph(name, rng, eager):
+    pytest.importorskip("skimage", reason="needs scikit-image")
+    model = load("extrapolation").build(name, 3)
+    x = rng.uniform(size=(1, 64, 64, 4)).astype("float32")
+    other = x.copy()
+    other[:, :, 31] += 1
+    change = np.abs(model.predict(x, verbose=0) - model.predict(other, verbose=0))
+    assert change[:, :, -1].max() > 1e-4
+
+
+def test_photographs_are_patches_of_different_images_for_training_and_testing():
+    pytest.importorskip("skimage", reason="needs scikit-image")
+    name, x_train, x_test = load("images_compared").read(None, 500)
+    assert (name, x_train.shape[1:], x_train.dtype) == ("photographs", (64, 64, 3), np.uint8)
+    assert x_test.shape == (8 * 8 + 6 * 9 + 4 * 7, 64, 64, 3)
+    assert (x_test.min(), x_test.max()) == (0, 1)
+    patches = {patch.tobytes() for patch in x_train}
+    assert len(patches) > 3000
+    assert not patches & {np.uint8(np.rint(255 * patch)).tobytes() for patch in x_test}
 
 
 def test_the_ends_of_a_swab_tell_its_class(tmp_path):
@@ -336,31 +414,87 @@ def test_the_ends_of_a_swab_tell_its_class(tmp_path):
     assert (tmp_path / "q_tips.png").stat().st_size > 5_000
 
 
-def test_predictions_of_turned_copies_are_turned_back():
-    predict, images = load("membranes").predict, np.random.default_rng(0).uniform(size=(2, 4, 6, 1))
-    model = types.SimpleNamespace(predict=lambda x, **_: x + np.arange(x.shape[2])[:, None])
+def test_parts_of_a_brain_for_training_and_test_are_apart(tmp_path, capsys):
+    """The stand-in gets brighter from back to front, and has white matter below grey."""
+    image, grey, white = np.zeros((3, 9, 130, 12), "float32")
+    inside = np.s_[1:8, 5:125, 2:10]  # 120 voxels from back to front
+    image[inside] = np.linspace(0.5, 1, 120)[:, None]
+    grey[inside], white[1:8, 5:125, 2:6] = 0.6, 0.7
+    example = load("brain", template=lambda: (image, grey, white))
+    example.main(tmp_path / "brain.npz", tmp_path / "brain.png")
+    with np.load(tmp_path / "brain.npz") as file:
+        x, y = file["x_train"], file["y_train"]
+        x_test = file["x_test"]
+    assert x.dtype == y.dtype == np.uint8
+    assert x.shape == (3, 16, 8, 8, 1)
+    assert x_test.shape == (2, 24, 8, 8, 1)
+    assert (y[0, 0, :, :7].T == [1, 1, 1, 1, 2, 2, 2, 2]).all()  # from top to bottom
+    assert not y[..., 7].any()  # to fill up, with the pixels
+    assert not x[..., 7, 0].any()
+    ends = [part[[0, -1], 0, 0, 0] for part in (x[0], x_test[0], x[1], x_test[1], x[2])]
+    gaps = [later[0] - earlier[1] for earlier, later in itertools.pairwise(ends)]
+    assert (np.array(gaps, int) >= 7).all()  # 6 voxels of about one grey value each
+    assert "test: 2 volumes of 24x8x8, shares of the classes 0.125, 0.438, 0.438" in capsys.readouterr().out
+    assert (tmp_path / "brain.png").stat().st_size > 5_000
+
+
+def test_a_brain_needs_nilearn(monkeypatch):
+    monkeypatch.setitem(sys.modules, "nilearn", None)
+    with pytest.raises(SystemExit, match="pip install nilearn"):
+        load("brain").template()
+
+
+def test_the_same_seed_draws_the_patches_it_always_has():
+    x = np.arange(48, dtype=np.uint8).reshape(1, 6, 8, 1)
+    images, classes, _ = load("membranes", PATCH={2: 2}, BATCH=3).Patches(x, x[..., 0] % 2, np.ones(2), 4, 1)[0]
+    assert images[..., 0].astype(int).tolist() == [[[38, 30], [39, 31]], [[22, 23], [30, 31]], [[18, 19], [10, 11]]]
+    assert np.array_equal(classes, images[..., 0] % 2)
+
+
+def test_patches_of_volumes_are_mirrored_along_each_axis():
+    x = np.arange(4 * 5 * 6, dtype=np.uint8).reshape(1, 4, 5, 6, 1)
+    images, classes, _ = load("membranes", PATCH={3: 2}, BATCH=200).Patches(x, x[..., 0] % 2, np.ones(2), 0, 1)[0]
+    images = images[..., 0].astype(int)
+    assert images.shape == classes.shape == (200, 2, 2, 2)
+    assert np.array_equal(classes, images % 2)
+    steps = np.stack([images[:, 1, 0, 0], images[:, 0, 1, 0], images[:, 0, 0, 1]], axis=1) - images[:, :1, 0, 0]
+    assert np.array_equal(np.unique(abs(steps), axis=0), [[30, 6, 1]])
+    assert len(np.unique(steps, axis=0)) == 8
+
+
+@pytest.mark.parametrize("shape", [(2, 4, 6, 1), (2, 4, 6, 8, 1)])
+def test_predictions_of_turned_copies_are_turned_back(shape):
+    """A prediction that grows along the last axis is constant in the mean over the copies."""
+    predict, images = load("membranes").predict, np.random.default_rng(0).uniform(size=shape)
+    model = types.SimpleNamespace(predict=lambda x, **_: x + np.arange(x.shape[-2])[:, None])
     assert predict(model, images) == pytest.approx(model.predict(images))
-    assert predict(model, images, turned=True) - images == pytest.approx(np.full(images.shape, 2.0))
+    means = {4: 2.0, 5: 3.5}  # of 0 … 3 and 0 … 5; of 0 … 7
+    assert predict(model, images, turned=True) - images == pytest.approx(np.full(shape, means[len(shape)]))
 
 
 @pytest.mark.slow
-def test_membranes(tmp_path, capsys, eager):
+@pytest.mark.parametrize("size", [(16, 16), (8, 12, 8)])
+def test_membranes(size, tmp_path, capsys, monkeypatch, eager):
     rng = np.random.default_rng(0)
-    x, y = rng.integers(0, 256, (3, 16, 16, 1), dtype=np.uint8), rng.integers(0, 2, (3, 16, 16), dtype=np.uint8)
+    x, y = rng.integers(0, 256, (3, *size, 1), dtype=np.uint8), rng.integers(0, 2, (3, *size), dtype=np.uint8)
     np.savez(tmp_path / "data.npz", x_train=x, y_train=y, x_test=x[:1], y_test=y[:1])
-    small = {"WIDTHS": (2, 2), "STEPS": {"parabolic": 1}, "PLAIN_WIDTHS": (2, 2, 2), "PATCH": 8, "BATCH": 2}
-    example, names, folder = load("membranes", **small), ["parabolic", "plain"], tmp_path / "run"
-    example.main(tmp_path / "data.npz", names, [0], folder, batches=1)
+    example = load("membranes", STEPS={"parabolic": 1, "residual": 1}, PATCH={2: 8, 3: 4}, BATCH=2)
+    names, folder, settings = ["parabolic", "plain"], tmp_path / "run", {"batches": 1, "widths": (2, 2)}
+    example.main(tmp_path / "data.npz", names, [0], folder, **settings)
     rows = [line.split("|")[1:6] for line in capsys.readouterr().out.splitlines()[-2:]]
     assert [row[0].strip() for row in rows] == names
-    example.train = None  # what is in the folder is not trained again
-    example.main(tmp_path / "data.npz", names, [0], folder, batches=1)
-    assert capsys.readouterr().out.count("| parabolic") == 2
+    monkeypatch.setattr("networks_compared.train", None)  # what is in the folder is not trained again
+    example.main(tmp_path / "data.npz", names, [0], folder, **settings)
+    assert capsys.readouterr().out.count("| parabolic") == 1
     assert all(0 <= float(row[2]) <= 1 for row in rows)
     assert (tmp_path / "run" / "membranes.png").exists()
 
 
-def test_membranes_networks_have_the_same_size():
+@pytest.mark.parametrize(("axes", "widths"), [(2, (16, 32, 64)), (3, (8, 16, 32))])
+def test_membranes_networks_have_the_same_size(axes, widths):
     example = load("membranes")
-    sizes = [example.build(name, (None, None, 1), 2).count_params() for name in (*example.STEPS, "plain")]
+    names = (*example.STEPS, "plain")
+    sizes = [example.weights_of(example.build(name, (*axes * [None], 1), 2, widths)) for name in names]
     assert max(sizes) <= 1.02 * min(sizes)
+    if widths == example.WIDTHS:
+        assert sizes[-1] == 125_061  # as it has been trained for the documentation
