@@ -53,6 +53,9 @@ def load(
 
     * `"digits"`: the 1,797 handwritten digits that come with scikit-learn, uint8 of 0..16, shape `(8, 8, 1)`;
       360 of them are the test part.
+    * `"moving_digits"`: a video of each of these digits, which moves to one of four sides, the classes; uint8 of 0..16,
+      shape `(16, 16, 16, 1)`. No frame tells the class. 360 are the test part, with digits that do not occur in
+      training.
     * A path that ends in `.npz`: the arrays `x_train`, `y_train`, `x_test`, `y_test`, or `x` and `y`, of which a fifth,
       stratified by class, is the test part; and optionally `class_names`. x has the shape `(n, *space, channels)`.
       Labels are integers or names of shape `(n,)` or `(n, 1)`, or one-hot rows of shape `(n, classes)`; without

@@ -3,13 +3,15 @@
 import os
 
 from keras_pdecnn.data.crops import Crop
-from keras_pdecnn.data.sources import arrays, catalog, digits, folder, listing, npz, pairs, table
+from keras_pdecnn.data.sources import arrays, catalog, digits, folder, listing, moving_digits, npz, pairs, table
 from keras_pdecnn.data.sources.listing import Listing
 from keras_pdecnn.data.sources.raw import Raw
 from keras_pdecnn.tasks import DEFAULT, TASKS, Task
 from keras_pdecnn.utils import arguments, files
 
 __all__ = ["Raw", "check_source", "read"]
+
+_BUNDLED = {"digits": digits.read, "moving_digits": moving_digits.read}
 
 
 def read(
@@ -28,8 +30,8 @@ def read(
     """Return the arrays of a source, which are not checked yet.
 
     Args:
-        source: `"digits"`, the path of an .npz file, of a folder or of a table of labels, the name of a TensorFlow data
-            set, or arrays or datasets, see `arrays.read`.
+        source: `"digits"` or `"moving_digits"`, the path of an .npz file, of a folder or of a table of labels, the name
+            of a TensorFlow data set, or arrays or datasets, see `arrays.read`.
         data_dir: Folder in which TensorFlow Datasets keeps its data; default None, its own default.
         size: A tuple of one or two sizes; default None, the sizes of the examples themselves.
         sampling_rate: Samples per second of sounds; default None, that of the files.
@@ -53,11 +55,10 @@ def read(
     if not (is_text and os.fspath(source)):
         raise ValueError(f"{catalog.ACCEPTED} Received: source={arguments.describe(source)}")
     path = os.path.expanduser(os.fspath(source))
-    if source == "digits" or path.lower().endswith(".npz"):
+    if source in _BUNDLED or path.lower().endswith(".npz"):
         _refuse(source, crop=crop, size=size, sampling_rate=sampling_rate)
-        return (
-            digits.read(in_memory) if source == "digits" else npz.read(path, in_memory, task.has_labels, not degraded)
-        )
+        bundled = _BUNDLED.get(source)
+        return bundled(in_memory) if bundled else npz.read(path, in_memory, task.has_labels, not degraded)
     if os.path.isdir(path) and task.of_pixels and not degraded:
         _refuse(source, crop=crop, sampling_rate=sampling_rate)
         return pairs.read(path, task.partner, size, mask_colors, in_memory)
@@ -101,7 +102,7 @@ def check_source(source: str, data_dir: str | None = None):
         _check_suffix(path, source)
     elif files.is_path(source):
         files.check_exists("The data set", source)
-    elif source != "digits" and not os.path.exists(path):
+    elif source not in _BUNDLED and not os.path.exists(path):
         catalog.check_name(source, data_dir)
 
 
