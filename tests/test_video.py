@@ -243,3 +243,68 @@ def test_explain_and_export_video(run, tmp_path):
     network = invoke("predict", run, clip, "--format", "csv")
     assert served.stdout.splitlines()[1].split(",")[3] == "brighter", served.output
     assert float(served.stdout.split(",")[-1]) == pytest.approx(float(network.stdout.split(",")[-1]), abs=1e-5)
+
+
+# Folders of clips.
+
+
+@pytest.fixture
+def clips(tmp_path):
+    """Return a folder of ten clips of two classes."""
+    for index in range(10):
+        folder = tmp_path / "clips" / ("dark", "light")[index % 2]
+        folder.mkdir(parents=True, exist_ok=True)
+        values = range(100 * (index % 2), 100 * (index % 2) + 60, 10)
+        write_gif(folder / f"{index}.gif", values, size=(20, 10 + index))
+    return tmp_path / "clips"
+
+
+@pytest.mark.parametrize("in_memory", [True, False])
+def test_a_folder_of_clips(clips, in_memory):
+    loaded = data.load(clips, 10, size=(3, 8, 6), validation=0, in_memory=in_memory)
+    assert loaded.info.input_shape == (3, 8, 6, 3)
+    assert loaded.info.sizes == {"train": 8, "validation": 0, "test": 2}
+    ((x, y),) = loaded.train.as_numpy_iterator()
+    for example, label in zip(x, y, strict=True):
+        np.testing.assert_array_equal(values_of(example), 100 * label + np.array([10, 30, 50]))
+    # Without a number of frames, animated images are images.
+    assert data.load(clips, size=8).info.input_shape == (8, 8, 3)
+
+
+def test_clips_that_differ_need_a_size(clips):
+    for folder in clips.iterdir():
+        for file in folder.iterdir():
+            file.unlink()
+        for index in range(3):
+            write_mp4(folder / f"{index}.mp4", VALUES[: 4 + index])
+    with pytest.raises(ValueError, match=r"videos of '.*clips' differ in size; give `size`.*\(4, 16, 32\)"):
+        data.load(clips)
+    with pytest.raises(ValueError, match=r"must be \(frames, height, width\) for videos. Received: .*size=\(8, 8\)"):
+        data.load(clips, size=(8, 8))
+    with pytest.raises(ValueError, match=r"`crop` is for images. Received: .*with videos, crop='center'"):
+        data.load(clips, size=(4, 8, 8), crop="center")
+    assert data.load(clips, size=(4, 8, 8), validation=0).info.input_shape == (4, 8, 8, 3)
+
+
+def test_a_number_of_frames_is_for_video(clips, tmp_path):
+    for source in ("mnist", "digits"):
+        with pytest.raises(ValueError, match=rf"`size` .*Received: source='{source}', size=\(4, 8, 8\)"):
+            data.load(source, size=(4, 8, 8))
+    for file in clips.rglob("*.gif"):
+        file.rename(file.with_suffix(".png"))
+    with pytest.raises(ValueError, match=r"a side or \(height, width\) for images. Received: .*size=\(4, 8, 8\)"):
+        data.load(clips, size=(4, 8, 8))
+    with pytest.raises(
+        ValueError, match=r"\(height, width\) or \(frames, height, width\). Received: size=\(1, 2, 3, 4\)"
+    ):
+        data.load(clips, size=(1, 2, 3, 4))
+
+
+def test_a_run_on_a_folder_of_clips(clips, tmp_path):
+    options = "--size 3,8,8 --recipe moving_digits --widths 4 --steps 1 --epochs 1 --batch-size 4 --verbose 0"
+    done = invoke("train", clips, *options.split(), "--output", tmp_path / "run")
+    assert done.exit_code == 0, done.output
+    done = invoke("evaluate", tmp_path / "run", "--data", clips)
+    assert done.exit_code == 0, done.output
+    done = invoke("predict", tmp_path / "run", clips, "--format", "csv")
+    assert done.exit_code == 0 and len(done.stdout.splitlines()) == 11, done.output
