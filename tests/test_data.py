@@ -7,8 +7,10 @@ import pytest
 import tensorflow as tf
 from helpers.data_sets import PAPER, archive, arrays, assert_equal_batches, batches, ids
 from sklearn.datasets import load_digits
+from sklearn.neighbors import KNeighborsClassifier
 
 from keras_pdecnn import data
+from keras_pdecnn.data.sources import moving_digits
 from keras_pdecnn.data.splits import stratified_split
 
 
@@ -44,6 +46,53 @@ def test_digits_are_the_real_ones_and_parts_do_not_overlap():
     )
     digits = load_digits()
     assert found == sorted((*map(int, x), int(label)) for x, label in zip(digits.data, digits.target, strict=True))
+
+
+def test_moving_digits_move_as_their_class_says():
+    loaded = data.load("moving_digits", 100)
+    assert loaded.info.input_shape == (16, 16, 16, 1)
+    assert loaded.info.class_names == ("up", "down", "left", "right")
+    assert loaded.info.sizes["test"] == 360
+    x, y = arrays(loaded.test)
+    assert x.dtype == np.uint8 and x.max() == 16
+    assert np.bincount(y).tolist() == [90, 90, 90, 90]
+    for label, (axis, sign) in enumerate([(1, -1), (1, 1), (2, -1), (2, 1)]):
+        before, after = (x[y == label][:, part, ..., 0].reshape(-1, 16, 16) for part in (slice(-1), slice(1, None)))
+        moved = [(np.roll(before, sign * pixels, axis) == after).all(axis=(1, 2)) for pixels in range(3)]
+        assert np.any(moved, axis=0).all()
+        assert moved[1].mean() > 0.5  # a pixel per frame, on average
+    again = data.load("moving_digits", seed=1, in_memory=False)
+    np.testing.assert_array_equal(arrays(again.test)[0], x)
+
+
+def test_moving_digits_of_the_test_part_do_not_occur_in_training():
+    loaded = data.load("moving_digits", 200, validation=0.1)
+    digits = {
+        part: {np.sort(frame.ravel()).tobytes() for frame in arrays(getattr(loaded, part))[0][:, 0]}
+        for part in ("train", "validation", "test")
+    }
+    assert min(map(len, digits.values())) > 100
+    assert not digits["test"] & (digits["train"] | digits["validation"])
+
+
+def test_motion_cannot_be_seen_in_one_frame():
+    """The frames of all ways have the same distribution: a frame of one way is a frame of each other way."""
+    random, digit = np.random.RandomState(0), np.tile(np.arange(64).reshape(8, 8), (4000, 1, 1))
+    for frame in (0, 9):
+        frames = [
+            {one.tobytes() for one in moving_digits.move(digit, np.full(4000, way), random)[:, frame]}
+            for way in range(4)
+        ]
+        assert len(frames[0]) == 16**2
+        assert all(found == frames[0] for found in frames)
+
+
+def test_no_classifier_of_frames_finds_the_motion():
+    loaded = data.load("moving_digits", 200)
+    (x, y), (x_test, y_test) = arrays(loaded.train), arrays(loaded.test)
+    for frame in (0, 8):
+        neighbours = KNeighborsClassifier(5).fit(x[:, frame].reshape(len(x), -1), y)
+        assert 0.17 < neighbours.score(x_test[:, frame].reshape(len(x_test), -1), y_test) < 0.33
 
 
 def test_test_and_validation_do_not_depend_on_the_seed_and_keep_their_order():
@@ -191,7 +240,9 @@ def test_drop_remainder_must_leave_a_batch():
 
 @pytest.mark.parametrize("source", ["", None, 3, "./nowhere", "/nowhere/at/all", "no such name", "nosuchdataset"])
 def test_unknown_source(source):
-    with pytest.raises(ValueError, match=r'`source` must be "digits", the path of an .npz') as caught:
+    with pytest.raises(
+        ValueError, match=r'`source` must be "digits" or "moving_digits", the path of an .npz'
+    ) as caught:
         data.load(source)
     assert str(caught.value).endswith(f"Received: source={source!r}")
 

@@ -175,7 +175,7 @@ def test_a_table_that_says_what_the_folders_say_changes_nothing(tmp_path):
         (["a.png,x", "b.png,"], "file,label", "a file and a label. Received: .*, line 3"),
         (["a.png,x", "a.png,y"], "file,label", "one label to a file. Received: .*'a.png' with 'x' and 'y'"),
         (["a.png,x", "b.wav,x"], "file,label", "must all be images .*with 'b.wav'"),
-        (["a.txt,x"], "file,label", "must be images or .wav files. Received: .*'a.txt'"),
+        (["a.txt,x"], "file,label", "must be images, .wav files or videos. Received: .*'a.txt'"),
         (["a.png,x", "b.png,y", "c.png,y"], "file,label", "at least two files.*1 of class 'x'"),
         (["a.png,x", "b.png,x"], "file,label", "does not exist.*Received: '.*png'"),
     ],

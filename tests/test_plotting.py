@@ -62,10 +62,18 @@ def test_predictions(tmp_path, rng, shape, count):
     assert len(figure.axes[0].lines) == (shape[-1] if len(shape) == 2 else 0)
 
 
-def test_the_middle_slice_is_shown():
-    x = np.arange(5.0)[None, :, None, None, None] * np.ones((1, 5, 3, 3, 1))
-    figure = plotting.predictions(x, [0], [[1.0, 0.0]], "ab")
-    assert (figure.axes[0].images[0].get_array() == 2).all()
+def test_four_slices_are_shown_row_by_row():
+    x = np.arange(8.0)[None, :, None, None, None] * np.ones((1, 8, 3, 2, 1))
+    shown = plotting.predictions(x, [0], [[1.0, 0.0]], "ab").axes[0].images[0].get_array()
+    assert shown.shape == (7, 5)
+    assert [shown[row, column] for row in (0, 6) for column in (0, 4)] == [1, 3, 5, 7]
+    assert shown.mask[3].all() and shown.mask[:, 2].all() and shown.mask.sum() == 11
+
+
+def test_slices_of_short_and_of_coloured_video():
+    assert [style.tiles(np.ones((depth, 3, 2))).shape for depth in (1, 2, 3, 9)] == [(3, 2), (3, 5), (7, 5), (7, 5)]
+    shown = style.tiles(np.zeros((2, 3, 2, 3), np.uint8), 255)
+    assert shown.dtype == np.uint8 and shown[:, 2].min() == 255 and np.delete(shown, 2, axis=1).max() == 0
 
 
 def test_bars_of_many_classes_contain_the_true_one():
@@ -129,8 +137,14 @@ def test_attribution(tmp_path, rng, shape):
         coloured = panels["saliency"].collections[0]
         np.testing.assert_array_equal(coloured.get_array(), size[:-1])
         return
-    shown = size[2] if len(shape) == 4 else size
-    np.testing.assert_array_equal(panels["saliency"].images[0].get_array(), shown)
+    shown = panels["saliency"].images[0].get_array()
+    if len(shape) == 4:
+        np.testing.assert_array_equal(shown[-8:, -8:], size[4])  # the last of four slices
+        maps = panels["class-activation map"].images[1].get_array()
+        np.testing.assert_array_equal(maps[:8, :8], activation[0].repeat(2, 0).repeat(2, 1))
+        assert maps.mask[-8:, -8:].all()  # the fifth frame is dropped by the pooling
+        return
+    np.testing.assert_array_equal(shown, size)
     # The map covers the pixels that it stands for: of an odd number the last one is dropped by the pooling.
     rows, columns = (length // 2 * 2 for length in shape[-3:-1])
     assert panels["class-activation map"].images[1].get_extent() == [-0.5, columns - 0.5, rows - 0.5, -0.5]

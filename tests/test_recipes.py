@@ -7,7 +7,7 @@ import pathlib
 import numpy as np
 import pytest
 
-from keras_pdecnn import models
+from keras_pdecnn import data, models
 from keras_pdecnn.recipes import RECIPES, Recipe, for_source, phases
 
 
@@ -35,6 +35,7 @@ def test_the_papers_recipes(name, widths, head, alphas, rates, epochs):
 
 def test_the_recipe_of_a_source():
     assert for_source("digits") == RECIPES["digits"] == Recipe()
+    assert for_source("moving_digits") == RECIPES["moving_digits"]
     assert for_source("cifar100:3.0.2") == dataclasses.replace(RECIPES["cifar100-own"], data="cifar100:3.0.2")
     other = for_source("somewhere/photos.npz")
     assert other.data == "somewhere/photos.npz"
@@ -58,6 +59,7 @@ def test_the_recipe_of_a_source():
         ((2, 28, 41, 1), "cifar10"),
         ((2, 28, 28, 3), "cifar10"),
         ((2, 28, 28), "cifar10"),  # refused when it is loaded
+        ((2, 16, 24, 24, 3), "moving_digits"),
     ],
     ids=str,
 )
@@ -67,8 +69,15 @@ def test_the_recipe_of_a_file_depends_on_what_it_holds(tmp_path, shape, name):
     expected = dataclasses.replace(RECIPES[name], data=path)
     assert (for_source(path).widths, for_source(path).time_shift) == (expected.widths, expected.time_shift)
     assert for_source(path, "speech") == dataclasses.replace(RECIPES["speech"], data=path)
-    if name in ("speech", "gray"):
+    if name in ("speech", "gray", "moving_digits"):
         assert for_source(path, "own") == for_source(path) == expected
+
+
+def test_video_is_not_changed_at_random():
+    """A mirror image of a video moves to the other side, and Augmentation rotates and zooms images alone."""
+    recipe = RECIPES["moving_digits"]
+    names = [field.name for field in dataclasses.fields(data.Augmentation)]
+    assert data.Augmentation(**{name: getattr(recipe, name) for name in names}) == data.Augmentation()
 
 
 def test_files_that_cannot_be_read_have_a_recipe_too(tmp_path):

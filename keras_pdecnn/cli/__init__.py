@@ -132,10 +132,11 @@ main.add_command(export)
 def train(ctx, dataset, recipe, start_from, output, verbose, resume, monitor, strategy, **settings):
     """Train a network on DATASET and write the folder of the run.
 
-    DATASET is digits (default, needs no download), an .npz file with x_train, y_train, x_test and y_test, or with x and
-    y; a folder with one sub-folder of images or .wav files per class, perhaps in train/ and test/; a labels.csv with
-    the columns file and label; or the name of a TensorFlow data set such as cifar10. Every data set has a recipe, and
-    every option below replaces one of its settings. Lists are written with commas: --widths 32,64,112.
+    DATASET is digits (default) or moving_digits, which is video; both need no download. Or it is an .npz file with
+    x_train, y_train, x_test and y_test, or with x and y; a folder with one sub-folder of images, .wav files or videos
+    per class, perhaps in train/ and test/; a labels.csv with the columns file and label; or the name of a TensorFlow
+    data set such as cifar10. Every data set has a recipe, and every option below replaces one of its settings. Lists
+    are written with commas: --widths 32,64,112.
 
     With --task the network predicts labels, numbers, a class for each pixel, or better images: an .npz file then has
     such targets, and a folder has images/ and masks/ or targets/. With --degradation any images will do.

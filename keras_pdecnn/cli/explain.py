@@ -25,10 +25,10 @@ _SHOWN = 6  # number of test examples on the page if no image is given
 def explain(run, images, output, overwrite):
     """Write a page that shows what the network of the folder RUN does, as one HTML file.
 
-    An IMAGE is an image, or an .npz file with examples under x or x_test. Without one, the page shows some test
-    examples of the data set of the run. It opens in any browser, also offline, and shows what speaks for the predicted
-    class (saliency, SmoothGrad, class-activation maps), features, energy and the growth of a small change over time,
-    the weights over time, and the kernels as differential operators.
+    An IMAGE is an image, a video for a network of video, or an .npz file with examples under x or x_test. Without one,
+    the page shows some test examples of the data set of the run. It opens in any browser, also offline, and shows what
+    speaks for the predicted class (saliency, SmoothGrad, class-activation maps), features, energy and the growth of a
+    small change over time, the weights over time, and the kernels as differential operators.
     """
     from keras_pdecnn.runs import RunFolder
 

@@ -26,6 +26,7 @@ EXAMPLES = {
     "": ("keras-pdecnn train --output runs/digits", "keras-pdecnn explain runs/digits"),
     "train": (
         "keras-pdecnn train  # handwritten digits, without a download",
+        "keras-pdecnn train moving_digits  # video, without a download",
         "keras-pdecnn train photos --epochs 20 --output runs/photos  # one sub-folder of images per class",
         "keras-pdecnn train cifar10 --architecture parabolic --widths 32,64,112 --strategy mirrored",
         "keras-pdecnn train cells --task segmentation  # folders images and masks",
@@ -39,6 +40,7 @@ EXAMPLES = {
     "predict": (
         "keras-pdecnn predict runs/photos holiday.jpg",
         "keras-pdecnn predict runs/photos new_photos --format csv",
+        "keras-pdecnn predict runs/clips clip.gif clip.mp4",
         "keras-pdecnn predict runs/cells new_images --output masks",
     ),
     "export": (

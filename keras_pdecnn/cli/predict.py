@@ -54,8 +54,9 @@ def predict(model, files, kind, sampling_rate, output):
     A network trained with --loss least_squares has scores in place of probabilities; 1 is a perfect fit.
 
     MODEL is a run folder, a .keras file or an exported SavedModel. A FILE is an image, a .wav file for a network of
-    signals, an .npz file with examples under x or x_test, or a folder of such files. Files that cannot be read are
-    reported, and the others are predicted. The exit code is then 1, or 2 if no file can be read.
+    signals, a video or an animated GIF for a network of video, an .npz file with examples under x or x_test, or a
+    folder of such files. Files that cannot be read are reported, and the others are predicted. The exit code is then 1,
+    or 2 if no file can be read.
     """
     if model.is_dir() and not (model / "config.json").exists():
         import_tensorflow("predict")  # which runs a SavedModel
@@ -67,7 +68,8 @@ def predict(model, files, kind, sampling_rate, output):
         raise WrongInput(f"--output is for masks and restored images. Received: a network for {task.label}")
     pictures = inference.Pictures(output or _FOLDER, classifier) if task.of_pixels else None
     rows, unreadable = [], []
-    for outcome in inference.predict(classifier, progress.bar(inference.find(files)), sampling_rate):
+    found = inference.find(files, videos=len(classifier.input_shape) == 4)
+    for outcome in inference.predict(classifier, progress.bar(found), sampling_rate):
         if isinstance(outcome, inference.Unreadable):
             unreadable.append(outcome)
         else:

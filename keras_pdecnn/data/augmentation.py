@@ -28,9 +28,10 @@ class Augmentation:
     Ruthotto and Haber use `Augmentation(flip=True, pad=1/16)`.
 
     Args:
-        flip: Whether to mirror along the last space axis with probability 1/2. Default False.
-        pad: Number of zeros on each side of every space axis, as a fraction of the size of the axis, in [0, 1). It is
-            rounded to whole pixels, at least one if the fraction is positive. Default 0.
+        flip: Whether to mirror along the last space axis with probability 1/2, all frames of a video alike. Default
+            False.
+        pad: Number of zeros on each side of every space axis, the time of video among them, as a fraction of the size
+            of the axis, in [0, 1). It is rounded to whole pixels, at least one if the fraction is positive. Default 0.
         rotate: Largest angle of a rotation of images about their centre, in degrees, in [0, 180]. The interpolation is
             bilinear, with zeros beyond the border, and integers are rounded. Default 0.
         zoom: Range of the zoom of images, in [0, 1): the factor lies between exp(-zoom) and exp(zoom). Default 0.

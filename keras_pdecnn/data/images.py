@@ -15,7 +15,7 @@ from keras_pdecnn.utils import files
 FORMATS = ("PNG", "JPEG", "BMP", "GIF", "WEBP")
 SUFFIXES = (".png", ".jpg", ".jpeg", ".bmp", ".gif", ".webp")
 _WIDE = ("I", "I;16", "I;16B", "I;16L")  # 16 bits per pixel; Pillow's own conversion clips them
-_GRAY = ("1", "L", "LA", "La", *_WIDE)
+GRAY = ("1", "L", "LA", "La", *_WIDE)
 
 
 def read_image(path: str | os.PathLike, shape: Sequence[int], crop: Crop | None = None, draws=None) -> np.ndarray:
@@ -50,7 +50,7 @@ def read_image(path: str | os.PathLike, shape: Sequence[int], crop: Crop | None 
     shape = tuple(shape)
     if len(shape) != 3 or shape[-1] not in (1, 3):
         raise ValueError(f"`shape` must be (height, width, 1) or (height, width, 3). Received: shape={shape}")
-    return _decode(path, lambda image: _to_array(image, shape, crop, draws))
+    return _decode(path, lambda image: to_array(image, shape, crop, draws))
 
 
 def read_mask(path: str | os.PathLike, space: Sequence[int], colors: Sequence[str] | None = None) -> np.ndarray:
@@ -109,12 +109,21 @@ def decode_image(content: bytes, shape: Sequence[int], crop: Crop, draws=None) -
     from PIL import Image
 
     with Image.open(io.BytesIO(content), formats=FORMATS) as image:
-        return _to_array(image, tuple(shape), crop, draws)
+        return to_array(image, tuple(shape), crop, draws)
 
 
 def measure_image(path: str | os.PathLike) -> tuple[int, int, int]:
     """Return `(height, width, channels)` of an image file, from its header; raise ValueError if it has none."""
-    return _decode(path, lambda image: (image.height, image.width, 1 if image.mode in _GRAY else 3))
+    return _decode(path, lambda image: (image.height, image.width, 1 if image.mode in GRAY else 3))
+
+
+def check_pixels(width: int, height: int):
+    """Raise ValueError for an image of more pixels than Pillow's limit; up to twice as many, Pillow only warns."""
+    from PIL import Image
+
+    limit = Image.MAX_IMAGE_PIXELS
+    if limit is not None and width * height > limit:
+        raise ValueError(f"{width} x {height} pixels, more than {limit}")
 
 
 def _decode(path, function):
@@ -125,9 +134,7 @@ def _decode(path, function):
         raise ValueError(f"Not a readable image (it is not a regular file). Received: {os.fspath(path)!r}")
     try:
         with Image.open(path, formats=FORMATS) as image:
-            limit = Image.MAX_IMAGE_PIXELS  # up to twice as many, Pillow only warns
-            if limit is not None and image.width * image.height > limit:
-                raise ValueError(f"{image.width} x {image.height} pixels, more than {limit}")
+            check_pixels(image.width, image.height)
             if image.format == "PNG":
                 image.verify()  # the checksums, which Pillow does not compare when it reads the pixels
         with Image.open(path, formats=FORMATS) as image:
@@ -139,7 +146,8 @@ def _decode(path, function):
         raise ValueError(f"Not a readable image ({error}). Received: {os.fspath(path)!r}") from error
 
 
-def _to_array(image, shape, crop: Crop | None = None, draws=None):
+def to_array(image, shape, crop: Crop | None = None, draws=None):
+    """Return an image of Pillow as a uint8 array of a shape, see `read_image`."""
     from PIL import Image
 
     height, width, channels = shape

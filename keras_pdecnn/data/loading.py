@@ -53,6 +53,9 @@ def load(
 
     * `"digits"`: the 1,797 handwritten digits that come with scikit-learn, uint8 of 0..16, shape `(8, 8, 1)`;
       360 of them are the test part.
+    * `"moving_digits"`: a video of each of these digits, which moves to one of four sides, the classes; uint8 of 0..16,
+      shape `(16, 16, 16, 1)`. No frame tells the class. 360 are the test part, with digits that do not occur in
+      training.
     * A path that ends in `.npz`: the arrays `x_train`, `y_train`, `x_test`, `y_test`, or `x` and `y`, of which a fifth,
       stratified by class, is the test part; and optionally `class_names`. x has the shape `(n, *space, channels)`.
       Labels are integers or names of shape `(n,)` or `(n, 1)`, or one-hot rows of shape `(n, classes)`; without
@@ -62,7 +65,9 @@ def load(
     * A folder: one sub-folder per class; a fifth of each class, by a hash of the file name, is the test part. The files
       are images (PNG, JPEG, BMP, GIF and WebP; gray if all of them are, otherwise RGB) or sounds (uncompressed .wav
       files; int16 if this loses nothing, otherwise float32; averaged to one channel if their numbers of channels
-      differ). Folders `train` and `test`, or `val`, that hold the sub-folders of the classes are the parts.
+      differ); or videos (MP4, MOV, MKV, WebM, AVI and MPEG, with the extra `video`; and animated GIF and WebP files if
+      `size` has a number of frames). Folders `train` and `test`, or `val`, that hold the sub-folders of the classes
+      are the parts.
     * A file `labels.csv` or the folder that holds it: a table with the columns `file` and `label`, whose paths start
       from its folder. A fifth of each class, by a hash of what stands under `file`, is the test part.
     * Arrays `(x, y)`, a `tf.data.Dataset` or a `keras.utils.PyDataset` that ends: a fifth, stratified by class, is the
@@ -84,8 +89,8 @@ def load(
         seed: Seed of the order and the augmentation of every epoch. Default 0.
         data_dir: Folder in which TensorFlow Datasets keeps its data. Default None, its own default.
         size: Size of the examples, for folders and TensorFlow Datasets: images are resized to `(height, width)` or to a
-            square, signals are cropped to a length or padded with zeros. Needed if sizes differ. Default None, the
-            size that the examples have.
+            square, videos to `(frames, height, width)`, see `data.read_video`; signals are cropped to a length or
+            padded with zeros. Needed if sizes differ. Default None, the size that the examples have.
         sampling_rate: Samples per second to which .wav files of another rate are resampled. Needed if rates differ.
             Default None, the rate that the files have.
         skip_unreadable: Whether files of images or sounds that cannot be read are left out. They are logged as a
@@ -358,8 +363,9 @@ def _check_size(size) -> tuple[int, ...] | None:
         sizes = tuple(arguments.check_positive_integer("size", number) for number in sizes)
     except ValueError:
         sizes = ()
-    if not 1 <= len(sizes) <= 2:
+    if not 1 <= len(sizes) <= 3:
         raise ValueError(
-            f"`size` must be a positive integer or (height, width). Received: size={arguments.describe(size)}"
+            "`size` must be a positive integer, (height, width) or (frames, height, width). "
+            f"Received: size={arguments.describe(size)}"
         )
     return sizes

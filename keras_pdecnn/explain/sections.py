@@ -141,7 +141,8 @@ def _most(activation: np.ndarray) -> str:
 
 
 def _slices(rank: int) -> list[str]:
-    return ["Of the three space axes the slice in the middle of the first is shown."] if rank == 3 else []
+    shown = "Four slices along the first of the three space axes, which is the time of a video, are shown, row by row."
+    return [shown] if rank == 3 else []
 
 
 def _features(dynamics: list[BlockDynamics], name: str) -> Section:

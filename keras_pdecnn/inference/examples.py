@@ -13,6 +13,7 @@ from keras_pdecnn.data.audio import read_sound
 from keras_pdecnn.data.checks import check_examples
 from keras_pdecnn.data.crops import Crop
 from keras_pdecnn.data.images import measure_image
+from keras_pdecnn.data.video import SUFFIXES, measure_video
 from keras_pdecnn.inference.limits import check_example_size
 from keras_pdecnn.utils import archives, files
 
@@ -24,8 +25,9 @@ def read_examples(path, input_shape, sampling_rate: int | None = None, crop: str
     """Read the examples of a file.
 
     Args:
-        path: An image file; a .wav file for a model of signals; or an .npz file with an array `x` or `x_test` of one
-            example or several, in which the axis of a single channel may be missing.
+        path: An image file; a .wav file for a model of signals; a video file for a model of video, see
+            `data.read_video`; or an .npz file with an array `x` or `x_test` of one example or several, in which the
+            axis of a single channel may be missing.
         input_shape: (*space, channels) of an example; a None in it leaves the size to the file.
         sampling_rate: Samples per second of the sound that the model was trained on, for .wav files; default None,
             samples are never resampled.
@@ -44,11 +46,14 @@ def read_examples(path, input_shape, sampling_rate: int | None = None, crop: str
     files.check_exists("The file", path)
     if os.path.isdir(path):
         raise ValueError(
-            f"The folder has no image, .wav or .npz file, or cannot be read. Received: {os.fspath(path)!r}"
+            f"The folder has no image, video, .wav or .npz file, or cannot be read. Received: {os.fspath(path)!r}"
         )
     if kind == ".npz":
         return _read_npz(path, shape)
-    x = _read_sound(path, shape, sampling_rate) if kind == ".wav" else _read_image(path, shape, crop)
+    if kind == ".wav":
+        x = _read_sound(path, shape, sampling_rate)
+    else:
+        x = _read_video(path, shape) if len(shape) == 4 else _read_image(path, shape, crop, kind)
     check_example_size(x.shape, path)
     return x[None]
 
@@ -68,16 +73,38 @@ def _read_sound(path, shape, sampling_rate) -> np.ndarray:
     return read_sound(path, shape, sampling_rate)
 
 
-def _read_image(path, shape, crop: str | None) -> np.ndarray:
+def _read_video(path, shape) -> np.ndarray:
+    if shape[-1] not in (1, 3):
+        raise ValueError(
+            "Video files are for models of video with one or three channels. "
+            f"Received: {os.fspath(path)!r}, for a model of shape {shape}"
+        )
+    if None in shape:
+        shape = _completed(shape, measure_video(path), path)
+    return data.read_video(path, shape)
+
+
+def _read_image(path, shape, crop: str | None, kind: str) -> np.ndarray:
+    if kind in SUFFIXES:
+        raise ValueError(
+            "Video is for models of video, of shape (frames, height, width, channels). "
+            f"Received: {os.fspath(path)!r}, for a model of shape {shape}"
+        )
     if len(shape) != 3 or shape[-1] not in (1, 3):
         raise ValueError(
             "Images are for models of images, of shape (height, width, channels) with one or three channels. "
             f"Received: {os.fspath(path)!r}, for a model of shape {shape}"
         )
     if None in shape:
-        shape = tuple(n or size for n, size in zip(shape, measure_image(path), strict=True))
-        check_example_size(shape, path)
+        shape = _completed(shape, measure_image(path), path)
     return data.read_image(path, shape, None if crop is None else Crop(crop))
+
+
+def _completed(shape, measured: tuple[int, ...], path) -> tuple[int, ...]:
+    """Return the shape of an example with the sizes of its file where the model takes any."""
+    shape = tuple(n or size for n, size in zip(shape, measured, strict=True))
+    check_example_size(shape, path)
+    return shape
 
 
 def _read_npz(path, shape) -> np.ndarray:

@@ -5,17 +5,22 @@ from __future__ import annotations
 import os
 from collections.abc import Iterable, Iterator
 
-from keras_pdecnn.data.images import SUFFIXES
+from keras_pdecnn.data import images, video
 
-_SUFFIXES = (*SUFFIXES, ".wav", ".npz")
+_SUFFIXES = (*images.SUFFIXES, ".wav", ".npz")
 
 
-def find(paths: Iterable) -> Iterator[str]:
+def find(paths: Iterable, videos: bool = False) -> Iterator[str]:
     """Yield the files to predict: each path, or for a folder the images, sounds and arrays in it, in order of names.
 
     Names in a folder that start with a point are left out, as in data sets. A folder without such files, or one that
     cannot be read, is yielded in place of its files; `read_examples` then reports it as unreadable.
+
+    Args:
+        paths: Paths of files and folders.
+        videos: Whether video files of a folder are among them, for a network of video; default False.
     """
+    suffixes = (*_SUFFIXES, *video.SUFFIXES) if videos else _SUFFIXES
     for path in map(os.fspath, paths):
         if not os.path.isdir(path):
             yield path
@@ -25,7 +30,7 @@ def find(paths: Iterable) -> Iterator[str]:
         for folder, names, files in os.walk(path, onerror=unreadable.append):
             names[:] = sorted(name for name in names if not name.startswith("."))
             for file in sorted(files):
-                if not file.startswith(".") and file.lower().endswith(_SUFFIXES):
+                if not file.startswith(".") and file.lower().endswith(suffixes):
                     is_empty = False
                     yield os.path.join(folder, file)
         yield from (error.filename for error in unreadable)

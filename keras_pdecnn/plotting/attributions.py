@@ -12,7 +12,7 @@ from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator
 from numpy.typing import ArrayLike
 
-from keras_pdecnn.plotting.style import DPI, WIDTH, draw_example, shown_slice, to_unit
+from keras_pdecnn.plotting.style import DPI, WIDTH, draw_example, shown_slices, to_unit
 from keras_pdecnn.utils import arguments
 
 
@@ -25,7 +25,7 @@ def attribution(
     """Draw an example, the absolute gradients of a logit, and a class-activation map.
 
     Where there are several channels, the largest absolute gradient is shown. Signals are drawn as curves with the value
-    as colour; of video or volumes the middle slice is drawn.
+    as colour; of video and volumes four slices are drawn, row by row.
 
     Args:
         example: Raw example of shape (*space, channels) with one to three space axes.
@@ -55,7 +55,7 @@ def attribution(
         if signal:
             _draw_coloured(axes, example, size, "viridis", 0, size.max(), figure)
         else:
-            image = axes.imshow(shown_slice(size), cmap="inferno", vmin=0)
+            image = axes.imshow(shown_slices(size), cmap="inferno", vmin=0)
             axes.set_axis_off()
             _add_bar(figure, axes, image)
     pooled = arguments.per_entry("pooled_by", pooled_by, example.ndim - 1, "space axis")
@@ -73,9 +73,12 @@ def _draw_activation(figure: Figure, axes: Axes, example: np.ndarray, activation
         _draw_coloured(axes, example, activation[place], "coolwarm", -bound, bound, figure)
         return
     # The example is pale and grey, so that all colours belong to the map.
-    axes.imshow(0.5 + 0.5 * to_unit(shown_slice(example.mean(axis=-1))), cmap="gray", vmin=0, vmax=1)
+    axes.imshow(shown_slices(0.5 + 0.5 * to_unit(example.mean(axis=-1))), cmap="gray", vmin=0, vmax=1)
     axes.set_axis_off()
-    activation = shown_slice(activation)
+    if activation.ndim == 3:
+        # The lines between the slices are as wide as one pixel of the example.
+        activation, pooled = _enlarged(activation, pooled, example.shape[:-1]), (1, 1, 1)
+    activation = shown_slices(activation)
     height, width = (pixels * size for pixels, size in zip(pooled[-2:], activation.shape, strict=True))
     image = axes.imshow(
         activation,
@@ -86,10 +89,20 @@ def _draw_activation(figure: Figure, axes: Axes, example: np.ndarray, activation
         extent=(-0.5, width - 0.5, height - 0.5, -0.5),
         interpolation="nearest",
     )
-    rows, columns = shown_slice(example[..., 0]).shape
+    rows, columns = shown_slices(example[..., 0]).shape
     axes.set_xlim(-0.5, columns - 0.5)
     axes.set_ylim(rows - 0.5, -0.5)
     _add_bar(figure, axes, image)
+
+
+def _enlarged(activation: np.ndarray, pooled: tuple, space: tuple) -> np.ndarray:
+    """Return a map with an entry for each pixel of the example: NaN where pixels were dropped by the pooling."""
+    for axis, factor in enumerate(pooled):
+        activation = np.repeat(activation, factor, axis)
+    image = np.full(space, np.nan)
+    part = tuple(slice(min(sizes)) for sizes in zip(space, activation.shape, strict=True))
+    image[part] = activation[part]
+    return image
 
 
 def _draw_coloured(

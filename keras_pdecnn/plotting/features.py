@@ -18,7 +18,7 @@ from keras_pdecnn.plotting.style import (
     WIDTH,
     clear_frame,
     network_styles,
-    shown_slice,
+    shown_slices,
     some_steps,
 )
 
@@ -137,7 +137,7 @@ def trajectory(features: ArrayLike, channels: int = 3) -> Figure:
         low, high = features[..., channel].min(), features[..., channel].max()
         row[0].set_ylabel(f"channel {channel}", fontsize=8)
         for axes, j in zip(row, times, strict=True):
-            value = shown_slice(features[j, ..., channel])
+            value = shown_slices(features[j, ..., channel])
             if value.ndim == 1:
                 axes.plot(value, linewidth=0.7, color=BLUE)
                 axes.set_xmargin(0)

@@ -11,7 +11,7 @@ from matplotlib.figure import Figure
 from matplotlib.patches import Patch
 from numpy.typing import ArrayLike
 
-from keras_pdecnn.plotting.style import BLUE, ORANGE, draw_example, short, shown_slice
+from keras_pdecnn.plotting.style import BLUE, ORANGE, draw_example, short, shown_slices, tiles
 
 _ROWS = 8  # largest number of examples
 _NAMED = 12  # largest number of classes in the legend
@@ -34,7 +34,7 @@ def class_colors(count: int) -> np.ndarray:
 def segmentation(x: ArrayLike, truth: ArrayLike, predicted: ArrayLike, class_names: Sequence[str]) -> Figure:
     """Draw examples, their true and predicted classes of pixels, and where these differ.
 
-    Signals are drawn as curves, and volumes by their middle slice.
+    Signals are drawn as curves, and video and volumes by four slices.
 
     Args:
         x: Raw examples of shape (n, *space, channels); at most eight are drawn.
@@ -68,8 +68,8 @@ def segmentation(x: ArrayLike, truth: ArrayLike, predicted: ArrayLike, class_nam
 def restoration(x: ArrayLike, truth: ArrayLike, restored: ArrayLike, max_value: float = 1.0) -> Figure:
     """Draw degraded examples, the true and the restored ones, and the size of the remaining error.
 
-    Signals are drawn as curves, and volumes by their middle slice. Below the images stands their peak signal-to-noise
-    ratio.
+    Signals are drawn as curves, and video and volumes by four slices. Below the images stands their peak
+    signal-to-noise ratio.
 
     Args:
         x: Degraded examples of shape (n, *space, channels); at most eight are drawn.
@@ -102,7 +102,7 @@ def restoration(x: ArrayLike, truth: ArrayLike, restored: ArrayLike, max_value: 
 
 def _grid(x: np.ndarray, columns: int):
     rows = max(1, len(x))
-    space = shown_slice(x[0, ..., 0]).shape if len(x) else (1, 1)
+    space = shown_slices(x[0, ..., 0]).shape if len(x) else (1, 1)
     aspect = space[0] / space[1] if len(space) == 2 else 0.6
     height = min(2.0, max(0.5, aspect)) * 2.4 + 0.3
     figure = Figure(figsize=(2.6 * columns, height * rows + 0.7), dpi=120, layout="constrained")
@@ -122,8 +122,8 @@ def _label(cells, titles: Sequence[str]):
 
 
 def _image(values: np.ndarray) -> np.ndarray:
-    """Return what is drawn of an array (*space): a slice of a volume, a stripe for a signal."""
-    values = shown_slice(values)
+    """Return what is drawn of an array (*space): slices of video and volumes, a stripe for a signal."""
+    values = shown_slices(values)
     return values if values.ndim == 2 else np.repeat(values[np.newaxis], max(1, len(values) // 8), axis=0)
 
 
@@ -132,8 +132,8 @@ def _draw_pixels(axes, example: np.ndarray):
     if example.ndim == 2:
         axes.plot(example, linewidth=0.6, color=BLUE)
         return
-    image = np.clip(example[len(example) // 2] if example.ndim == 4 else example, 0, 1)
-    if image.shape[-1] == 3:
-        axes.imshow(image)
+    example = np.clip(example, 0, 1)
+    if example.shape[-1] == 3:
+        axes.imshow(tiles(example, 1) if example.ndim == 4 else example)
     else:
-        axes.imshow(image.mean(axis=-1), cmap="gray", vmin=0, vmax=1)
+        axes.imshow(shown_slices(example.mean(axis=-1)), cmap="gray", vmin=0, vmax=1)

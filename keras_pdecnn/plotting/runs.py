@@ -69,7 +69,7 @@ def predictions(
     """Draw examples with bars of the predicted class probabilities (Figure 1 of the paper).
 
     The bar of the true class is blue. If another bar is the longest one, it is orange. Of many classes, the most
-    probable ones and the true one are shown. Signals are drawn as curves, video and volumes by their middle slice.
+    probable ones and the true one are shown. Signals are drawn as curves, video and volumes by four slices, row by row.
 
     Args:
         x: Raw examples of shape (n, *space, channels).

@@ -12,11 +12,13 @@ from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator
 
 from keras_pdecnn.networks import NETWORKS, label
+from keras_pdecnn.utils.spacing import middles
 
 WIDTH, DPI = 3.8, 150  # size of pictures that stand side by side, or below each other on a narrow screen
 BLUE, ORANGE, GREY = "#3465a4", "#e07b00", "#b4b4b4"  # colour-blind readers can tell them apart, too
 MARKED = 25  # largest number of steps that are drawn with a marker each
 _COLUMNS = 5  # largest number of times or steps side by side; of more, some at equal distances are shown
+_SLICES = 4  # largest number of slices of video or of a volume that are drawn
 _NEUTRAL = (BLUE, "#000000", "#56b4e9", "#8c564b")  # for networks whose colour no record gives, in this order
 
 
@@ -46,7 +48,7 @@ def network_styles(names: Iterable[str]) -> dict[str, Style]:
 
 
 def draw_example(axes: Axes, example: np.ndarray):
-    """Draw one example of shape (*space, channels)."""
+    """Draw one example of shape (*space, channels); of video and volumes four slices, row by row."""
     rank = example.ndim - 1
     if rank == 1:
         axes.plot(np.asarray(example, float), linewidth=0.6, color=BLUE)
@@ -55,13 +57,12 @@ def draw_example(axes: Axes, example: np.ndarray):
         axes.xaxis.set_major_locator(MaxNLocator(3, integer=True))
         axes.tick_params(labelsize=7)
         return
-    if rank == 3:
-        example = example[len(example) // 2]
     axes.set_axis_off()
     if example.shape[-1] == 3:
-        axes.imshow(example if example.dtype == np.uint8 else to_unit(example))
+        colors = example if example.dtype == np.uint8 else to_unit(example)
+        axes.imshow(tiles(colors, 255 if colors.dtype == np.uint8 else 1) if rank == 3 else colors)
     else:
-        axes.imshow(np.asarray(example, float).mean(axis=-1), cmap="gray")
+        axes.imshow(shown_slices(np.asarray(example, float).mean(axis=-1)), cmap="gray")
 
 
 def example_cells(count: int, bars: int, columns: int = 4) -> tuple[Figure, np.ndarray]:
@@ -81,13 +82,31 @@ def example_cells(count: int, bars: int, columns: int = 4) -> tuple[Figure, np.n
     return figure, figure.subfigures(rows, columns, squeeze=False, wspace=0.02, hspace=0.02).ravel()
 
 
-def shown_slice(values: np.ndarray) -> np.ndarray:
-    """Return the part of an array (*space) that is drawn: the middle slice along the first of three space axes, or all.
+def shown_slices(values: np.ndarray) -> np.ndarray:
+    """Return what is drawn of an array (*space): of three space axes some slices as one image, see `tiles`, or all.
 
     Args:
         values: Array with one to three space axes.
     """
-    return values[len(values) // 2] if values.ndim == 3 else values
+    return tiles(values) if values.ndim == 3 else values
+
+
+def tiles(values: np.ndarray, line: float = np.nan) -> np.ndarray:
+    """Return slices of video or of a volume side by side, row by row: the middle ones of four parts of the first axis.
+
+    Args:
+        values: Array of shape (depth, height, width) or (depth, height, width, channels).
+        line: Value of the lines between the slices; default NaN, which is not drawn.
+    """
+    slices = values[middles(len(values), min(len(values), _SLICES))]
+    height, width = (size + 1 for size in values.shape[1:3])
+    columns = math.ceil(math.sqrt(len(slices)))
+    shape = (math.ceil(len(slices) / columns) * height - 1, columns * width - 1, *values.shape[3:])
+    image = np.full(shape, line, float if math.isnan(line) else values.dtype)
+    for index, one in enumerate(slices):
+        row, column = divmod(index, columns)
+        image[row * height :, column * width :][: height - 1, : width - 1] = one
+    return image
 
 
 def to_unit(image: np.ndarray) -> np.ndarray:

@@ -18,6 +18,7 @@ from keras_pdecnn.utils import arguments
 _PUBLISHED = {"cifar10": "cifar10", "cifar100": "cifar100", "stl10": "stl10"}
 _OWN = {
     "digits": "digits",
+    "moving_digits": "moving_digits",
     "cifar10": "cifar10-own",
     "cifar100": "cifar100-own",
     "stl10": "stl10-own",
@@ -41,8 +42,8 @@ def for_source(
         source: Any source of `data.load`.
         recipe: Name in `RECIPES`; or "published" or "own", the one or the other recipe of `source`. Default None, our
             own recipe of `source` if there is one, or else the published one, or else "speech" for an .npz file of
-            signals with at least 1,000 samples, "gray" for one of gray images with sides of 20 to 40 pixels, and that
-            of CIFAR-10 without mirroring for everything else.
+            signals with at least 1,000 samples, "gray" for one of gray images with sides of 20 to 40 pixels,
+            "moving_digits" for one of video or volumes, and that of CIFAR-10 without mirroring for everything else.
         architecture: Name of the network. Recipes of a limited number of weights have other widths and numbers of steps
             for networks that would have more than the Hamiltonian one. Default None, the network of the recipe.
         task: Name of the task; segmentation and restoration have a recipe of their own, and other tasks take the recipe

@@ -22,7 +22,8 @@ def kind_of(source: str) -> str | None:
     Returns:
         "speech" for signals of at least `LONG` samples, of shape (n, length, channels) with fewer channels than
         samples, or (n, length) with an entry `layout` for the missing axis. "gray" for images of shape (n, height,
-        width, 1) whose sides are in `SMALL`. None for everything else.
+        width, 1) whose sides are in `SMALL`. "moving_digits" for video or volumes of shape (n, frames, height, width,
+        channels). None for everything else.
 
     Example:
         >>> kind_of("digits") is None
@@ -33,7 +34,7 @@ def kind_of(source: str) -> str | None:
         return "speech"
     if len(shape) == 4 and shape[3] == 1 and all(side in SMALL for side in shape[1:3]):
         return "gray"
-    return None
+    return "moving_digits" if len(shape) == 5 else None
 
 
 def _shape(source: str) -> tuple[int, ...]:

@@ -144,6 +144,21 @@ RECIPES = {
         learning_rates=(0.1,),
         epochs=(24,),
     ),
+    "moving_digits": Recipe(
+        data="moving_digits",
+        validation=0.1,
+        pad=0.0,
+        rotate=0.0,
+        zoom=0.0,
+        widths=(8, 16),
+        steps=2,
+        opening_width=8,
+        nesterov=True,
+        schedule="cosine",
+        warmup=0.2,
+        learning_rates=(0.1,),
+        epochs=(8,),
+    ),
     "segmentation": Recipe(task="segmentation", data="masks", **_OF_PIXELS),
     "restoration": Recipe(task="restoration", data="photos", **_OF_PIXELS),
     "photos64": dataclasses.replace(_PHOTOS, size=64, opening_kernel_size=5, widths=(32, 64, 128)),
@@ -153,8 +168,8 @@ RECIPES = {
 """The recipes by name: as published for `cifar10`, `cifar100` and `stl10`, and our own for the others.
 
 A name of a data set followed by "-own" is our recipe where the name alone is the published one. `gray` is for small
-gray images such as those of Fashion-MNIST, `speech` for sound of some thousand samples, `segmentation` and
-`restoration` are for these tasks, whatever the data, and `photos64`, `photos128` and
+gray images such as those of Fashion-MNIST, `speech` for sound of some thousand samples, `moving_digits` for small
+video, `segmentation` and `restoration` are for these tasks, whatever the data, and `photos64`, `photos128` and
 `photos224` are for photographs of natural size.
 """
 

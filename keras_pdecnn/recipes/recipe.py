@@ -114,7 +114,7 @@ class Recipe:
     size: int | tuple[int, ...] | None = checks.setting(
         None,
         checks.optional(checks.one_or_more(_whole)),
-        "Resize images to a side or height,width; cut signals to a length.",
+        "Resize images to a side or height,width, videos to frames,height,width; cut signals to a length.",
     )
     crop: str | None = checks.setting(
         None,

@@ -3,13 +3,15 @@
 import os
 
 from keras_pdecnn.data.crops import Crop
-from keras_pdecnn.data.sources import arrays, catalog, digits, folder, listing, npz, pairs, table
+from keras_pdecnn.data.sources import arrays, catalog, digits, folder, listing, moving_digits, npz, pairs, table
 from keras_pdecnn.data.sources.listing import Listing
 from keras_pdecnn.data.sources.raw import Raw
 from keras_pdecnn.tasks import DEFAULT, TASKS, Task
 from keras_pdecnn.utils import arguments, files
 
 __all__ = ["Raw", "check_source", "read"]
+
+_BUNDLED = {"digits": digits.read, "moving_digits": moving_digits.read}
 
 
 def read(
@@ -28,10 +30,10 @@ def read(
     """Return the arrays of a source, which are not checked yet.
 
     Args:
-        source: `"digits"`, the path of an .npz file, of a folder or of a table of labels, the name of a TensorFlow data
-            set, or arrays or datasets, see `arrays.read`.
+        source: `"digits"` or `"moving_digits"`, the path of an .npz file, of a folder or of a table of labels, the name
+            of a TensorFlow data set, or arrays or datasets, see `arrays.read`.
         data_dir: Folder in which TensorFlow Datasets keeps its data; default None, its own default.
-        size: A tuple of one or two sizes; default None, the sizes of the examples themselves.
+        size: A tuple of one to three sizes; default None, the sizes of the examples themselves.
         sampling_rate: Samples per second of sounds; default None, that of the files.
         skip_unreadable: Whether to leave out files that cannot be read; default False.
         crop: Window of images that is resized to `size`; default None, the whole image.
@@ -53,16 +55,20 @@ def read(
     if not (is_text and os.fspath(source)):
         raise ValueError(f"{catalog.ACCEPTED} Received: source={arguments.describe(source)}")
     path = os.path.expanduser(os.fspath(source))
-    if source == "digits" or path.lower().endswith(".npz"):
+    if source in _BUNDLED or path.lower().endswith(".npz"):
         _refuse(source, crop=crop, size=size, sampling_rate=sampling_rate)
-        return (
-            digits.read(in_memory) if source == "digits" else npz.read(path, in_memory, task.has_labels, not degraded)
+        bundled = _BUNDLED.get(source)
+        return bundled(in_memory) if bundled else npz.read(path, in_memory, task.has_labels, not degraded)
+    if size is not None and len(size) == 3 and (degraded or task.of_pixels or not os.path.exists(path)):
+        raise ValueError(
+            "`size` with a number of frames is for folders of video with a class for each file. "
+            f"Received: source={arguments.describe(source)}, size={size}"
         )
     if os.path.isdir(path) and task.of_pixels and not degraded:
         _refuse(source, crop=crop, sampling_rate=sampling_rate)
         return pairs.read(path, task.partner, size, mask_colors, in_memory)
     if os.path.exists(path):
-        listed = _list_files(path, source, task, degraded)
+        listed = _list_files(path, source, task, degraded, size)
         return listing.read(listed, size, sampling_rate, skip_unreadable, crop, in_memory)
     if not isinstance(source, str) or files.is_path(source):
         raise ValueError(f"The path does not exist. {catalog.ACCEPTED} Received: source={source!r}")
@@ -73,7 +79,7 @@ def read(
     return catalog.read(source, data_dir, size, crop, in_memory, task.has_labels)
 
 
-def _list_files(path: str, source, task: Task, degraded: bool) -> Listing:
+def _list_files(path: str, source, task: Task, degraded: bool, size: tuple[int, ...] | None) -> Listing:
     """Return the files of a folder or of a table with their classes, or of a folder of images that are degraded."""
     if not (task.has_labels or degraded):
         raise ValueError(
@@ -82,11 +88,11 @@ def _list_files(path: str, source, task: Task, degraded: bool) -> Listing:
         )
     if not os.path.isdir(path):
         _check_suffix(path, source)
-        return table.list_files(path, path)
+        return table.list_files(path, path, size)
     if degraded and (listed := pairs.list_images(path)):
         return listed
     labels = table.find(path)
-    return folder.list_files(path) if labels is None else table.list_files(labels, path)
+    return folder.list_files(path, size) if labels is None else table.list_files(labels, path, size)
 
 
 def check_source(source: str, data_dir: str | None = None):
@@ -101,7 +107,7 @@ def check_source(source: str, data_dir: str | None = None):
         _check_suffix(path, source)
     elif files.is_path(source):
         files.check_exists("The data set", source)
-    elif source != "digits" and not os.path.exists(path):
+    elif source not in _BUNDLED and not os.path.exists(path):
         catalog.check_name(source, data_dir)
 
 

@@ -12,8 +12,9 @@ from keras_pdecnn.data.splits import stratified_split
 from keras_pdecnn.utils import optional
 
 ACCEPTED = (
-    '`source` must be "digits", the path of an .npz file, of a folder with one sub-folder of images or .wav files per '
-    "class, or of a labels.csv, the name of a TensorFlow data set, or arrays or datasets."
+    '`source` must be "digits" or "moving_digits", the path of an .npz file, of a folder with one sub-folder of '
+    "images, .wav files or videos per class, or of a labels.csv, the name of a TensorFlow data set, or arrays or "
+    "datasets."
 )
 _TEST = 0.2
 _MASKS = ("segmentation_mask", "mask", "segmentation_label")

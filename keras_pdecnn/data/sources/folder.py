@@ -1,4 +1,4 @@
-"""Folders with one sub-folder of images or sounds per class, perhaps divided into train/, val/ and test/."""
+"""Folders with one sub-folder of images, sounds or videos per class, perhaps divided into train/, val/ and test/."""
 
 from __future__ import annotations
 
@@ -14,17 +14,23 @@ PARTS = {
 }
 
 
-def list_files(path: str) -> Listing:
+def list_files(path: str, size: tuple[int, ...] | None = None) -> Listing:
     """Return the files of a folder with one sub-folder per class.
 
     Without a test part, a fifth of each class of the training part, at least one file, is the test part: those whose
     names hash lowest. It depends on the file names alone. If there are folders `train` and `test`, or `val`, with one
     sub-folder per class each, they are the parts.
+
+    Args:
+        path: Path of the folder.
+        size: Size of the examples, see `media.kind_of`; default None.
     """
     parts = _part_folders(path)
     names = _folders(parts["train"])
     if not names:
-        raise ValueError(f"A folder of images or sounds must have one sub-folder per class. Received: source={path!r}")
+        raise ValueError(
+            f"A folder of images, sounds or videos must have one sub-folder per class. Received: source={path!r}"
+        )
     for folder in parts.values():
         others = [name for name in _folders(folder) if name not in names]
         if others or not _folders(folder):
@@ -32,7 +38,8 @@ def list_files(path: str) -> Listing:
                 f"Each part must have one sub-folder per class, and no others than {parts['train']!r}. "
                 f"Received: {folder!r} with {', '.join(map(repr, others)) or 'none'}"
             )
-    kind = kind_of(file for folder in parts.values() for name in _folders(folder) for file in _listdir(folder, name))
+    names_of_files = [file for folder in parts.values() for name in _folders(folder) for file in _listdir(folder, name)]
+    kind = kind_of(names_of_files, size)
     files: dict[str, list[tuple[str, int]]] = {part: [] for part in (*parts, "test")}
     for label, name in enumerate(names):
         for part, folder in parts.items():

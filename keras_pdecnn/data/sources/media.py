@@ -1,4 +1,4 @@
-"""The kinds of files that hold one example each: images and sounds."""
+"""The kinds of files that hold one example each: images, sounds and videos."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from collections.abc import Callable
 
 import numpy as np
 
-from keras_pdecnn.data import audio, images
+from keras_pdecnn.data import audio, images, video
 from keras_pdecnn.data.crops import Crop
 
 
@@ -38,12 +38,17 @@ class Images:
     """Files of images: gray if all of them are, otherwise RGB, uint8."""
 
     noun = "images"
-    suffixes = images.SUFFIXES
-    measure = staticmethod(images.measure_image)
+    suffixes: tuple[str, ...] = images.SUFFIXES
+    counts: tuple[int, ...] = (1, 2)  # of numbers in `size`
+    form = "a side or (height, width)"
 
-    def header(self, *entries) -> tuple[int, int, int]:
+    def measure(self, path) -> tuple[int, ...]:
+        """Return the header of a file, (*space, channels)."""
+        return images.measure_image(path)
+
+    def header(self, *entries) -> tuple[int, ...]:
         """Return the header with these entries."""
-        return entries  # type: ignore[return-value]
+        return entries
 
     def entries(self, header) -> tuple:
         """Return the entries of a header, which JSON can hold."""
@@ -52,23 +57,54 @@ class Images:
     def plan(
         self, headers: dict, size: tuple[int, ...] | None, sampling_rate: int | None, where: str, crop: Crop | None
     ) -> Plan:
-        """Return the `Plan` for files with these headers, a dict of path and (height, width, channels)."""
+        """Return the `Plan` for files with these headers, a dict of path and (*space, channels)."""
         if sampling_rate is not None:
             raise ValueError(
-                f"`sampling_rate` is for folders of .wav files. Received: source={where!r}, with images, "
+                f"`sampling_rate` is for folders of .wav files. Received: source={where!r}, with {self.noun}, "
                 f"sampling_rate={sampling_rate}"
             )
+        if size is not None and len(size) not in self.counts:
+            raise ValueError(f"`size` must be {self.form} for {self.noun}. Received: source={where!r}, size={size}")
         first, common = next(iter(headers.items()))
-        channels = max(header[2] for header in headers.values())
+        channels = max(header[-1] for header in headers.values())
         for file, header in headers.items():
-            if size is None and header[:2] != common[:2]:
+            if size is None and header[:-1] != common[:-1]:
                 raise ValueError(
-                    f"The images of {where!r} differ in size; give `size` to resize them. Received: "
-                    f"{common[:2]} in {first!r} and {header[:2]} in {file!r}, size=None"
+                    f"The {self.noun} of {where!r} differ in size; give `size` to resize them. Received: "
+                    f"{common[:-1]} in {first!r} and {header[:-1]} in {file!r}, size=None"
                 )
-        space = common[:2] if size is None else (size[0], size[-1])
+        space = common[:-1] if size is None else size if len(size) > 1 else 2 * size
         shape = (*space, channels)
-        return Plan(shape, np.uint8, lambda path, draws=None: images.read_image(path, shape, crop, draws))
+        return Plan(shape, np.uint8, lambda path, draws=None: self.read(path, shape, crop, draws))
+
+    def read(self, path, shape: tuple[int, ...], crop: Crop | None, draws) -> np.ndarray:
+        """Return the example of a file."""
+        return images.read_image(path, shape, crop, draws)
+
+
+class Videos(Images):
+    """Files of video: gray if all of them are, otherwise RGB, uint8; all their frames are decoded to count them."""
+
+    noun = "videos"
+    counts = (3,)
+    form = "(frames, height, width)"
+    suffixes = (*video.SUFFIXES, ".gif", ".webp")
+
+    def measure(self, path) -> tuple[int, ...]:
+        """Return the header of a file, (*space, channels)."""
+        return video.measure_video(path)
+
+    def plan(
+        self, headers: dict, size: tuple[int, ...] | None, sampling_rate: int | None, where: str, crop: Crop | None
+    ) -> Plan:
+        """Return the `Plan` for files with these headers, a dict of path and (frames, height, width, channels)."""
+        if crop is not None:
+            raise ValueError(f"`crop` is for images. Received: source={where!r}, with videos, crop={crop.kind!r}")
+        return super().plan(headers, size, sampling_rate, where, crop)
+
+    def read(self, path, shape: tuple[int, ...], crop: Crop | None, draws) -> np.ndarray:
+        """Return the example of a file."""
+        return video.read_video(path, shape)
 
 
 class Sounds:
@@ -119,11 +155,17 @@ class Sounds:
         return Plan(shape, dtype, lambda path, draws=None: audio.read_sound(path, shape, rate), rate)
 
 
-KINDS: tuple[Images | Sounds, ...] = (Images(), Sounds())
-"""The kinds of files; a folder that has images is one of images."""
+KINDS: tuple[Images | Sounds, ...] = (Images(), Sounds(), Videos())
+"""The kinds of files; a folder that has images is one of images, unless its examples have frames."""
 
 
-def kind_of(names) -> Images | Sounds | None:
-    """Return the kind of the files with these names, by their suffixes; None if there is none of any kind."""
+def kind_of(names, size: tuple[int, ...] | None = None) -> Images | Sounds | None:
+    """Return the kind of the files with these names, by their suffixes; None if there is none of any kind.
+
+    Args:
+        names: Names of the files.
+        size: Size of the examples; with three numbers, (frames, height, width), animated images are videos.
+    """
     names = [name.lower() for name in names]
-    return next((kind for kind in KINDS if any(name.endswith(kind.suffixes) for name in names)), None)
+    kinds = KINDS if size is None or len(size) < 3 else (Videos(),)
+    return next((kind for kind in kinds if any(name.endswith(kind.suffixes) for name in names)), None)

@@ -21,7 +21,7 @@ def find(folder: str) -> str | None:
     return path if all(column in columns for column in _COLUMNS) else None
 
 
-def list_files(path: str, where: str) -> Listing:
+def list_files(path: str, where: str, size: tuple[int, ...] | None = None) -> Listing:
     """Return the files that a table names, with paths from its own folder.
 
     A fifth of each class, at least one file, is the test part: those whose entries in the table hash lowest. The
@@ -30,6 +30,7 @@ def list_files(path: str, where: str) -> Listing:
     Args:
         path: Path of the table.
         where: Path of the data set, as it was given.
+        size: Size of the examples, see `media.kind_of`; default None.
     """
     columns, rows = _read(path)
     if missing := [column for column in _COLUMNS if column not in columns]:
@@ -46,10 +47,10 @@ def list_files(path: str, where: str) -> Listing:
                 "A table of labels must give one label to a file. Received: "
                 f"{path!r}, {file!r} with {labels[file]!r} and {label!r}"
             )
-    kind = kind_of(labels)
+    kind = kind_of(labels, size)
     other = next((file for file in labels if kind is None or not file.lower().endswith(kind.suffixes)), None)
     if kind is None or other is not None:
-        expected = f"all be {kind.noun} ({', '.join(kind.suffixes)})" if kind else "be images or .wav files"
+        expected = f"all be {kind.noun} ({', '.join(kind.suffixes)})" if kind else "be images, .wav files or videos"
         raise ValueError(f"The files of a table of labels must {expected}. Received: {path!r} with {other!r}")
     names = sorted(set(labels.values()))
     parts: dict[str, list[tuple[str, int]]] = {"train": [], "test": []}
