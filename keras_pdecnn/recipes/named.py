@@ -157,7 +157,7 @@ RECIPES = {
         schedule="cosine",
         warmup=0.2,
         learning_rates=(0.1,),
-        epochs=(8,),
+        epochs=(6,),
     ),
     "segmentation": Recipe(task="segmentation", data="masks", **_OF_PIXELS),
     "restoration": Recipe(task="restoration", data="photos", **_OF_PIXELS),
