@@ -434,7 +434,12 @@ def test_parts_of_a_brain_for_training_and_test_are_apart(tmp_path, capsys):
     ends = [part[[0, -1], 0, 0, 0] for part in (x[0], x_test[0], x[1], x_test[1], x[2])]
     gaps = [later[0] - earlier[1] for earlier, later in itertools.pairwise(ends)]
     assert (np.array(gaps, int) >= 7).all()  # 6 voxels of about one grey value each
-    assert "test: 2 volumes of 24x8x8, shares of the classes 0.125, 0.438, 0.438" in capsys.readouterr().out
+    out = capsys.readouterr().out
+    assert "test: 2 volumes of 24x8x8, shares of the classes 0.125, 0.438, 0.438" in out
+    assert "on the test volumes" in out
+    counts = example.histogram(np.array([0, 10, 20, 30], np.uint8), np.array([0, 1, 2, 2], np.uint8))
+    assert example.overlap(counts, 5, 15) == 1
+    assert example.overlap(counts, 5, 25) == pytest.approx(2 / 3)  # 1, 1/2 and 1/2
     assert (tmp_path / "brain.png").stat().st_size > 5_000
 
 
