@@ -211,7 +211,7 @@ def test_a_saturated_softmax_hides_nothing(digits):
     sure = keras.models.clone_model(model)
     sure.set_weights([*model.get_weights()[:-2], *(1000 * weight for weight in model.get_weights()[-2:])])
     probabilities = sure.predict(x, verbose=0)
-    assert np.mean(probabilities.max(axis=1) == 1) > 0.9
+    assert np.mean(probabilities.max(axis=1) > 1 - 1e-6) > 0.9
     found = stability.attack(sure, x, y, EPSILON["l2"], steps=20, bounds=RANGE)
     assert accuracy(sure, found, y) <= accuracy(model, x, y) - 0.2
 

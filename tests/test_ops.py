@@ -92,7 +92,8 @@ def test_convolution_ignores_the_global_image_format(rng):
     assert relative_error(ops.convolve(y, kernel), convolve_by_hand(y, kernel, "same")) < 1e-13
 
 
-@pytest.mark.parametrize(("dtype", "tolerance"), [("float64", 1e-13), ("bfloat16", 0.02)])
+# Ten roundings to bfloat16: a processor without AVX-512 also adds in it.
+@pytest.mark.parametrize(("dtype", "tolerance"), [("float64", 1e-13), ("bfloat16", 10 / 2**8)])
 @pytest.mark.parametrize("padding", PADDINGS)
 @pytest.mark.parametrize("grid", [*GRIDS, ((2, 3, 2), (3, 3, 3))])
 def test_gradient_of_the_convolution(operands, padding, dtype, tolerance):
