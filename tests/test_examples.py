@@ -287,20 +287,6 @@ def test_comparison_with_pytorch_and_jax(capsys):
     assert all(float(row[2]) > 0 for row in rows)
 
 
-def test_convolutions_alone_are_the_same_in_both_frameworks():
-    """The gradients by features and by kernel have the inner product <K y, g> with y and with the kernel."""
-    pytest.importorskip("torch")
-    example = load("benchmarks/convolutions")
-    for name, backend in (("tensorflow", example.TensorFlow()), ("torch", example.Torch())):
-        rng = np.random.default_rng(0)
-        y, g = (backend.features(rng.normal(size=(2, 5, 4, c)).astype("float32")) for c in (3, 6))
-        kernel = backend.kernel(3, 3, 6, rng)
-        product = float((backend.convolve(y, kernel) * g).numpy().sum())
-        for gradient, of in ((backend.of_features(y, g, kernel), y), (backend.of_weights(y, g, kernel), kernel)):
-            assert float((gradient * of).numpy().sum()) == pytest.approx(product, rel=1e-4)
-        assert example.measure(name, batch=2, size=8, repetitions=1, warmup=0)["step_s"] > 0
-
-
 @pytest.mark.slow
 def test_overheads(capsys):
     example = load("benchmarks/overheads", BATCH=2, BATCHES=2, ROUNDS=1, WIDTHS=(4,), STEPS=1, SIZE=8, DEPTHS=(1, 2))

@@ -1,13 +1,13 @@
 """Compare a training step with PyTorch and JAX: `python examples/benchmarks/against_pytorch.py`.
 
 Two tables, in Markdown: reversible blocks against memcnn and revlib, and the paper's CIFAR-10 Hamiltonian network
-against the same network in plain PyTorch (eager and compiled) and, if JAX is installed, in plain JAX, beside the
-convolutions of its training step alone. Every figure comes from a fresh process; the contenders take turns, and the
-medians of all rounds are shown. Each runs on the first GPU if its framework has one, and on the CPU otherwise.
-`--backends tensorflow,jax,torch` measures the package under several backends of Keras. PyTorch, memcnn and revlib are
-taken from the running environment if they are there, otherwise from an environment of their own in ENVIRONMENT, which
-is made when it is missing (PyTorch for the CPU). Nothing else should run meanwhile: a comparison takes 10 to 20
-minutes. `--quick` takes a few: its small sizes only show that everything runs.
+against the same network in plain PyTorch (eager and compiled) and, if JAX is installed, in plain JAX. Every figure
+comes from a fresh process; the contenders take turns, and the medians of all rounds are shown. Each runs on the first
+GPU if its framework has one, and on the CPU otherwise. `--backends tensorflow,jax,torch` measures the package under
+several backends of Keras. PyTorch, memcnn and revlib are taken from the running environment if they are there,
+otherwise from an environment of their own in ENVIRONMENT, which is made when it is missing (PyTorch for the CPU).
+Nothing else should run meanwhile: a comparison takes 10 to 20 minutes. `--quick` takes a few: its small sizes only show
+that everything runs.
 """
 
 import argparse
@@ -24,7 +24,6 @@ ENVIRONMENT = pathlib.Path(__file__).parent / ".venv-torch"
 TORCH = "torch==2.13.0"
 WORKER = pathlib.Path(__file__).with_name("torch_worker.py")
 JAX_WORKER = pathlib.Path(__file__).with_name("jax_worker.py")
-CONVOLUTIONS = pathlib.Path(__file__).with_name("convolutions.py")
 STEPS = (16, 64)
 LAYOUTS = {"": True, ", contiguous": False}
 BFLOAT16 = {"TF_SET_ONEDNN_FPMATH_MODE": "BF16"}  # read by TensorFlow: oneDNN rounds the inputs of its convolutions
@@ -70,9 +69,6 @@ def networks(backends, small):
             yield name, torch(settings), {}
     if importlib.util.find_spec("jax"):
         yield "JAX", [sys.executable, str(JAX_WORKER), json.dumps(small)], {}
-    for framework, python in (("tensorflow", sys.executable), ("torch", torch_python())):
-        settings = json.dumps({"framework": framework, **small})
-        yield f"convolutions alone, {framework}", [python, str(CONVOLUTIONS), settings], {}
 
 
 def on(backend):
