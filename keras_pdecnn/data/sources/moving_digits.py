@@ -2,14 +2,12 @@
 
 import numpy as np
 
+from keras_pdecnn.data.sources.digits import divide
 from keras_pdecnn.data.sources.raw import Raw
-from keras_pdecnn.data.splits import stratified_split
-from keras_pdecnn.data.stored import Rows
 
 FRAMES, SIZE = 16, 16
 WAYS = {"up": (-1, 0), "down": (1, 0), "left": (0, -1), "right": (0, 1)}
 _SPEEDS = 0.5, 1.5  # pixels per frame
-_TEST = 360
 _STATE = 20190918  # of the ways, the speeds and the first places; no argument changes it
 
 
@@ -27,10 +25,7 @@ def read(in_memory: bool | None = None) -> Raw:
     random = np.random.RandomState(_STATE)  # its stream is frozen, unlike that of a Generator
     y = random.permutation(np.arange(len(digits)) % len(WAYS))
     x = move(digits, y, random)[..., np.newaxis]
-    examples = Rows(x) if in_memory is False else x
-    train, test = stratified_split(y, _TEST, "moving_digits")
-    parts = examples[train], y[train], examples[test], y[test]
-    return Raw("moving_digits", "moving_digits", *parts, class_names=tuple(WAYS), max_value=16.0)
+    return divide("moving_digits", x, y, in_memory, class_names=tuple(WAYS))
 
 
 def move(digits: np.ndarray, ways: np.ndarray, random: np.random.RandomState) -> np.ndarray:

@@ -25,8 +25,10 @@ _RULES = {
 def propagate(integrator: Integrator, field: Field, theta: Theta, h, state: tuple, backprop: Backprop) -> tuple:
     """Advance the state by all steps, see `ops.propagate`."""
     h = _constant(h)
-    if isinstance(backprop, Stored) or theta.steps <= backprop.stored_steps:
-        return stored.propagate(integrator, field, theta, h, state, frugal=not isinstance(backprop, Stored))
+    if isinstance(backprop, Stored):
+        return stored.propagate(integrator, field, theta, h, state, frugal=False)
+    if theta.steps <= backprop.stored_steps:
+        return stored.propagate(integrator, field, theta, h, state)
     length, rule = backprop.segment(theta.steps), _RULES[type(backprop)]
     return segments.propagate(integrator, field, theta, h, state, length, rule, backprop.stored_steps)
 
