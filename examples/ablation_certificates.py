@@ -13,11 +13,11 @@ import itertools
 import pathlib
 import time
 
-import keras
-import numpy as np
-
 import keras_pdecnn as pde
 from keras_pdecnn.ops.integrators.distances import there_and_back
+
+import keras
+import numpy as np
 
 EPOCHS, HELD_BACK, BATCH, LEARNING_RATE = 3, 0.75, 125, 0.005
 MARGIN, TEMPERATURE = 1.5, 0.25

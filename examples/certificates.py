@@ -14,10 +14,10 @@ import json
 import pathlib
 import time
 
+import keras_pdecnn as pde
+
 import keras
 import numpy as np
-
-import keras_pdecnn as pde
 
 CLASSES, BATCH, LEARNING_RATE, WEIGHT_DECAY = 10, 125, 0.005, 1e-4
 NOISE = (0.1, 0.2)

@@ -6,9 +6,9 @@ The data set is read by TensorFlow Datasets, which downloads it once (160 MB). A
 minutes on a GPU.
 """
 
-import keras
-
 import keras_pdecnn as pde
+
+import keras
 
 DATA = "cifar10"  # or an .npz file with x_train, y_train, x_test, y_test
 WIDTHS = (32, 64, 112)

@@ -5,11 +5,11 @@ python examples/counterexamples.py [file]
 
 import sys
 
+from keras_pdecnn import layers
+
 import keras
 import numpy as np
 from matplotlib.figure import Figure
-
-from keras_pdecnn import layers
 
 keras.config.set_dtype_policy("float64")
 

@@ -10,11 +10,11 @@ of the image. Both run from the same noisy image, and each is shown at the time 
 import pathlib
 import sys
 
+from keras_pdecnn import layers
+
 import numpy as np
 from matplotlib.figure import Figure
 from sklearn.datasets import load_sample_image
-
-from keras_pdecnn import layers
 
 NOISE, EPSILON = 0.12, 1e-3
 ROWS, COLUMNS = slice(60, 300), slice(80, 400)

@@ -13,13 +13,14 @@ folder, with a picture for each sigma.
 import functools
 import pathlib
 
+import keras_pdecnn as pde
+
 import keras
 import numpy as np
-from images_compared import HEAD, Batches, compare, draw, psnr, read, rows
-from networks_compared import NETWORKS, options, trained, write_table
 from skimage.restoration import denoise_nl_means, denoise_tv_chambolle
 
-import keras_pdecnn as pde
+from images_compared import HEAD, Batches, compare, draw, psnr, read, rows
+from networks_compared import NETWORKS, options, trained, write_table
 
 WIDTHS = (16, 32, 64)
 PLAIN_DEPTH, PLAIN_WIDTH = 7, 52

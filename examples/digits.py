@@ -5,9 +5,9 @@ python examples/digits.py
 
 import time
 
-import keras
-
 import keras_pdecnn as pde
+
+import keras
 
 NETWORKS = tuple(pde.models.ARCHITECTURES)
 WIDTHS = (16, 32)

@@ -6,11 +6,11 @@ python examples/digits_seeds.py [number of seeds, default 5] [network …, defau
 import sys
 import time
 
-import numpy as np
-
 from keras_pdecnn import training
 from keras_pdecnn.models import ARCHITECTURES
 from keras_pdecnn.recipes import Recipe
+
+import numpy as np
 
 seeds = range(int(sys.argv[1]) if len(sys.argv) > 1 else 5)
 print("| network | " + " | ".join(f"seed {seed}" for seed in seeds) + " | mean | seconds |")

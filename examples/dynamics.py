@@ -12,11 +12,11 @@ import dataclasses
 import pathlib
 import sys
 
-import numpy as np
-
 from keras_pdecnn import explain, plotting, stability, training
 from keras_pdecnn.models import ARCHITECTURES
 from keras_pdecnn.recipes import Recipe
+
+import numpy as np
 
 PAPER = Recipe(epochs=(5, 2), learning_rates=(0.05, 0.005))
 MONOTONE = dataclasses.replace(PAPER, activation="tanh", normalization=None, steps=8, step_size=0.1)

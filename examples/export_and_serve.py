@@ -14,13 +14,13 @@ import json
 import pathlib
 import sys
 
+import keras_pdecnn as pde
+from keras_pdecnn.models.loading import load_model
+
 import keras
 import numpy as np
 import tensorflow as tf
 from PIL import Image
-
-import keras_pdecnn as pde
-from keras_pdecnn.models.loading import load_model
 
 WIDTHS = (8, 16)
 EPOCHS = 8

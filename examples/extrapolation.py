@@ -14,13 +14,14 @@ command again trains only what is missing. The table is printed and written to t
 import functools
 import pathlib
 
+import keras_pdecnn as pde
+
 import keras
 import numpy as np
-from images_compared import HEAD, Batches, compare, draw, read, rows, scores
-from networks_compared import NETWORKS, options, plain_unet, trained, write_table
 from skimage.restoration import inpaint_biharmonic
 
-import keras_pdecnn as pde
+from images_compared import HEAD, Batches, compare, draw, read, rows, scores
+from networks_compared import NETWORKS, options, plain_unet, trained, write_table
 
 WIDTHS = (8, 16, 32, 64)
 PLAIN_WIDTHS = (8, 16, 33, 66)

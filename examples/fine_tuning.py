@@ -8,10 +8,10 @@ scikit-learn. Grey images become coloured ones of 32x32 pixels, which is what th
 
 import sys
 
+import keras_pdecnn as pde
+
 import keras
 import numpy as np
-
-import keras_pdecnn as pde
 
 IMAGES = 100  # number of training images
 WIDTHS = (32, 64, 112)

@@ -5,11 +5,11 @@ python examples/invertible_1d.py
 No information is lost on the way, so the signal of any features can be seen: `inverse` computes it.
 """
 
+import keras_pdecnn as pde
+
 import keras
 import numpy as np
 from keras import layers, ops
-
-import keras_pdecnn as pde
 
 LENGTH = 128
 WIDTH = 16  # hidden channels

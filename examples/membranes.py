@@ -16,12 +16,13 @@ import functools
 import itertools
 import pathlib
 
+import keras_pdecnn as pde
+
 import keras
 import numpy as np
 from matplotlib.figure import Figure
-from networks_compared import NETWORKS, mean_of, options, plain_unet, trained, weights_of, write_table
 
-import keras_pdecnn as pde
+from networks_compared import NETWORKS, mean_of, options, plain_unet, trained, weights_of, write_table
 
 WIDTHS = (16, 32, 64)
 STEPS = {name: settings["steps"] for name, settings in NETWORKS.items()}  # each of the size 1

@@ -10,10 +10,10 @@ programs do not change it.
 import sys
 import time
 
+import keras_pdecnn as pde
+
 import keras
 import numpy as np
-
-import keras_pdecnn as pde
 
 STEPS, T, WIDTHS = 12, 3.0, (8, 16)
 IMAGES, EPOCHS, BATCH, RATE = 5_000, 10, 50, 0.05

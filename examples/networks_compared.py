@@ -4,10 +4,10 @@ import argparse
 import json
 import time
 
+import keras_pdecnn as pde
+
 import keras
 import numpy as np
-
-import keras_pdecnn as pde
 
 RATE = 2e-3
 # A step of each network has another number of weights; so many steps have the same.

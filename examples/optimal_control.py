@@ -19,13 +19,13 @@ import argparse
 import pathlib
 import time
 
+import keras_pdecnn as pde
+
 import keras
 import numpy as np
 import tensorflow as tf
 from matplotlib.figure import Figure
 from scipy.optimize import minimize
-
-import keras_pdecnn as pde
 
 WIDTH, STEPS, BATCH = 16, 4, 500
 INNER = 10  # iterations of L-BFGS for each layer

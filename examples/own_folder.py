@@ -9,11 +9,11 @@ import pathlib
 import sys
 import tempfile
 
+import keras_pdecnn as pde
+
 import keras
 import numpy as np
 from PIL import Image
-
-import keras_pdecnn as pde
 
 SIZE = (24, 32)  # height and width that all images are brought to
 WIDTHS = (8, 16)

@@ -3,10 +3,10 @@
 python examples/own_pde.py
 """
 
-import keras
-
 import keras_pdecnn as pde
 from keras_pdecnn.ops import Integrator, Update
+
+import keras
 
 WIDTH = 16
 STEPS = 4

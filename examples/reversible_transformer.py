@@ -5,11 +5,11 @@ python examples/reversible_transformer.py
 The task is to put the digits of a sequence in order, which takes a minute on a processor.
 """
 
+import keras_pdecnn as pde
+
 import keras
 import numpy as np
 from keras import layers
-
-import keras_pdecnn as pde
 
 LENGTH = 10
 DIGITS = 10

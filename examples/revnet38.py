@@ -14,10 +14,10 @@ import itertools
 import math
 import sys
 
+import keras_pdecnn as pde
+
 import keras
 from keras import layers, ops
-
-import keras_pdecnn as pde
 
 DATA = "cifar10"
 WIDTHS = (32, 64, 112)

@@ -9,11 +9,11 @@ is proved for all images so near (a lower bound). Distances are in raw units; pi
 
 import sys
 
+import keras_pdecnn as pde
+
 import keras
 import numpy as np
 from matplotlib.figure import Figure
-
-import keras_pdecnn as pde
 
 NETWORKS = {  # of 27,922 and 27,864 weights
     "residual": {"widths": (6, 13, 23)},

@@ -12,11 +12,11 @@ Test examples are made of digits that were not trained on. A folder of each run,
 import argparse
 import pathlib
 
+import keras_pdecnn as pde
+
 import numpy as np
 from scipy import ndimage
 from sklearn.datasets import load_digits
-
-import keras_pdecnn as pde
 
 ANGLE = 60.0  # degrees
 TRAIN, TEST, EPOCHS = 4000, 1000, 10

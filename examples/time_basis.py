@@ -11,10 +11,10 @@ import tempfile
 import time
 from pathlib import Path
 
-import numpy as np
-
 from keras_pdecnn import training
 from keras_pdecnn.recipes import Recipe
+
+import numpy as np
 
 NETWORKS = {
     "3 plain steps": {"steps": 3},

@@ -12,10 +12,10 @@ import tempfile
 import time
 from pathlib import Path
 
-import numpy as np
-
 from keras_pdecnn import plotting, training
 from keras_pdecnn.recipes import Recipe
+
+import numpy as np
 
 SOURCE = sys.argv[1] if len(sys.argv) > 1 else "digits"
 PICTURE = sys.argv[2] if len(sys.argv) > 2 else "theta.png"

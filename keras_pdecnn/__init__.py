@@ -5,13 +5,11 @@ After Ruthotto & Haber, *Deep Neural Networks Motivated by Partial Differential 
 """
 
 import importlib as _importlib
-import os as _os
 import typing as _typing
 
-# TensorFlow reads this variable when it is first imported. Without it, its convolutions on processors without AVX-512
-# take more time in training and about twice the memory. A value that the user has set, or an earlier import, prevails.
-_os.environ.setdefault("TF_ENABLE_ONEDNN_OPTS", "1")
+from keras_pdecnn.utils import onednn as _onednn  # before Keras
 
+# isort: split
 from keras_pdecnn import (
     callbacks,
     constraints,
@@ -32,6 +30,8 @@ from keras_pdecnn.version import __version__
 
 if _typing.TYPE_CHECKING:
     from keras_pdecnn import explain, export, plotting, training, tuning
+
+_onednn.warn_if_off()
 
 # Imported when they are asked for: pictures need Matplotlib and searches need Keras Tuner, which may be missing where
 # TensorFlow is; the others take time that a script with a layer alone need not spend.

@@ -85,6 +85,14 @@ def test_python_of_a_page_runs(page, small, request):
                 exec(compile(code, str(page), "exec"), namespace)
 
 
+@every_page
+def test_code_imports_the_package_before_tensorflow(page):
+    for code in blocks(page, "python"):
+        first = [name.split(".")[0] for name in re.findall(r"^(?:import|from) (\S+)", code, re.MULTILINE)]
+        if "keras_pdecnn" in first:
+            assert not {"keras", "tensorflow"} & set(first[: first.index("keras_pdecnn")]), code
+
+
 @contextlib.contextmanager
 def rest_server(models):
     """Answer as TensorFlow Serving does for the SavedModels in a dict of folders by name; yield host:port."""

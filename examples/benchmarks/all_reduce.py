@@ -83,11 +83,11 @@ def work(index: int, output: str):
     cores = sorted(os.sched_getaffinity(0))
     os.sched_setaffinity(0, {cores[index % len(cores)]})
 
+    import keras_pdecnn as pde
+
     import keras
     import numpy as np
     import tensorflow as tf
-
-    import keras_pdecnn as pde
 
     tf.config.threading.set_intra_op_parallelism_threads(1)
     tf.config.threading.set_inter_op_parallelism_threads(2)

@@ -7,10 +7,10 @@ import statistics
 import sys
 import time
 
+from keras_pdecnn import models
+
 import keras
 import numpy as np
-
-from keras_pdecnn import models
 
 repetitions = int(sys.argv[1]) if len(sys.argv) > 1 else 9
 keras.utils.set_random_seed(0)

@@ -40,9 +40,9 @@ THREADS = len(os.sched_getaffinity(0))
 
 def export(folder):
     """Write the network in every form, images and what the model says of them."""
-    import numpy as np
-
     import keras_pdecnn as pde
+
+    import numpy as np
 
     model = pde.models.HamiltonianCNN((32, 32, 3), classes=10, weights="cifar10")
     model.save(folder / "model-float32.keras")

@@ -9,11 +9,11 @@ later one, over the number of time steps. Nothing else should run meanwhile.
 import statistics
 import time
 
+import keras_pdecnn as pde
+
 import keras
 import numpy as np
 import tensorflow as tf
-
-import keras_pdecnn as pde
 
 BATCH, BATCHES, ROUNDS = 125, 16, 5
 WIDTHS, STEPS, SIZE = (32, 64, 112), 3, 32  # the paper's network for CIFAR-10

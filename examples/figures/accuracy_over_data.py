@@ -11,14 +11,14 @@ import json
 import pathlib
 import sys
 
-import numpy as np
-from matplotlib.figure import Figure
-from matplotlib.ticker import PercentFormatter
-
 import keras_pdecnn as pde
 from keras_pdecnn.plotting.style import clear_frame, network_styles
 from keras_pdecnn.recipes import for_source
 from keras_pdecnn.runs import RunFolder
+
+import numpy as np
+from matplotlib.figure import Figure
+from matplotlib.ticker import PercentFormatter
 
 SHARES = (0.1, 0.2, 0.4, 0.8)
 

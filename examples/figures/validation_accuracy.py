@@ -7,11 +7,11 @@ RUN is the folder of a run of `keras-pdecnn train` with a validation part.
 
 import sys
 
-from matplotlib.figure import Figure
-from matplotlib.ticker import MaxNLocator, PercentFormatter
-
 from keras_pdecnn.plotting.style import clear_frame, network_styles
 from keras_pdecnn.runs import RunFolder
+
+from matplotlib.figure import Figure
+from matplotlib.ticker import MaxNLocator, PercentFormatter
 
 
 def draw(histories):

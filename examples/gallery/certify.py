@@ -4,11 +4,11 @@
 # be, in the l2 norm, before the predicted class can change.
 
 # %%
+import keras_pdecnn as pde
+
 import keras
 import matplotlib.pyplot as plt
 import numpy as np
-
-import keras_pdecnn as pde
 
 EPOCHS = 12
 TEST = 200

@@ -4,12 +4,12 @@
 # size.
 
 # %%
+import keras_pdecnn as pde
+
 import keras
 import matplotlib.pyplot as plt
 import numpy as np
 from skimage import data
-
-import keras_pdecnn as pde
 
 EPOCHS = 12
 PIECES = 600

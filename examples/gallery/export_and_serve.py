@@ -7,12 +7,12 @@
 import importlib.util
 import pathlib
 
+import keras_pdecnn as pde
+
 import keras
 import matplotlib.pyplot as plt
 import numpy as np
 import tensorflow as tf
-
-import keras_pdecnn as pde
 
 EPOCHS = 6
 

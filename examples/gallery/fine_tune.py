@@ -3,11 +3,11 @@
 # A network that was trained on photographs (CIFAR-10) learns digits from 100 images, better than a new one does.
 
 # %%
+import keras_pdecnn as pde
+
 import keras
 import matplotlib.pyplot as plt
 import numpy as np
-
-import keras_pdecnn as pde
 
 EPOCHS = 12
 IMAGES = 100

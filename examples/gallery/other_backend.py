@@ -8,12 +8,12 @@ import os
 
 os.environ.setdefault("KERAS_BACKEND", "jax")  # or "torch", "tensorflow"
 
+import keras_pdecnn as pde
+
 import keras
 import matplotlib.pyplot as plt
 import numpy as np
 from sklearn.datasets import load_digits
-
-import keras_pdecnn as pde
 
 EPOCHS = 6
 

@@ -4,10 +4,10 @@
 # `ReversibleSequence` of couplings gives its input back, and needs the memory of one state for its gradient.
 
 # %%
+import keras_pdecnn as pde
+
 import keras
 import matplotlib.pyplot as plt
-
-import keras_pdecnn as pde
 
 DEPTHS = (2, 8, 32)
 SMALL = keras.initializers.VarianceScaling(0.01)  # couplings that enlarge the features enlarge rounding errors, too

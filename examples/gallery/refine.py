@@ -4,10 +4,10 @@
 # time: the weights are interpolated. The loss rises at first, less from step to step, and then falls further.
 
 # %%
+import keras_pdecnn as pde
+
 import keras
 import matplotlib.pyplot as plt
-
-import keras_pdecnn as pde
 
 EPOCHS = (6, 3, 3)
 STEPS = (2, 4, 8)

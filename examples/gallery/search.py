@@ -4,9 +4,9 @@
 # on where it was.
 
 # %%
-import matplotlib.pyplot as plt
-
 import keras_pdecnn as pde
+
+import matplotlib.pyplot as plt
 
 TRIALS = 4
 EPOCHS = 4

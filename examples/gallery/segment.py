@@ -4,11 +4,11 @@
 # their stripes tells them from it and from each other.
 
 # %%
+import keras_pdecnn as pde
+
 import keras
 import matplotlib.pyplot as plt
 import numpy as np
-
-import keras_pdecnn as pde
 
 EPOCHS = 8
 IMAGES = 300

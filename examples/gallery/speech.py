@@ -4,11 +4,11 @@
 # of real recordings, `keras-pdecnn train spoken_digit.npz` does the same.
 
 # %%
+import keras_pdecnn as pde
+
 import keras
 import matplotlib.pyplot as plt
 import numpy as np
-
-import keras_pdecnn as pde
 
 EPOCHS = 10
 RECORDINGS = 500

@@ -3,10 +3,10 @@
 # Four equations, one task: each network learns to read handwritten digits, which need no download.
 
 # %%
+import keras_pdecnn as pde
+
 import keras
 import matplotlib.pyplot as plt
-
-import keras_pdecnn as pde
 
 EPOCHS = 8
 WIDTHS = (16, 32)

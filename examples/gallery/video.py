@@ -3,11 +3,11 @@
 # Handwritten digits move to one of four sides. The class is the motion, so that no single frame tells it.
 
 # %%
+import keras_pdecnn as pde
+
 import keras
 import matplotlib.pyplot as plt
 import numpy as np
-
-import keras_pdecnn as pde
 
 EPOCHS = 6
 VIDEOS = 400
