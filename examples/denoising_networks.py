@@ -13,14 +13,12 @@ folder, with a picture for each sigma.
 import functools
 import pathlib
 
-import keras_pdecnn as pde
+from images_compared import HEAD, Batches, compare, draw, psnr, read, rows
+from networks_compared import options, trained, unet, write_table
 
 import keras
 import numpy as np
 from skimage.restoration import denoise_nl_means, denoise_tv_chambolle
-
-from images_compared import HEAD, Batches, compare, draw, psnr, read, rows
-from networks_compared import NETWORKS, options, trained, write_table
 
 WIDTHS = (16, 32, 64)
 PLAIN_DEPTH, PLAIN_WIDTH = 7, 52
@@ -45,7 +43,7 @@ def build(name, channels):
     """Return the network of this name for images of any size."""
     if name == "plain":
         return plain((None, None, channels))
-    return pde.models.UNETS[name]((None, None, channels), widths=WIDTHS, restoration=True, **NETWORKS[name])
+    return unet(name, (None, None, channels), widths=WIDTHS, restoration=True)
 
 
 def noisy(images, seed, sigma):

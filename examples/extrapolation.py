@@ -14,14 +14,12 @@ command again trains only what is missing. The table is printed and written to t
 import functools
 import pathlib
 
-import keras_pdecnn as pde
+from images_compared import HEAD, Batches, compare, draw, read, rows, scores
+from networks_compared import options, plain_unet, trained, unet, write_table
 
 import keras
 import numpy as np
 from skimage.restoration import inpaint_biharmonic
-
-from images_compared import HEAD, Batches, compare, draw, read, rows, scores
-from networks_compared import NETWORKS, options, plain_unet, trained, write_table
 
 WIDTHS = (8, 16, 32, 64)
 PLAIN_WIDTHS = (8, 16, 33, 66)
@@ -35,8 +33,8 @@ def build(name, channels):
     if name == "plain":
         y = keras.layers.Conv2D(channels, 1)(plain_unet(inputs, PLAIN_WIDTHS))
     else:
-        settings = {"widths": WIDTHS, "include_preprocessing": False, **NETWORKS[name]}
-        y = pde.models.UNETS[name]((None, None, channels + 1), channels, **settings)(inputs)
+        shape = (None, None, channels + 1)
+        y = unet(name, shape, channels, widths=WIDTHS, include_preprocessing=False)(inputs)
     y = keras.layers.Multiply()([y, inputs[..., -1:]])
     return keras.Model(inputs, keras.layers.Add()([inputs[..., :-1], y]), name=name)
 

@@ -2,14 +2,14 @@
 
 import pathlib
 
+from networks_compared import label, mean_of, weights_of
+
 import keras
 import numpy as np
 from matplotlib.figure import Figure
 from skimage import data
 from skimage.metrics import structural_similarity
 from sklearn.datasets import load_sample_image
-
-from networks_compared import label, mean_of, weights_of
 
 HEAD = ["method", "weights", "PSNR in dB", "SSIM", "training in s"]
 PATCH, STRIDE = 64, 16  # the size of the patches of photographs, and the distance of those for training

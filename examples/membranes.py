@@ -18,14 +18,13 @@ import pathlib
 
 import keras_pdecnn as pde
 
+from networks_compared import mean_of, options, plain_unet, trained, unet, weights_of, write_table
+
 import keras
 import numpy as np
 from matplotlib.figure import Figure
 
-from networks_compared import NETWORKS, mean_of, options, plain_unet, trained, weights_of, write_table
-
 WIDTHS = (16, 32, 64)
-STEPS = {name: settings["steps"] for name, settings in NETWORKS.items()}  # each of the size 1
 PATCH = {2: 128, 3: 32}  # size along each of the axes of an image or a volume
 BATCHES, BATCH = 1000, 4
 POWER = 0.25  # of the inverse share of a class, its weight in the loss
@@ -63,8 +62,8 @@ def build(name, input_shape, classes, widths=WIDTHS, seed=0, standardize=True):
         keras.utils.set_random_seed(seed)
         return plain(input_shape, classes, widths, standardize)
     keras.utils.set_random_seed(seed)
-    settings = {"widths": widths, "steps": STEPS[name], "output_activation": "softmax"}
-    return pde.models.UNETS[name](input_shape, classes, include_preprocessing=standardize, **settings)
+    settings = {"widths": widths, "output_activation": "softmax", "include_preprocessing": standardize}
+    return unet(name, input_shape, classes, **settings)
 
 
 def turn(x, axes, turns, mirrored, back=False):

@@ -10,24 +10,27 @@ import keras
 import numpy as np
 
 RATE = 2e-3
-# A step of each network has another number of weights; so many steps have the same.
-NETWORKS = {
-    "parabolic": {"steps": 2},
-    "hamiltonian": {"steps": 4, "step_size": 0.5},
-    "second_order": {"steps": 2},
-    "residual": {"steps": 1},
-}
+# A step of each network has another number of weights; so many steps have the same. A step of a Hamiltonian network has
+# half as many as one of a parabolic network. With wider blocks in place of more steps, it learns faster.
+STEPS = {"parabolic": 2, "hamiltonian": 2, "second_order": 2, "residual": 1}
+WIDER = {"hamiltonian": 1.39}
 
 
 def options(text, batches, folder):
     """Return a parser of the options that the programs share, with the number of batches and the folder by default."""
     parser = argparse.ArgumentParser(description=text.partition("\n")[0])
-    every = [*NETWORKS, "plain"]
+    every = [*STEPS, "plain"]
     parser.add_argument("--networks", nargs="+", default=every, choices=every, help="The networks, by default all.")
     parser.add_argument("--seeds", type=int, nargs="+", default=[0], help="Seeds of the weights and of all else.")
     parser.add_argument("--batches", type=int, default=batches, help=f"Batches to train on; default {batches}.")
     parser.add_argument("--folder", default=folder, help="Folder of networks, table and pictures.")
     return parser
+
+
+def unet(name, input_shape, outputs=None, *, widths, **settings):
+    """Return the U-Net of blocks with this name, which has about as many weights as the others of these widths."""
+    widths = [2 * round(WIDER[name] * width / 2) for width in widths] if name in WIDER else widths
+    return pde.models.UNETS[name](input_shape, outputs, widths=widths, steps=STEPS[name], **settings)
 
 
 def plain_unet(y, widths):
