@@ -288,6 +288,30 @@ def test_comparison_with_pytorch_and_jax(capsys):
 
 
 @pytest.mark.slow
+def test_times_of_convolutions(monkeypatch, capsys):
+    monkeypatch.syspath_prepend(str(EXAMPLES / "benchmarks"))
+    example = load("benchmarks/convolutions", REPETITIONS=1)
+    chosen = {name: value for name, value in example.contenders(True).items() if name.startswith("keras_pdecnn")}
+    example.contenders = lambda small: chosen
+    example.main(1, small=True)
+    cells = [line.strip("| ").split(" | ") for line in capsys.readouterr().out.splitlines()]
+    assert cells[0][1:] == list(chosen)
+    times = {row[0]: [float(cell or 0) for cell in row[1:]] for row in cells[2:]}
+    assert all(times["step"])
+
+
+def test_parts_of_a_step_add_up(monkeypatch):
+    monkeypatch.syspath_prepend(str(EXAMPLES / "benchmarks"))
+    example = load("benchmarks/convolutions", WARMUP=1, REPETITIONS=1)
+    line = "onednn_verbose,v1,primitive,{},cpu,{},jit,{},src:f32 wei:f32,,alg,mb125_ic16,{}"
+    calls = [("exec", "convolution", "forward_training", 4), ("exec", "convolution", "backward_data", 6)]
+    calls += [("exec", "convolution", "backward_weights", 3), ("create", "convolution", "forward_training", 9)]
+    calls += [("exec", "pooling", "forward_training", 2), ("exec", "matmul", "undef", 1)]
+    found = example.parts([line.format(*call) for call in calls] + ["something else"])
+    assert found == {example.FEATURES: 5, example.KERNELS: 1.5, "pooling": 1, "other calls": 0.5}
+
+
+@pytest.mark.slow
 def test_overheads(capsys):
     example = load("benchmarks/overheads", BATCH=2, BATCHES=2, ROUNDS=1, WIDTHS=(4,), STEPS=1, SIZE=8, DEPTHS=(1, 2))
     example.throughput()
