@@ -1,6 +1,6 @@
 """Find cell membranes in electron microscopy with U-Nets of blocks, and with a plain one of the same size.
 
-    python examples/membranes.py --data FILE.npz [--networks NAME …] [--widths 16 32 64] [--batches 1000] [--folder …]
+    python examples/membranes.py --data FILE.npz [--networks NAME …] [--batches 3000] [--folder …]
 
 FILE.npz has images 0 … 255 as `x_train` and `x_test`, (n, height, width, 1), and a class for each of their pixels as
 `y_train` and `y_test`; the ISBI 2012 challenge has such images of nerve tissue, with the classes membrane and cell. The
@@ -24,9 +24,9 @@ import keras
 import numpy as np
 from matplotlib.figure import Figure
 
-WIDTHS = (16, 32, 64)
+WIDTHS = (16, 32, 64, 128)
 PATCH = {2: 128, 3: 32}  # size along each of the axes of an image or a volume
-BATCHES, BATCH = 1000, 4
+BATCHES, BATCH = 3000, 4
 POWER = 0.25  # of the inverse share of a class, its weight in the loss
 
 
