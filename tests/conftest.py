@@ -10,7 +10,6 @@ os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
 os.environ.setdefault("TF_NUM_INTRAOP_THREADS", "1")
 os.environ.setdefault("TF_NUM_INTEROP_THREADS", "2")
 os.environ.setdefault("OMP_NUM_THREADS", "1")
-os.environ.setdefault("TF_ENABLE_ONEDNN_OPTS", "1")  # as the package does, which the tests import after TensorFlow
 
 import keras
 import numpy as np
