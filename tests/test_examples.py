@@ -304,7 +304,7 @@ def test_parts_of_a_step_add_up(monkeypatch):
     monkeypatch.syspath_prepend(str(EXAMPLES / "benchmarks"))
     example = load("benchmarks/convolutions", WARMUP=1, REPETITIONS=1)
     line = "onednn_verbose,v1,primitive,{},cpu,{},jit,{},src:f32 wei:f32,,alg,mb125_ic16,{}"
-    calls = [("exec", "convolution", "forward_training", 4), ("exec", "convolution", "backward_data", 6)]
+    calls = [("exec", "convolution", "forward_training", 4), ("exec", "deconvolution", "forward_training", 6)]
     calls += [("exec", "convolution", "backward_weights", 3), ("create", "convolution", "forward_training", 9)]
     calls += [("exec", "pooling", "forward_training", 2), ("exec", "matmul", "undef", 1)]
     found = example.parts([line.format(*call) for call in calls] + ["something else"])

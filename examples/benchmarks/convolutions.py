@@ -43,7 +43,7 @@ def parts(lines):
         fields = line.split(",")
         if line.startswith("onednn_verbose") and fields[3] == "exec":
             kind, direction, milliseconds = fields[5], fields[7], float(fields[-1])
-            if kind == "convolution":
+            if kind in ("convolution", "deconvolution"):  # PyTorch computes K^T by the latter
                 name = KERNELS if direction == "backward_weights" else FEATURES
             else:
                 name = OTHERS.get(kind, "other calls")
