@@ -83,17 +83,22 @@ def torch(settings):
     return [torch_python(), str(WORKER), json.dumps(settings)]
 
 
+def printed(name, command, variables):
+    """Return the lines that a contender prints, in a process of its own."""
+    environment = {**os.environ, "TF_CPP_MIN_LOG_LEVEL": "3", **variables}
+    run = subprocess.run(command, check=False, env=environment, text=True, capture_output=True)
+    if run.returncode:
+        sys.exit(f"{name} failed:\n{run.stderr}")
+    return run.stdout.splitlines()
+
+
 def compare(contenders, rounds):
     """Return the rows of every contender, one per round, taking turns."""
     rows = {name: [] for name, *_ in contenders}
     for i in range(rounds):
         for name, command, variables in contenders:
             print(f"round {i + 1} of {rounds}: {name}", file=sys.stderr)
-            environment = {**os.environ, "TF_CPP_MIN_LOG_LEVEL": "3", **variables}
-            run = subprocess.run(command, check=False, env=environment, text=True, capture_output=True)
-            if run.returncode:
-                sys.exit(f"{name} failed:\n{run.stderr}")
-            rows[name].append(json.loads(run.stdout.splitlines()[-1]))
+            rows[name].append(json.loads(printed(name, command, variables)[-1]))
     return rows
 
 

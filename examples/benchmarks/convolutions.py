@@ -10,12 +10,9 @@ else should run meanwhile.
 import argparse
 import collections
 import json
-import os
 import statistics
-import subprocess
-import sys
 
-from against_pytorch import package, torch
+from against_pytorch import on, package, printed, torch
 
 WARMUP, REPETITIONS = 3, 8  # steps of each process: the first is that of both workers
 FEATURES, KERNELS = "convolutions, gradients by the features", "gradients by the kernels"
@@ -29,8 +26,8 @@ def contenders(small):
     ours = package("network", {"backprop": "stored", "repetitions": REPETITIONS, "warmup": WARMUP, **small})
     theirs = torch({"case": "network", "compiled": True, "repetitions": REPETITIONS, **small})
     return {
-        "keras_pdecnn": (ours, {}),
-        "keras_pdecnn, told": (ours, VERBOSE | {"TF_NUM_INTEROP_THREADS": "1"}),
+        "keras_pdecnn": (ours, on("tensorflow")),
+        "keras_pdecnn, told": (ours, on("tensorflow") | VERBOSE | {"TF_NUM_INTEROP_THREADS": "1"}),
         "PyTorch, compiled": (theirs, {}),
         "PyTorch, compiled, told": (theirs, VERBOSE),
     }
@@ -51,13 +48,9 @@ def parts(lines):
     return total
 
 
-def measure(command, variables):
+def measure(name, command, variables):
     """Return the milliseconds of a step, as a whole and in each part."""
-    environment = {**os.environ, "KERAS_BACKEND": "tensorflow", "TF_CPP_MIN_LOG_LEVEL": "3", **variables}
-    run = subprocess.run(command, check=False, env=environment, text=True, capture_output=True)
-    if run.returncode:
-        sys.exit(f"{' '.join(command)} failed:\n{run.stderr}")
-    lines = run.stdout.splitlines()
+    lines = printed(name, command, variables)
     return {"step": 1e3 * json.loads(lines[-1])["step_s"], **parts(lines)}
 
 
@@ -66,7 +59,7 @@ def main(rounds, small=False):
     rows = collections.defaultdict(list)
     for _ in range(rounds):
         for name, (command, variables) in contenders(small).items():
-            rows[name].append(measure(command, variables))
+            rows[name].append(measure(name, command, variables))
     names = ["step", FEATURES, KERNELS, *OTHERS.values(), "other calls"]
     print(f"| milliseconds | {' | '.join(rows)} |")
     print("|" + "---|" * (1 + len(rows)))
