@@ -16,6 +16,8 @@ thresholds of the pixel values reach, chosen on the volumes for training, is pri
 import argparse
 import itertools
 
+from membranes import overlaps
+
 import numpy as np
 from matplotlib.figure import Figure
 
@@ -59,9 +61,7 @@ def histogram(x, y):
 
 def overlap(counts, low, high):
     """Return the mean intersection over union of the classes that two thresholds of the pixel values give."""
-    table = np.stack([part.sum(axis=1) for part in np.split(counts, [low, high], axis=1)], axis=1)
-    both = np.diag(table)
-    return np.mean(both / np.maximum(table.sum(axis=0) + table.sum(axis=1) - both, 1))
+    return overlaps(np.stack([part.sum(axis=1) for part in np.split(counts, [low, high], axis=1)], axis=1)).mean()
 
 
 def draw(parts):

@@ -23,7 +23,7 @@ from skimage.restoration import inpaint_biharmonic
 
 WIDTHS = (8, 16, 32, 64)
 PLAIN_WIDTHS = (8, 16, 33, 66)
-BATCHES, BATCH = 1500, 32
+BATCHES, BATCH, RATE = 1500, 32, 1e-2
 TEST, SHOWN = 500, 6
 
 
@@ -71,14 +71,14 @@ def score(images, clean):
     return scores(split(images)[1], split(clean)[1])
 
 
-def network(name, images, data, seed, folder, batches):
+def network(name, images, data, seed, folder, batches, rate=RATE):
     """Return the trained network of the folder, trained unless it is there, and the seconds that this took."""
     drawn = Batches(images, halved, seed, batches, BATCH)
     built = functools.partial(build, name, images.shape[-1])
-    return trained(folder / f"{name}-{seed}.keras", built, drawn, "mean_squared_error", seed, data=data)
+    return trained(folder / f"{name}-{seed}.keras", built, drawn, "mean_squared_error", seed, rate, data=data)
 
 
-def main(data, seeds, names, folder, batches=BATCHES):
+def main(data, seeds, names, folder, batches=BATCHES, rate=RATE):
     """Train, evaluate, and write table.md and extrapolation.png into the folder."""
     folder = pathlib.Path(folder)
     folder.mkdir(parents=True, exist_ok=True)
@@ -88,14 +88,14 @@ def main(data, seeds, names, folder, batches=BATCHES):
     if height % factor or width % factor or min(height, width) < 16:  # the similarity looks at 7x7 pixels
         raise SystemExit(f"Sizes must be at least 16 and multiples of {factor}. Received: {height}x{width}")
     x = halved(clean)
-    networks = {name: [network(name, images, data, seed, folder, batches) for seed in seeds] for name in names}
+    networks = {name: [network(name, images, data, seed, folder, batches, rate) for seed in seeds] for name in names}
     results = compare(classical(x), networks, x, clean, score)
     draw(clean, results, SHOWN).savefig(folder / "extrapolation.png")
     write_table(folder, HEAD, rows(results))
 
 
 if __name__ == "__main__":
-    parser = options(__doc__, BATCHES, "extrapolation")
+    parser = options(__doc__, BATCHES, "extrapolation", RATE)
     parser.add_argument("--data", help="File .npz with x_train and x_test; by default photographs.")
     given = parser.parse_args()
-    main(given.data, given.seeds, given.networks, given.folder, given.batches)
+    main(given.data, given.seeds, given.networks, given.folder, given.batches, given.rate)

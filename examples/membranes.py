@@ -26,7 +26,7 @@ from matplotlib.figure import Figure
 
 WIDTHS = (16, 32, 64, 128)
 PATCH = {2: 128, 3: 32}  # size along each of the axes of an image or a volume
-BATCHES, BATCH = 3000, 4
+BATCHES, BATCH, RATE = 3000, 4, 2e-3
 POWER = 0.25  # of the inverse share of a class, its weight in the loss
 
 
@@ -102,12 +102,17 @@ class Patches(keras.utils.PyDataset):
         return tuple(turn(part[patch], tuple(range(len(space))), turns, mirrored) for part in (self.x, self.y))
 
 
+def overlaps(counts):
+    """Return the intersection over union of each class; counts[i, j] pixels of class i are predicted as class j."""
+    both = np.diag(counts)
+    return both / np.maximum(counts.sum(axis=0) + counts.sum(axis=1) - both, 1)
+
+
 def scores(classes, y, number):
     """Return the mean intersection over union, that of each class, and the accuracy of the pixels."""
     counts = np.bincount((number * y.astype(int) + classes).ravel(), minlength=number**2).reshape(number, number)
-    both = np.diag(counts)
-    shares = both / (counts.sum(0) + counts.sum(1) - both)
-    return {"mean": shares.mean(), "each": shares, "accuracy": both.sum() / counts.sum()}
+    each = overlaps(counts)
+    return {"mean": each.mean(), "each": each, "accuracy": np.trace(counts) / counts.sum()}
 
 
 def predict(model, images, turned=False):
@@ -129,7 +134,7 @@ def for_volumes(build, x):
     return keras.Sequential([keras.layers.Rescaling(1 / deviation, -mean / deviation), build()])
 
 
-def network(name, data, file, seed, folder, batches, widths):
+def network(name, data, file, seed, folder, batches, widths, rate=RATE):
     """Return the trained network of the folder, trained unless it is there, and the seconds that this took."""
     x, y, number = data["x_train"], data["y_train"], int(data["y_train"].max()) + 1
     shares = np.bincount(y.ravel(), minlength=number) / y.size
@@ -141,7 +146,7 @@ def network(name, data, file, seed, folder, batches, widths):
         built = functools.partial(for_volumes, built, x)
     drawn, loss = Patches(x, y, weights, seed, batches), "sparse_categorical_crossentropy"
     settings = {"data": pathlib.Path(file).name, "widths": list(widths)}
-    return trained(folder / f"{name}-{seed}.keras", built, drawn, loss, seed, **settings)
+    return trained(folder / f"{name}-{seed}.keras", built, drawn, loss, seed, rate, **settings)
 
 
 def draw(data, predictions):
@@ -158,7 +163,7 @@ def draw(data, predictions):
     return figure
 
 
-def main(file, names, seeds, folder, batches=BATCHES, widths=WIDTHS):
+def main(file, names, seeds, folder, batches=BATCHES, widths=WIDTHS, rate=RATE):
     """Train and evaluate the networks, and write table.md and membranes.png into the folder."""
     folder = pathlib.Path(folder)
     folder.mkdir(parents=True, exist_ok=True)
@@ -168,7 +173,7 @@ def main(file, names, seeds, folder, batches=BATCHES, widths=WIDTHS):
     for name in names:
         results = []
         for seed in seeds:
-            model, seconds = network(name, data, file, seed, folder, batches, widths)
+            model, seconds = network(name, data, file, seed, folder, batches, widths, rate)
             classes, turned = (predict(model, data["x_test"], way).argmax(axis=-1) for way in (False, True))
             predictions.setdefault(name, classes)
             mean_turned = scores(turned, data["y_test"], number)["mean"]
@@ -184,8 +189,8 @@ def main(file, names, seeds, folder, batches=BATCHES, widths=WIDTHS):
 
 
 if __name__ == "__main__":
-    parser = options(__doc__, BATCHES, "membranes")
+    parser = options(__doc__, BATCHES, "membranes", RATE)
     parser.add_argument("--data", required=True, help="File .npz with x_train, y_train, x_test and y_test.")
     parser.add_argument("--widths", type=int, nargs="+", default=WIDTHS, help="Widths on each grid, the finest first.")
     given = parser.parse_args()
-    main(given.data, given.networks, given.seeds, given.folder, given.batches, given.widths)
+    main(given.data, given.networks, given.seeds, given.folder, given.batches, given.widths, given.rate)

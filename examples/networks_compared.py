@@ -9,20 +9,20 @@ import keras_pdecnn as pde
 import keras
 import numpy as np
 
-RATE = 2e-3
 # A step of each network has another number of weights; so many steps have the same. A step of a Hamiltonian network has
 # half as many as one of a parabolic network. With wider blocks in place of more steps, it learns faster.
 STEPS = {"parabolic": 2, "hamiltonian": 2, "second_order": 2, "residual": 1}
 WIDER = {"hamiltonian": 1.39}
 
 
-def options(text, batches, folder):
-    """Return a parser of the options that the programs share, with the number of batches and the folder by default."""
+def options(text, batches, folder, rate):
+    """Return a parser of the options that the programs share, with the defaults of three of them."""
     parser = argparse.ArgumentParser(description=text.partition("\n")[0])
     every = [*STEPS, "plain"]
     parser.add_argument("--networks", nargs="+", default=every, choices=every, help="The networks, by default all.")
     parser.add_argument("--seeds", type=int, nargs="+", default=[0], help="Seeds of the weights and of all else.")
     parser.add_argument("--batches", type=int, default=batches, help=f"Batches to train on; default {batches}.")
+    parser.add_argument("--rate", type=float, default=rate, help=f"Learning rate at the start; default {rate}.")
     parser.add_argument("--folder", default=folder, help="Folder of networks, table and pictures.")
     return parser
 
@@ -71,31 +71,34 @@ def label(name):
     return name if name == "plain" else pde.models.NETWORKS[name].label
 
 
-def train(build, batches, loss, seed):
-    """Return the network of a function `build`, trained on a data set once, and the seconds that this took."""
+def train(build, batches, loss, seed, rate):
+    """Return the network of a function `build`, trained on a data set once, and the seconds that this took.
+
+    `rate` is the learning rate at the start.
+    """
     keras.utils.set_random_seed(seed)
     model = build()
-    rate = keras.optimizers.schedules.CosineDecay(RATE, len(batches))
+    rate = keras.optimizers.schedules.CosineDecay(rate, len(batches))
     model.compile(keras.optimizers.Adam(rate), loss, jit_compile=False)
     start = time.monotonic()
     model.fit(batches, epochs=1, shuffle=False, verbose=2)
     return model, time.monotonic() - start
 
 
-def trained(path, build, batches, loss, seed, **settings):
+def trained(path, build, batches, loss, seed, rate, **settings):
     """Return the network of a file and the seconds that its training took; without the file, `train` it and write it.
 
     A network that had another number of batches or other settings, such as other data, is refused: its row would be
     wrong.
     """
-    facts, settings = path.with_suffix(".json"), {"batches": len(batches), **settings}
+    facts, settings = path.with_suffix(".json"), {"batches": len(batches), "rate": rate, **settings}
     if facts.exists():
         there = json.loads(facts.read_text())
         for key, value in settings.items():
             if there.get(key, value) != value:  # a file without the key is older
                 raise SystemExit(f"{path} had {key} {there[key]}: give another --folder. Received: {key} {value}")
         return keras.models.load_model(path, compile=False), there["seconds"]
-    model, seconds = train(build, batches, loss, seed)
+    model, seconds = train(build, batches, loss, seed, rate)
     model.save(path)
     facts.write_text(json.dumps({"weights": weights_of(model), "seconds": seconds, **settings}))
     return model, seconds
