@@ -339,6 +339,8 @@ def test_denoising_networks(images, tmp_path, capsys, eager):
     assert [row[0].strip() for row in rows] == ["noisy", "total variation", "non-local means", "residual", "plain"]
     assert next(float(row[2]) for row in rows) == pytest.approx(20.2, abs=0.7)
     assert (tmp_path / "run" / "denoising-25.png").stat().st_size > 5_000
+    facts = [json.loads((tmp_path / "run" / f"{name}-25-0.json").read_text()) for name in ("residual", "plain")]
+    assert [there["rate"] for there in facts] == [0.01, 0.002]
 
 
 @pytest.mark.slow
@@ -359,8 +361,9 @@ def test_extrapolation(tmp_path, capsys, monkeypatch, eager):
         assert all("±" in row[2] for row in rows[4:])
         monkeypatch.setattr("networks_compared.train", None)  # what is in the folder is not trained again
     assert (folder / "extrapolation.png").stat().st_size > 5_000
-    with pytest.raises(SystemExit, match="had batches 1: give another --folder"):
-        example.main(*arguments, batches=2)
+    for other, message in (({"batches": 2}, "had batches 1"), ({"batches": 1, "rate": 0.02}, "had rate 0.01")):
+        with pytest.raises(SystemExit, match=f"{message}: give another --folder"):
+            example.main(*arguments, **other)
 
 
 def test_continued_images_keep_the_left_half_and_do_not_know_the_right_one(rng):
