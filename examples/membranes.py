@@ -18,7 +18,7 @@ import pathlib
 
 import keras_pdecnn as pde
 
-from networks_compared import mean_of, options, plain_unet, trained, unet, weights_of, write_table
+from networks_compared import label, mean_of, options, plain_unet, trained, unet, weights_of, write_table
 
 import keras
 import numpy as np
@@ -175,14 +175,14 @@ def main(file, names, seeds, folder, batches=BATCHES, widths=WIDTHS, rate=RATE):
         for seed in seeds:
             model, seconds = network(name, data, file, seed, folder, batches, widths, rate)
             classes, turned = (predict(model, data["x_test"], way).argmax(axis=-1) for way in (False, True))
-            predictions.setdefault(name, classes)
+            predictions.setdefault(label(name), classes)
             mean_turned = scores(turned, data["y_test"], number)["mean"]
             results.append({**scores(classes, data["y_test"], number), "turned": mean_turned, "seconds": seconds})
         mean = {key: np.mean([row[key] for row in results], axis=0) for key in results[0]}
         each = ", ".join(f"{share:.3f}" for share in mean["each"])
-        cells = [name, f"{weights_of(model):,}", mean_of([row["mean"] for row in results], 3), each]
+        cells = [label(name), f"{weights_of(model):,}", mean_of([row["mean"] for row in results], 3), each]
         rows.append([*cells, f"{mean['accuracy']:.3f}", f"{mean['turned']:.3f}", f"{mean['seconds']:.0f}"])
-        print(name, rows[-1][2], flush=True)
+        print(label(name), rows[-1][2], flush=True)
     draw(data, predictions).savefig(folder / "membranes.png")
     columns = "mean IoU", "IoU of each class", "pixel accuracy", "mean IoU, turned", "training in s"
     write_table(folder, ["network", "weights", *columns], rows)
