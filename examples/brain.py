@@ -2,7 +2,7 @@
 
     pip install '.[brain]'
     python examples/brain.py [FILE.npz] [--picture FILE.png]
-    python examples/membranes.py --data FILE.npz --widths 8 16 32 --batches 300 --folder brain
+    python examples/membranes.py --data FILE.npz --widths 8 16 30 --batches 100 --folder brain
 
 The brain is the template MNI ICBM 152, the mean of 152 people, which the package nilearn contains: voxels of 1 mm, and
 the shares of grey and white matter in each of them. The class of a voxel, 1 for grey and 2 for white, is what most of

@@ -71,7 +71,7 @@ def score(images, clean):
     return scores(split(images)[1], split(clean)[1])
 
 
-def network(name, images, data, seed, folder, batches, rate=RATE):
+def network(name, images, data, seed, folder, batches, rate):
     """Return the trained network of the folder, trained unless it is there, and the seconds that this took."""
     drawn = Batches(images, halved, seed, batches, BATCH)
     built = functools.partial(build, name, images.shape[-1])

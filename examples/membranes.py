@@ -134,7 +134,7 @@ def for_volumes(build, x):
     return keras.Sequential([keras.layers.Rescaling(1 / deviation, -mean / deviation), build()])
 
 
-def network(name, data, file, seed, folder, batches, widths, rate=RATE):
+def network(name, data, file, seed, folder, batches, widths, rate):
     """Return the trained network of the folder, trained unless it is there, and the seconds that this took."""
     x, y, number = data["x_train"], data["y_train"], int(data["y_train"].max()) + 1
     shares = np.bincount(y.ravel(), minlength=number) / y.size

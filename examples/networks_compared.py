@@ -16,7 +16,7 @@ WIDER = {"hamiltonian": 1.39}
 
 
 def options(text, batches, folder, rate):
-    """Return a parser of the options that the programs share, with the defaults of three of them."""
+    """Return a parser of the options that the programs share; `text` begins with what the program does."""
     parser = argparse.ArgumentParser(description=text.partition("\n")[0])
     every = [*STEPS, "plain"]
     parser.add_argument("--networks", nargs="+", default=every, choices=every, help="The networks, by default all.")
