@@ -41,6 +41,19 @@ def test_the_steps_at_the_end_keep_less_than_all_their_activations():
     assert peak("HamiltonianBlock", "stored", steps) - frugal > 0.8 * steps * STATE
 
 
+@pytest.mark.slow
+def test_a_whole_network_needs_three_quarters_of_the_memory():
+    """Blocks of three steps undo none of them; opening and connectors keep their inputs only."""
+
+    def peak(backprop):
+        settings = {"backprop": backprop, "batch": 64, "repetitions": 1, "warmup": 1}
+        command = [sys.executable, "-m", "keras_pdecnn.benchmarks.network", json.dumps(settings)]
+        done = subprocess.run(command, capture_output=True, text=True, timeout=300, check=True)
+        return json.loads(done.stdout.splitlines()[-1])["peak_bytes"]
+
+    assert peak("reversible") < 0.75 * peak("stored")
+
+
 def test_a_report_has_tables_and_pictures(tmp_path):
     depth = [
         {"block": "HamiltonianBlock", "backprop": mode, "steps": steps, "step_s": 0.01 * steps, "first_s": 1.0}

@@ -527,6 +527,33 @@ def test_symmetric_conv_weights():
     assert [(w.name, w.shape) for w in layer.weights] == [("kernel", (3, 5, 4, 7)), ("scale", (7,)), ("bias", (7,))]
 
 
+@pytest.mark.parametrize(
+    "settings", [{"kernel_size": 3, "strides": 2}, {"trainable": False}, {"dtype": "float64"}], ids=str
+)
+def test_a_checkpointed_connector_has_the_same_gradients_and_statistics(rng, randomize, settings):
+    y = tf.constant(rng.normal(size=(3, 8, 9, 4)), settings.get("dtype", "float32"))
+    w = tf.constant(
+        rng.normal(size=(3, 2 if "strides" in settings else 4, 2 if "strides" in settings else 4, 6)), y.dtype
+    )
+
+    def results(backprop):
+        layer = layers.Connector(6, backprop=backprop, **settings)
+        layer.build(y.shape)
+        layer.set_weights(weights) if weights else weights.extend(randomize(layer).get_weights())
+        with tf.GradientTape() as outer:
+            outer.watch(y)
+            with tf.GradientTape() as inner:
+                inner.watch(y)
+                loss = tf.reduce_sum(tf.sin(layer(y, training=True)) * w)
+            first = inner.gradient(loss, [y, *(weight.value for weight in layer.weights)])
+            slope = tf.reduce_sum(first[0] ** 2)
+        return loss, *(value for value in first if value is not None), outer.gradient(slope, y), *layer.get_weights()
+
+    weights = []
+    for found, expected in zip(results("checkpointed"), results("stored"), strict=True):
+        assert gap(found, expected) <= 1e-5 * max(1, np.max(np.abs(expected)))
+
+
 def test_connector_weights():
     layer = layers.Connector(7, kernel_size=3, name="connector")
     layer.build((None, 8, 4))
@@ -884,6 +911,7 @@ def test_features_and_velocity_must_have_one_shape():
         {"momentum": 1.0},
         {"momentum": -0.1},
         {"synchronized": "yes"},
+        {"backprop": "reversible"},
         {"kernel_initializer": "unknown"},
         {"kernel_initializer": None},
         {"kernel_regularizer": "unknown"},
@@ -929,20 +957,25 @@ def test_tv_normalization_refuses(settings):
 @pytest.mark.parametrize("shape", [(6, 7, 4), (6, 5, 3, 4), (2, 3, 4, 3, 4)])
 def test_fused_batch_normalization_is_that_of_keras(rng, shape, relu):
     x, w = (tf.constant(rng.normal(3.0, 2.0, size=shape).astype("float32")) for _ in range(2))
+    ours, theirs, one = BatchNormalization(momentum=0.7), keras.layers.BatchNormalization(momentum=0.7), tf.ones(4)
+
+    def by_us(x, training):
+        return ours.relu_after(tf.multiply, x, one, training=training) if relu else ours(x, training=training)
+
+    def by_keras(x, training):
+        return tf.nn.relu(theirs(x, training=training)) if relu else theirs(x, training=training)
+
     results = []
-    ours = BatchNormalization(momentum=0.7, relu=relu)
-    assert BatchNormalization.from_config(ours.get_config()).relu == relu
-    after = tf.nn.relu if relu else tf.identity
-    for layer, activation in ((keras.layers.BatchNormalization(momentum=0.7), after), (ours, tf.identity)):
+    for layer, apply in ((theirs, by_keras), (ours, by_us)):
         layer.build(shape)
         layer.gamma.assign([1.0, 2.0, 0.5, -1.0])
         layer.beta.assign([0.0, 1.0, -1.0, 2.0])
         with tf.GradientTape() as tape:
             tape.watch(x)
-            y = activation(layer(x, training=True))
+            y = apply(x, training=True)
         gradient = tape.gradient(y, [x, layer.gamma.value, layer.beta.value], output_gradients=w)
         moving = layer.moving_mean, layer.moving_variance
-        results.append([y, *gradient, *moving, activation(layer(x, training=False))])
+        results.append([y, *gradient, *moving, apply(x, training=False)])
     for ours, theirs in zip(*results, strict=True):
         assert gap(ours, theirs) < 2e-5 * max(1.0, float(np.max(np.abs(theirs))))
 

@@ -145,7 +145,8 @@ def connector_settings(layer, rank):
     else:
         settings |= {"pool_size": st.integers(1, 2), "strides": st.integers(1, 2)}
     if layer in (layers.Connector, layers.RefiningConnector):
-        settings |= {"momentum": st.floats(0, 0.99), "synchronized": flags}
+        modes = from_names("stored", "checkpointed")
+        settings |= {"momentum": st.floats(0, 0.99), "synchronized": flags, "backprop": modes}
     if layer is layers.BoundedConnector:
         settings |= {"activation": from_names("relu", None), "orthogonal": flags}
     return settings

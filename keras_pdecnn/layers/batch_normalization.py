@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 import keras
 from keras import ops
 
@@ -17,24 +19,25 @@ class BatchNormalization(keras.layers.BatchNormalization):
 
     Args:
         *args: Arguments of `keras.layers.BatchNormalization`.
-        relu: Whether ReLU follows, whose gradient then keeps no features of its own; default False.
         **kwargs: Arguments of `keras.layers.BatchNormalization`.
     """
 
-    def __init__(self, *args, relu: bool = False, **kwargs):
-        super().__init__(*args, **kwargs)
-        self.relu = relu
-
     def call(self, inputs, training=None, mask=None):
-        normalize = primitives.normalize_batch
-        fused = training and self.trainable and not self.synchronized and self.compute_dtype == "float32"
-        if normalize is None or not fused:
-            outputs = super().call(inputs, training=training, mask=mask)
-            return ops.relu(outputs) if self.relu else outputs
-        outputs, mean, variance = normalize(inputs, self.gamma, self.beta, self.epsilon, self.relu)
+        if primitives.normalize_batch is None or not self._trains_in_float32(training):
+            return super().call(inputs, training=training, mask=mask)
+        return self._update(*primitives.normalize_batch(inputs, self.gamma, self.beta, self.epsilon))
+
+    def relu_after(self, function: Callable, x, weight, training=None):
+        """Return relu of the output for function(x, weight), whose gradient computes all of that again from x."""
+        if primitives.compute_and_normalize is None or not self._trains_in_float32(training):
+            return ops.relu(self(function(x, weight), training=training))
+        return self._update(*primitives.compute_and_normalize(function, x, weight, self.gamma, self.beta, self.epsilon))
+
+    def _trains_in_float32(self, training) -> bool:
+        return training and self.trainable and not self.synchronized and self.compute_dtype == "float32"
+
+    def _update(self, outputs, mean, variance):
+        """Return the outputs, and let the moving statistics follow those of the batch."""
         for moving, batch in ((self.moving_mean, mean), (self.moving_variance, variance)):
             moving.assign(moving * self.momentum + batch * (1 - self.momentum))
         return outputs
-
-    def get_config(self):
-        return {**super().get_config(), "relu": self.relu}

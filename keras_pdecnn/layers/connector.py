@@ -16,13 +16,17 @@ from keras_pdecnn.ops.backend import primitives
 from keras_pdecnn.ops.pooling import average_pool
 from keras_pdecnn.utils import arguments
 
+BACKPROPS = ("stored", "checkpointed")
+"""The gradient modes of a connector."""
+
 
 class BatchNormalized(BaseConnector):
     """A connector whose convolution is followed by batch normalisation."""
 
-    def _set_normalization(self, momentum, synchronized):
+    def _set_normalization(self, momentum, synchronized, backprop):
         self.momentum = arguments.check_fraction("momentum", momentum)
         self.synchronized = arguments.check_flag("synchronized", synchronized)
+        self.backprop = arguments.check_choice("backprop", backprop, BACKPROPS)
 
     def _add_weights(self, shape, kernel_size):
         self.kernel = self.add_weight(
@@ -34,7 +38,6 @@ class BatchNormalized(BaseConnector):
         self.normalization = BatchNormalization(
             momentum=self.momentum,
             synchronized=self.synchronized,
-            relu=True,
             dtype=self.dtype_policy,
             name="normalization",
         )
@@ -55,13 +58,20 @@ class BatchNormalized(BaseConnector):
         """Return relu(BN(K y)); an export multiplies the factors of the normalisation into the kernel."""
         bn = self.normalization
         if training or not self._plain:
-            return bn(self._convolve(y, self.kernel), training=training)
+            if self.backprop == "checkpointed":
+                return bn.relu_after(self._convolve, y, self.kernel, training=training)
+            return ops.relu(bn(self._convolve(y, self.kernel), training=training))
         factors = bn.gamma * ops.rsqrt(bn.moving_variance + bn.epsilon)
         bias = bn.beta - bn.moving_mean * factors
         return ops.relu(self._convolve(y, ops.cast(self.kernel * factors, y.dtype)) + ops.cast(bias, y.dtype))
 
     def get_config(self):
-        return {**super().get_config(), "momentum": self.momentum, "synchronized": self.synchronized}
+        return {
+            **super().get_config(),
+            "momentum": self.momentum,
+            "synchronized": self.synchronized,
+            "backprop": self.backprop,
+        }
 
 
 @keras.saving.register_keras_serializable(package="keras_pdecnn")
@@ -89,6 +99,9 @@ class Connector(BatchNormalized):
             one of Keras's configuration.
         strides: Strides of the convolution, an integer or one per space axis; default 1. Of the pixels of its result,
             those at this distance are kept.
+        backprop: Gradient mode, "stored" (default), or "checkpointed", which keeps the input and computes convolution
+            and normalisation again: less memory, and a little more time. Only TensorFlow does so, in float32 and
+            without `synchronized`.
         **layer_kwargs: name, dtype, trainable of `keras.layers.Layer`.
 
     Raises:
@@ -110,6 +123,7 @@ class Connector(BatchNormalized):
         kernel_regularizer=None,
         data_format=None,
         strides=1,
+        backprop="stored",
         **layer_kwargs,
     ):
         if "provable" in layer_kwargs:
@@ -127,7 +141,7 @@ class Connector(BatchNormalized):
             data_format,
             **layer_kwargs,
         )
-        self._set_normalization(momentum, synchronized)
+        self._set_normalization(momentum, synchronized, backprop)
 
     def _connect(self, y, training):
         return average_pool(self._convolve_and_activate(y, training), self.pool_size)
@@ -158,6 +172,6 @@ class Connector(BatchNormalized):
         """Return the connector of a configuration; an older one says with `provable` which of the two layers it is."""
         config = dict(config)
         if config.pop("provable", False):
-            others = {"momentum", "synchronized"}
+            others = {"momentum", "synchronized", "backprop"}
             return BoundedConnector.from_config({key: value for key, value in config.items() if key not in others})
         return super().from_config(config)

@@ -32,6 +32,7 @@ class RefiningConnector(BatchNormalized, BaseRefiningConnector):
         kernel_regularizer: Regulariser of the kernel; default None.
         data_format: Place of the channels in input and output, "channels_last" or "channels_first"; default None, the
             one of Keras's configuration.
+        backprop: Gradient mode, "stored" (default) or "checkpointed", see `Connector`.
         **layer_kwargs: name, dtype, trainable of `keras.layers.Layer`.
 
     Raises:
@@ -52,12 +53,13 @@ class RefiningConnector(BatchNormalized, BaseRefiningConnector):
         kernel_initializer="he_normal",
         kernel_regularizer=None,
         data_format=None,
+        backprop="stored",
         **layer_kwargs,
     ):
         super().__init__(
             filters, kernel_size, factor, kernel_initializer, kernel_regularizer, data_format, **layer_kwargs
         )
-        self._set_normalization(momentum, synchronized)
+        self._set_normalization(momentum, synchronized, backprop)
 
     def _connect(self, y, training):
         return repeat_pixels(self._convolve_and_activate(y, training), self.factor)

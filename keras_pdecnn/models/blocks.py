@@ -58,6 +58,12 @@ class Blocks:
         self.box = None if box is None else arguments.check_positive("box", box)
 
     @property
+    def backprop(self) -> str:
+        """The gradient mode of the blocks."""
+        given = self.block_kwargs.get("backprop")
+        return self.block.default_backprop(self.block_kwargs.get("scheme")) if given is None else given
+
+    @property
     def kernel_regularizer(self) -> keras.regularizers.Regularizer | None:
         """The regulariser of the kernels that are not those of blocks."""
         return keras.regularizers.L2(self.weight_decay / 2) if self.weight_decay else None

@@ -90,7 +90,8 @@ def build_network(
     decay = blocks.kernel_regularizer
     if provable and include_top:
         check_input_size(input_shape)
-    parts = CertifiedParts(block, lipschitz, decay, orthogonal) if provable else OrdinaryParts(synchronized, decay)
+    certified = CertifiedParts(block, lipschitz, decay, orthogonal) if provable else None
+    parts = certified or OrdinaryParts(synchronized, decay, blocks.backprop)
     append_block = blocks.among(parts)
 
     state_dtype = keras.config.dtype_policy().variable_dtype

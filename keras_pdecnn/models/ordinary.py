@@ -15,14 +15,16 @@ class OrdinaryParts:
     Args:
         synchronized: Whether batch statistics are taken over all replicas.
         kernel_regularizer: Regulariser of the kernels of connectors and classifier, or None.
+        backprop: Gradient mode of the blocks. With another one than "stored", that of the connectors is "checkpointed".
     """
 
     pooling = "avg"
     """What turns the last features into a vector for the classifier."""
 
-    def __init__(self, synchronized: bool, kernel_regularizer: Callable | None):
+    def __init__(self, synchronized: bool, kernel_regularizer: Callable | None, backprop: str):
         self.synchronized = synchronized
         self.kernel_regularizer = kernel_regularizer
+        self.backprop = "stored" if backprop == "stored" else "checkpointed"
 
     def steps(self, step_size: tuple, max_step_size: tuple) -> tuple[tuple, tuple]:
         """Return the step sizes of the blocks and the upper bounds of automatic ones, from what the user gave."""
@@ -37,6 +39,7 @@ class OrdinaryParts:
         return layers.Connector(
             filters,
             synchronized=self.synchronized,
+            backprop=self.backprop,
             kernel_regularizer=self.kernel_regularizer,
             data_format="channels_last",
             **settings,
@@ -53,6 +56,7 @@ class OrdinaryParts:
         return layers.RefiningConnector(
             filters,
             synchronized=self.synchronized,
+            backprop=self.backprop,
             kernel_regularizer=self.kernel_regularizer,
             data_format="channels_last",
             **settings,

@@ -21,6 +21,7 @@ from keras_pdecnn.utils import arguments
 
 _FLOAT = 4  # bytes of a number; a mixed policy needs fewer
 _KEPT = 3  # arrays that the gradient of one F needs, each of the size of its input: the input, K y and the activation
+_FRUGAL = 2  # those of the last steps in other modes than "stored": the input and K y
 _WORKING = 16  # features of the widest block that one step, its gradient and the framework hold at a time; measured
 
 
@@ -121,9 +122,9 @@ def training_memory(recipe: Recipe, input_shape, classes: int) -> int:
     in the second-order network, otherwise S_i. The estimate is the sum of
 
     * weights, gradients and momentum: 12 bytes per weight;
-    * opening and connectors: three features each;
-    * block i with N steps: "stored" N A_i; the other modes 2 A_i for the last two steps and, for the M = N - 2 before
-      them, "reversible" Z_i, and "checkpointed" ceil(M / k) Z_i + k A_i with k = ceil(sqrt(N));
+    * opening and connectors: three features each with "stored", one with the other modes;
+    * block i with N steps: "stored" N A_i; the other modes 2/3 A_i for each of the last three steps and, for the
+      M = N - 3 before them, "reversible" Z_i, and "checkpointed" ceil(M / k) Z_i + k A_i with k = ceil(sqrt(N));
     * working room: 16 times the largest S_i.
 
     For ten networks on a processor the estimate was 1.03 to 1.4 times the measured peak.
@@ -145,6 +146,8 @@ def training_memory(recipe: Recipe, input_shape, classes: int) -> int:
     space = _opening(recipe, rank).strided(seen[:-1])
     features = lambda c: _FLOAT * recipe.batch_size * math.prod(space) * c  # noqa: E731
     block = NETWORKS[recipe.architecture].block
+    backprop = recipe.backprop or block.default_backprop()
+    kept = _KEPT if backprop == "stored" else 1  # by a connector
     weights = 3 * _FLOAT * count_weights(recipe, input_shape, classes)
     if TASKS[recipe.task].of_pixels:
         unet = UNetSizes(recipe, tuple(input_shape), classes)
@@ -152,15 +155,15 @@ def training_memory(recipe: Recipe, input_shape, classes: int) -> int:
         for level, count, c in unet.blocks():
             size = _FLOAT * recipe.batch_size * unet.pixels(level) * c
             largest = max(largest, size)
-            total += math.ceil(_kept(block, recipe.backprop, count) * size) + _KEPT * size
+            total += math.ceil(_kept(block, backprop, count) * size) + kept * size
         return weights + total + _WORKING * largest
-    total, largest = _KEPT * features(recipe.opening_width or recipe.widths[0]), 0
+    total, largest = kept * features(recipe.opening_width or recipe.widths[0]), 0
     if recipe.opening_width:
-        total += _KEPT * features(recipe.widths[0])
+        total += kept * features(recipe.widths[0])
         space = first_space(recipe, input_shape)
     for count, c, after in zip(_steps(recipe), recipe.widths, _following(recipe), strict=True):
         largest = max(largest, features(c))
-        total += math.ceil(_kept(block, recipe.backprop, count) * features(c)) + _KEPT * features(after)
+        total += math.ceil(_kept(block, backprop, count) * features(c)) + kept * features(after)
         space = [max(1, space[axis] // 2) for axis in range(rank)]
     return weights + total + _WORKING * largest
 
@@ -202,15 +205,16 @@ def _seen_shape(recipe: Recipe, input_shape) -> tuple:
     return Spectrogram(recipe.spectrogram, recipe.spectrogram_step).output_shape(tuple(input_shape))
 
 
-def _kept(block: type[PDEBlock], backprop: str | None, steps: int) -> fractions.Fraction:
+def _kept(block: type[PDEBlock], backprop: str, steps: int) -> fractions.Fraction:
     """Return what a block keeps for the gradient of so many steps, in multiples of its features."""
     integrator = block.integrator
     per_step = fractions.Fraction(_KEPT * integrator.fields, integrator.parts)
     state = _state_size(block)
-    backprop = backprop or ("reversible" if integrator.is_reversible else "stored")
-    if backprop == "stored" or steps <= STORED_STEPS:
+    if backprop == "stored":
         return per_step * steps
-    last = per_step * STORED_STEPS
+    last = per_step * fractions.Fraction(_FRUGAL, _KEPT) * min(steps, STORED_STEPS)
+    if steps <= STORED_STEPS:
+        return last
     if backprop == "reversible":
         return last + state
     segment = math.isqrt(steps - 1) + 1

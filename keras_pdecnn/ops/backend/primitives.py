@@ -12,6 +12,7 @@ _module = importlib.import_module(f"keras_pdecnn.ops.backend.{check_backend(back
 activation = _module.activation
 add = _module.add
 after = _module.after
+compute_and_normalize = _module.compute_and_normalize
 concrete = _module.concrete
 convolve = _module.convolve
 delayed = _module.delayed

@@ -14,7 +14,7 @@ from keras_pdecnn.ops import convolution, tv
 
 convolve = convolution.convolve
 tv_normalize = tv.affine_tv_normalize
-normalize_batch = None
+normalize_batch = compute_and_normalize = None
 """XLA fuses the batch normalisation of Keras by itself."""
 
 

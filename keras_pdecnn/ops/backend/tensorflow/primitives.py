@@ -65,26 +65,28 @@ def kernel_gradient(y, g, kernel_shape, padding: str = "same"):
 
 
 def tv_normalize(u, scale=None, bias=None, epsilon: float = 1e-3):
-    """Normalise, scale and shift as `tv.affine_tv_normalize` does; the gradient keeps only u of the forward pass."""
+    """Normalise, scale and shift as `tv.affine_tv_normalize` does; the gradient keeps u and the lengths of pixels."""
     given = [weight is not None for weight in (scale, bias)]
+    # Squares overflow in half precision. The lengths come from outside the custom gradient, which could not be
+    # differentiated again otherwise.
+    r = tv.inverse_length(tf.cast(u, tf.float32) if u.dtype.size == 2 else u, epsilon)
 
     @tf.custom_gradient
-    def run(u, *weights):
+    def run(u, r, *weights):
         remaining = iter(weights)
         scale, bias = (next(remaining) if present else None for present in given)
 
         def gradient(g):
-            # The length is computed again. Squares overflow in half precision, so it is computed in float32 there.
-            r = tv.inverse_length(tf.cast(u, tf.float32) if u.dtype.size == 2 else u, epsilon)
-            gradients = tv.tv_pull_back(u, g, r, scale, bias)
-            return [tf.cast(value, u.dtype) for value in gradients if value is not None]
+            # That of u contains what it owes to r.
+            of_u, *of_weights = tv.tv_pull_back(u, g, r, scale, bias)
+            return tf.cast(of_u, u.dtype), None, *(tf.cast(value, u.dtype) for value in of_weights if value is not None)
 
-        return tv.affine_tv_normalize(u, scale, bias, epsilon), gradient
+        return tv.affine(u * tf.cast(r, u.dtype), scale, bias), gradient
 
-    return run(u, *(weight for weight in (scale, bias) if weight is not None))
+    return run(u, r, *(weight for weight in (scale, bias) if weight is not None))
 
 
-def normalize_batch(inputs, scale, offset, epsilon: float, relu: bool = False) -> tuple:
+def normalize_batch(inputs, scale, offset, epsilon: float) -> tuple:
     """Bring each channel to mean 0 and variance 1 over the batch, then scale and shift it, in one fused operation.
 
     Args:
@@ -92,39 +94,36 @@ def normalize_batch(inputs, scale, offset, epsilon: float, relu: bool = False) -
         scale: Tensor of shape (channels,).
         offset: Tensor of shape (channels,).
         epsilon: Number that is added to the variance.
-        relu: Whether ReLU follows; default False. Its gradient keeps nothing but the inputs.
 
     Returns:
         The output, of the shape of the inputs; the mean and the biased variance of the batch, of shape (channels,).
     """
-    shape = tf.shape(inputs)
-    flat = tf.reshape(inputs, [-1, 1, 1, inputs.shape[-1]])
-    count = tf.cast(tf.shape(flat)[0], "float32")
-    normalize = _normalize_with_relu if relu else _normalize
-    flat, mean, variance, *_ = normalize(
-        tf.cast(flat, "float32"), tf.convert_to_tensor(scale), tf.convert_to_tensor(offset), epsilon
-    )
-    # The operation returns the unbiased variance.
-    variance *= tf.maximum(count - 1, 1) / count
-    return tf.ensure_shape(tf.reshape(flat, shape), inputs.shape), mean, variance
+    flat, scale, offset = _flat(inputs), tf.convert_to_tensor(scale), tf.convert_to_tensor(offset)
+    outputs, mean, variance, *_ = _normalize(flat, scale, offset, epsilon)
+    return _like(inputs, outputs), mean, _biased(variance, flat)
 
 
-def _normalize(x, scale, offset, epsilon):
-    return tf.raw_ops.FusedBatchNormV3(
-        x=x, scale=scale, offset=offset, mean=[], variance=[], epsilon=epsilon, is_training=True
-    )
+def compute_and_normalize(function: Callable, x, weight, scale, offset, epsilon: float) -> tuple:
+    """Return relu of what `normalize_batch` makes of function(x, weight); the gradient keeps nothing but x.
 
+    The other arguments and results are those of `normalize_batch`.
+    """
 
-def _normalize_with_relu(x, scale, offset, epsilon):
     @tf.custom_gradient
-    def run(x, scale, offset):
-        y, mean, variance, *reserved = _normalize(x, scale, offset, epsilon)
+    def run(x, weight, scale, offset):
+        inputs = function(x, weight)
+        flat = _flat(inputs)
+        outputs, mean, variance, *reserved = _normalize(flat, scale, offset, epsilon)
+        variance = _biased(variance, flat)
 
         def gradient(g, *_):
-            again, *_ = _normalize(delayed(x, g), scale, offset, epsilon)
-            gradients = tf.raw_ops.FusedBatchNormGradV3(
-                y_backprop=tf.raw_ops.ReluGrad(gradients=g, features=again),
-                x=x,
+            inputs, pull_back = vjp(lambda arguments: function(*arguments), (delayed(x, g), weight))
+            flat = _flat(inputs)
+            # Only the signs of the outputs are needed, which the known mean and variance give.
+            outputs, *_ = _normalize(flat, scale, offset, epsilon, mean, variance)
+            of_flat, *of_weights = tf.raw_ops.FusedBatchNormGradV3(
+                y_backprop=tf.raw_ops.ReluGrad(gradients=_flat(g), features=outputs),
+                x=flat,
                 scale=scale,
                 reserve_space_1=reserved[0],
                 reserve_space_2=reserved[1],
@@ -132,11 +131,34 @@ def _normalize_with_relu(x, scale, offset, epsilon):
                 epsilon=epsilon,
                 is_training=True,
             )
-            return gradients[:3]
+            return *pull_back(_like(inputs, of_flat)), *of_weights[:2]
 
-        return (tf.nn.relu(y), mean, variance), gradient
+        return (_like(inputs, tf.nn.relu(outputs)), mean, variance), gradient
 
-    return run(x, scale, offset)
+    return run(x, *map(tf.convert_to_tensor, (weight, scale, offset)))
+
+
+def _normalize(x, scale, offset, epsilon, mean=None, variance=None):
+    """Normalise with a mean and a variance, or, without them, with those of the batch."""
+    statistics = {"mean": [], "variance": []} if mean is None else {"mean": mean, "variance": variance}
+    return tf.raw_ops.FusedBatchNormV3(
+        x=x, scale=scale, offset=offset, epsilon=epsilon, is_training=mean is None, **statistics
+    )
+
+
+def _flat(x):
+    """Return features in the shape that the fused operation of batch normalisation is fast for."""
+    return tf.reshape(x, [-1, 1, 1, x.shape[-1]])
+
+
+def _like(x, flat):
+    return tf.ensure_shape(tf.reshape(flat, tf.shape(x)), x.shape)
+
+
+def _biased(variance, flat):
+    """Return the biased variance of flat features; the fused operation returns the unbiased one."""
+    count = tf.cast(tf.shape(flat)[0], "float32")
+    return variance * (tf.maximum(count - 1, 1) / count)
 
 
 def vjp(function: Callable, x) -> tuple[tf.Tensor, Callable]:

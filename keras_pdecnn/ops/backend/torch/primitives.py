@@ -14,7 +14,7 @@ from keras_pdecnn.ops import convolution, tv
 
 convolve = convolution.convolve
 tv_normalize = tv.affine_tv_normalize
-normalize_batch = None
+normalize_batch = compute_and_normalize = None
 """The batch normalisation of Keras calls the operation of PyTorch."""
 
 
