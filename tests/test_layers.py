@@ -832,7 +832,7 @@ def test_initializer_sees_no_time_axis():
     [
         *({"kernel_size": value} for value in (2, 0, -3, 3.0, "3", True, (3, 4), (), (3, 3, 3, 3))),
         *({"steps": value} for value in (0, -1, 2.0, "2", None, True)),
-        *({"stored_steps": value} for value in (-1, 1.0, None)),
+        *({"stored_steps": value} for value in (-1, 1.0)),
         *({"step_size": value} for value in (0, -1.0, float("nan"), float("inf"), "1", None, "automatic")),
         *({"max_step_size": value} for value in (0, -1.0, float("inf"), "auto", None)),
         *({"filters": value} for value in (0, -1, 1.5)),

@@ -34,9 +34,14 @@ from keras_pdecnn.ops.time_basis import SAMPLINGS, TIME_BASES
 from keras_pdecnn.regularizers import TimeSmoothness
 from keras_pdecnn.utils import arguments
 
-# Blocks of the paper's CIFAR-10 network have three steps. To undo all of them costs a quarter of the time of training;
-# to keep what they need costs a sixth of its memory. In deeper blocks the number hardly matters.
-STORED_STEPS = 3
+
+def default_stored_steps(steps: int) -> int:
+    """Return the default of `stored_steps` of a block of so many steps.
+
+    Blocks of the paper's networks have three steps. To undo them costs a quarter of the time of training the CIFAR-10
+    network, and to keep what they need costs a sixth of its memory. In deep blocks each step weighs less.
+    """
+    return steps if steps <= 3 else 2
 
 
 class PDEBlock(Exportable, FieldLayer):
@@ -89,9 +94,10 @@ class PDEBlock(Exportable, FieldLayer):
         checkpoint_every: Number of steps between two kept states; default None. "checkpointed" then takes
             ceil(sqrt(steps)), and "reversible" keeps only the last state. A number limits the loss of digits of
             "reversible".
-        stored_steps: Number of steps at the end that no mode undoes or computes again; default 3. They keep their
-            activations; under TensorFlow, only x and K x for each evaluation F(x). Their gradient is due first, so they
-            save time and need little memory, the same at any depth.
+        stored_steps: Number of steps at the end that no mode undoes or computes again; default None, all steps of a
+            block of up to three, and two of a longer one. They keep their activations; under TensorFlow, only x and K x
+            for each evaluation F(x). Their gradient is due first, so they save time and need little memory, the same
+            for longer blocks.
         time_basis: Basis of theta(t), "constant" on equal intervals, "linear" between equidistant nodes, or "cosine",
             see `ops.time_basis.matrix`; default None, every step has its own weights.
         basis_size: Number of functions of the basis; default None, as many as steps.
@@ -144,7 +150,7 @@ class PDEBlock(Exportable, FieldLayer):
         padding: str = "same",
         backprop: str | None = None,
         checkpoint_every: int | None = None,
-        stored_steps: int = STORED_STEPS,
+        stored_steps: int | None = None,
         time_basis: str | None = None,
         basis_size: int | None = None,
         kernel_initializer: str | Callable = "he_normal",
@@ -192,7 +198,9 @@ class PDEBlock(Exportable, FieldLayer):
         self.checkpoint_every = (
             None if checkpoint_every is None else arguments.check_positive_integer("checkpoint_every", checkpoint_every)
         )
-        self.stored_steps = arguments.check_non_negative_integer("stored_steps", stored_steps)
+        self.stored_steps = (
+            None if stored_steps is None else arguments.check_non_negative_integer("stored_steps", stored_steps)
+        )
         self.time_basis = arguments.check_choice("time_basis", time_basis, (None, *TIME_BASES))
         self.basis_size = self._check_basis_size(basis_size)
         self.sampling = arguments.check_choice("sampling", sampling, SAMPLINGS)
@@ -260,7 +268,8 @@ class PDEBlock(Exportable, FieldLayer):
     @property
     def _gradient(self) -> Backprop:
         """Gradient mode with its settings."""
-        return find_backprop(self.backprop, self.checkpoint_every, self.stored_steps)
+        stored = default_stored_steps(self.steps) if self.stored_steps is None else self.stored_steps
+        return find_backprop(self.backprop, self.checkpoint_every, stored)
 
     def _check_basis_size(self, size: int | None) -> int | None:
         if self.time_basis is None:

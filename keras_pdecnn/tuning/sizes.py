@@ -9,7 +9,7 @@ import math
 from keras import ops
 
 from keras_pdecnn.layers import PDEBlock
-from keras_pdecnn.layers.block import STORED_STEPS
+from keras_pdecnn.layers.block import default_stored_steps
 from keras_pdecnn.models.opening import Opening
 from keras_pdecnn.models.spectrogram import Spectrogram
 from keras_pdecnn.networks import NETWORKS
@@ -123,8 +123,9 @@ def training_memory(recipe: Recipe, input_shape, classes: int) -> int:
 
     * weights, gradients and momentum: 12 bytes per weight;
     * opening and connectors: three features each with "stored", one with the other modes;
-    * block i with N steps: "stored" N A_i; the other modes 2/3 A_i for each of the last three steps and, for the
-      M = N - 3 before them, "reversible" Z_i, and "checkpointed" ceil(M / k) Z_i + k A_i with k = ceil(sqrt(N));
+    * block i with N steps: "stored" N A_i; the other modes 2/3 A_i for each of the last two steps (or of up to three,
+      if there are no more) and, for the M steps before them, "reversible" Z_i, and "checkpointed" ceil(M / k) Z_i + k
+      A_i with k = ceil(sqrt(N));
     * working room: 16 times the largest S_i.
 
     For ten networks on a processor the estimate was 1.03 to 1.4 times the measured peak.
@@ -212,13 +213,14 @@ def _kept(block: type[PDEBlock], backprop: str, steps: int) -> fractions.Fractio
     state = _state_size(block)
     if backprop == "stored":
         return per_step * steps
-    last = per_step * fractions.Fraction(_FRUGAL, _KEPT) * min(steps, STORED_STEPS)
-    if steps <= STORED_STEPS:
+    stored = default_stored_steps(steps)
+    last = per_step * fractions.Fraction(_FRUGAL, _KEPT) * stored
+    if stored == steps:
         return last
     if backprop == "reversible":
         return last + state
     segment = math.isqrt(steps - 1) + 1
-    return last + math.ceil((steps - STORED_STEPS) / segment) * state + per_step * segment
+    return last + math.ceil((steps - stored) / segment) * state + per_step * segment
 
 
 def _state_size(block: type[PDEBlock]) -> fractions.Fraction:
