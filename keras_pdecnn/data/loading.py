@@ -2,23 +2,19 @@
 
 from __future__ import annotations
 
-import math
-import operator
 import os
 from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
 
-from keras_pdecnn.data import checks
+from keras_pdecnn.data import checks, parts, settings
 from keras_pdecnn.data.augmentation import Augmentation
-from keras_pdecnn.data.crops import Crop
 from keras_pdecnn.data.dataset import Data, Info
 from keras_pdecnn.data.memory import check_memory
-from keras_pdecnn.data.sources import Raw, read
-from keras_pdecnn.data.splits import stratified_split
-from keras_pdecnn.data.stored import Stored, is_stored
-from keras_pdecnn.tasks import DEFAULT, TASKS, Degradation, Targets, Task, check_task, to_degradation
+from keras_pdecnn.data.sources import read
+from keras_pdecnn.data.stored import is_stored
+from keras_pdecnn.tasks import DEFAULT, TASKS, check_task
 from keras_pdecnn.utils import arguments, optional
 
 
@@ -141,13 +137,13 @@ def load(
         raise ValueError(
             f"`augmentation` must be None or an Augmentation. Received: augmentation={arguments.describe(augmentation)}"
         )
-    seed = _check_seed(seed)
+    seed = settings.check_seed(seed)
     sampling_rate = None if sampling_rate is None else arguments.check_positive_integer("sampling_rate", sampling_rate)
     skip_unreadable = arguments.check_flag("skip_unreadable", skip_unreadable)
     in_memory = None if in_memory is None else arguments.check_flag("in_memory", in_memory)
-    window = _check_crop(crop, crop_area, size, in_memory)
+    window = settings.check_crop(crop, crop_area, size, in_memory)
     chosen = TASKS[check_task("task", task)]
-    worse = _check_pixels(chosen, degradation, patch, mask_colors, classes)
+    worse = settings.check_pixels(chosen, degradation, patch, mask_colors, classes)
     if mask_colors is not None:
         mask_colors = tuple(arguments.check_color("mask_colors", color) for color in mask_colors)
     patches = arguments.check_positive_integer("patches", patches)
@@ -157,7 +153,7 @@ def load(
     raw = read(
         source,
         data_dir=data_dir,
-        size=_check_size(size),
+        size=settings.check_size(size),
         sampling_rate=sampling_rate,
         skip_unreadable=skip_unreadable,
         crop=window,
@@ -168,21 +164,21 @@ def load(
     )
     x_train = checks.check_stored(raw.x_train, f"{raw.where}: x_train")
     x_test = checks.check_stored(raw.x_test, f"{raw.where}: x_test")
-    _check_alike(x_train, x_test, "test", raw.where)
+    parts.check_alike(x_train, x_test, "test", raw.where)
     if augmentation is not None:
         augmentation.check_shape(x_train.shape[1:])
-    parts = [part for part in (x_train, x_test, raw.x_validation) if part is not None]
-    check_memory(sum(part.nbytes for part in parts if not is_stored(part)), raw.where)
-    x_held = _validation_part(raw, x_train) if validation else None
-    targets = _targets(chosen, raw, (x_train, x_test, x_held), classes, worse is not None)
-    rows = _rows(chosen, raw.where, targets, (x_train, x_test, x_held), validation)
+    in_all = [x for x in (x_train, x_test, raw.x_validation) if x is not None]
+    check_memory(sum(x.nbytes for x in in_all if not is_stored(x)), raw.where)
+    x_held = parts.validation_of(raw, x_train) if validation else None
+    x = x_train, x_test, x_held
+    targets = parts.targets_of(chosen, raw, x, classes, worse is not None)
+    rows = parts.rows_of(chosen, raw.where, targets, x, validation)
     sizes = {part: len(numbers) for part, numbers in rows.items()}
-    max_value = _max_value(raw, x_train.dtype) if chosen.of_pixels else 1.0
-    cut = None if patch is None else _check_patch(patch, x_train.shape[1:-1])
+    max_value = parts.white_of(raw, x_train.dtype) if chosen.of_pixels else 1.0
+    cut = None if patch is None else settings.check_patch(patch, x_train.shape[1:-1])
     rows["train"] = np.tile(rows["train"], 1 if cut is None else patches)
-    examples = _examples(
-        (x_train, x_test, x_held), targets, rows, batch_size, drop_remainder, _pixels(chosen, worse, max_value, cut)
-    )
+    pixels = parts.pixels_of(chosen, worse, max_value, cut)
+    examples = parts.examples_of(x, targets, rows, batch_size, drop_remainder, pixels)
     if not examples["train"].steps:
         raise ValueError(
             f"`drop_remainder` leaves no batch of the {sizes['train']} training examples. "
@@ -210,162 +206,3 @@ def load(
         training=training,
         evaluation=examples,
     )
-
-
-def _rows(task: Task, where: str, targets: Targets, examples: tuple, validation: float) -> dict[str, np.ndarray]:
-    """Return the rows of each part; without validation examples of their own, those are taken from the training."""
-    x_train, x_test, x_held = examples
-    rows = {"train": np.arange(len(x_train)), "validation": np.arange(0), "test": np.arange(len(x_test))}
-    if x_held is not None:
-        rows["validation"] = np.arange(len(x_held))
-    elif validation:
-        labels = targets.parts["y_train"] if task.has_labels else np.zeros(len(x_train), np.int64)
-        rows["train"], rows["validation"] = stratified_split(
-            labels, round(validation * len(labels)), f"{where}, validation={validation}"
-        )
-    return rows
-
-
-def _pixels(task: Task, worse: Degradation | None, max_value: float, patch: tuple[int, ...] | None):
-    """Return what is done to targets of every pixel; None for a task with other targets."""
-    if not task.of_pixels:
-        return None
-    from keras_pdecnn.data.pixels import Pixels
-
-    return Pixels(task.partner == "masks", worse, max_value, patch)
-
-
-def _examples(parts: tuple, targets: Targets, rows: dict[str, np.ndarray], batch_size: int, drop_remainder, pixels):
-    """Return the `pipeline.Examples` of each part by name; the validation part may be missing."""
-    from keras_pdecnn.data.pipeline import Examples, as_stored, in_host_memory
-
-    x_train, x_test, x_held = parts
-    x, x_last = as_stored(x_train), as_stored(x_test)
-    x_held = x if x_held is None else as_stored(x_held)
-    arrays = [targets.parts.get(f"y_{part}") for part in ("train", "test", "validation")]
-    y, y_last, y_held = (None if part is None else in_host_memory(part)[0] for part in arrays)
-    places = dict(zip(rows, in_host_memory(*(np.asarray(part, np.int64) for part in rows.values())), strict=True))
-    examples = {"train": Examples(x, y, places["train"], batch_size, drop_remainder, pixels)}
-    if pixels is not None and pixels.patch is not None:  # whole images need more memory than patches
-        batch_size = max(1, batch_size * math.prod(pixels.patch) // math.prod(x_train.shape[1:-1]))
-    examples["test"] = Examples(x_last, y_last, places["test"], batch_size, pixels=pixels)
-    if len(rows["validation"]):
-        y_held = y if y_held is None else y_held
-        examples["validation"] = Examples(x_held, y_held, places["validation"], batch_size, pixels=pixels)
-    return examples
-
-
-def _validation_part(raw: Raw, x_train):
-    """Return the examples of the validation part of the source; None if it has none."""
-    if raw.x_validation is None:
-        return None
-    x = checks.check_stored(raw.x_validation, f"{raw.where}: x_validation")
-    _check_alike(x_train, x, "validation", raw.where)
-    return x
-
-
-def _targets(task: Task, raw: Raw, examples: tuple, classes: int | None, degraded: bool) -> Targets:
-    """Return the checked targets of all parts, of which the validation part may be missing."""
-    x_train, x_test, x_held = examples
-    parts: dict[str, tuple] = {"y_train": (raw.y_train, x_train), "y_test": (raw.y_test, x_test)}
-    if x_held is not None:
-        parts["y_validation"] = raw.y_validation, x_held
-    if degraded:
-        parts = {part: (x, x) for part, (_, x) in parts.items()}
-    if not task.has_labels:
-        shapes = {part: x.shape for part, (_, x) in parts.items()}
-        if degraded:
-            return task.check_targets({}, shapes, None, raw.where)
-        return task.check_targets({part: y for part, (y, _) in parts.items()}, shapes, raw.class_names, raw.where)
-    labels = {part: checks.check_labels(y, len(x), f"{raw.where}: {part}") for part, (y, x) in parts.items()}
-    names = raw.class_names
-    if names is not None and classes not in (None, len(names)):
-        raise ValueError(f"{raw.where} has {len(names)} classes. Received: classes={classes}")
-    if classes is None:
-        classes = raw.classes if names is None else len(names)
-    held = labels.get("y_validation")
-    count = checks.check_classes(labels["y_train"], labels["y_test"], classes, raw.where, held)
-    return Targets(labels, count, tuple(map(str, range(count))) if names is None else tuple(names))
-
-
-def _max_value(raw: Raw, dtype: np.dtype) -> float:
-    """Return the value of white."""
-    if raw.max_value is not None:
-        return raw.max_value
-    return float(np.iinfo(dtype).max) if dtype.kind in "ui" else 1.0
-
-
-def _check_pixels(task: Task, degradation, patch, mask_colors, classes) -> Degradation | None:
-    """Return the degradation of the images; raise ValueError for a setting that the task does not have."""
-    if classes is not None and not task.has_labels:
-        raise ValueError(f"`classes` is for classification. Received: classes={classes}, task={task.name!r}")
-    if patch is not None and not task.of_pixels:
-        raise ValueError(f"`patch` is for segmentation and restoration. Received: patch={patch}, task={task.name!r}")
-    if mask_colors is not None and task.partner != "masks":
-        raise ValueError(
-            "`mask_colors` is for segmentation. "
-            f"Received: mask_colors={arguments.describe(mask_colors)}, task={task.name!r}"
-        )
-    if degradation is None:
-        return None
-    worse = to_degradation("degradation", degradation)
-    if task.needs_targets or not task.of_pixels:
-        raise ValueError(f"`degradation` is for restoration. Received: degradation={degradation!r}, task={task.name!r}")
-    return worse
-
-
-def _check_patch(patch, space: tuple[int, ...]) -> tuple[int, ...] | None:
-    """Return the sizes of patches, one per space axis; None if the examples are not larger."""
-    sizes = arguments.per_entry("patch", arguments.check_sizes("patch", patch), len(space), "space axis")
-    sizes = tuple(min(size, n) for size, n in zip(sizes, space, strict=True))
-    return None if sizes == tuple(space) else sizes
-
-
-def _check_alike(x_train: np.ndarray | Stored, x: np.ndarray | Stored, part: str, where: str):
-    if x_train.shape[1:] != x.shape[1:] or x_train.dtype != x.dtype:
-        raise ValueError(
-            f"{where}: training and {part} examples must have one shape and type. Received: "
-            f"{x_train.shape[1:]} {x_train.dtype} and {x.shape[1:]} {x.dtype}"
-        )
-
-
-def _check_crop(crop, crop_area, size, in_memory: bool | None) -> Crop | None:
-    """Return the window of images, None if it is the whole image."""
-    arguments.check_share("crop_area", crop_area)
-    if crop is None:
-        return None
-    window = Crop(crop, crop_area)
-    if size is None:
-        raise ValueError(f"`crop` needs the `size` that images are resized to. Received: crop={crop!r}, size=None")
-    if window.is_random and in_memory:
-        raise ValueError(
-            "Random windows are read from the files of the images for each batch. "
-            f"Received: crop={crop!r}, in_memory=True"
-        )
-    return window
-
-
-def _check_seed(seed) -> int:
-    try:
-        number = operator.index(seed)
-    except TypeError:
-        number = None
-    if number is None or not -(2**63) <= number < 2**63:
-        raise ValueError(f"`seed` must be an integer of at most 64 bits. Received: seed={arguments.describe(seed)}")
-    return number
-
-
-def _check_size(size) -> tuple[int, ...] | None:
-    if size is None:
-        return None
-    sizes = tuple(size) if isinstance(size, (tuple, list)) else (size,)
-    try:
-        sizes = tuple(arguments.check_positive_integer("size", number) for number in sizes)
-    except ValueError:
-        sizes = ()
-    if not 1 <= len(sizes) <= 3:
-        raise ValueError(
-            "`size` must be a positive integer, (height, width) or (frames, height, width). "
-            f"Received: size={arguments.describe(size)}"
-        )
-    return sizes
