@@ -46,7 +46,7 @@ def test_a_whole_network_needs_three_quarters_of_the_memory():
     """Blocks of three steps undo none of them; opening and connectors keep their inputs only."""
 
     def peak(backprop):
-        settings = {"backprop": backprop, "batch": 64, "repetitions": 1, "warmup": 1}
+        settings = {"backprop": backprop, "batch": 125, "repetitions": 1, "warmup": 1}
         command = [sys.executable, "-m", "keras_pdecnn.benchmarks.network", json.dumps(settings)]
         done = subprocess.run(command, capture_output=True, text=True, timeout=300, check=True)
         return json.loads(done.stdout.splitlines()[-1])["peak_bytes"]

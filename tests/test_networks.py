@@ -109,7 +109,8 @@ def test_the_estimate_of_its_memory_knows_that_it_is_reversible():
     assert memory(64) == memory(4) == memory(64, "reversible")
     # F is evaluated on half of the channels: input, K y and activation of each step are kept.
     assert memory(64, "stored") - memory(4, "stored") == 60 * 3 * features // 2
-    assert memory(3, "reversible") - memory(2, "stored") == features
+    # Other modes keep the input and K y of the last steps, and only the inputs of opening and connector.
+    assert memory(3, "stored") - memory(3, "reversible") == (3 * (3 - 2) + 2 * 2 * (3 - 1)) * features // 2
 
 
 def test_a_search_finds_it(archive, tmp_path, eager):

@@ -98,7 +98,7 @@ def applications():
         outcome["benchmark"] = command("benchmark", "--output", "benchmark")
     outcome["report"] = json.loads(pathlib.Path("benchmark", "benchmark.json").read_text())
     outcome["network"] = network.measure(steps=1, widths=[4], warmup=1, **small)
-    outcome["precision"] = precision.measure("HamiltonianBlock", [3], [["reversible", None]], seeds=1)
+    outcome["precision"] = precision.measure("HamiltonianBlock", [5], [["reversible", None]], seeds=1)
     return outcome
 
 
