@@ -12,12 +12,16 @@ from keras_pdecnn.benchmarks import report, suite
 STATE = 8 * 64 * 64 * 32 * 4  # bytes of the features of one time
 
 
+def figures_of(module, **settings):
+    """Return what a program of `keras_pdecnn.benchmarks` measures in a process of its own."""
+    command = [sys.executable, "-m", f"keras_pdecnn.benchmarks.{module}", json.dumps(settings)]
+    done = subprocess.run(command, capture_output=True, text=True, timeout=300, check=True)
+    return json.loads(done.stdout.splitlines()[-1])
+
+
 def peak(block, backprop, steps, **settings):
     """Return the peak above the resting level, less the gradients of the weights."""
-    settings |= {"block": block, "backprop": backprop, "steps": steps, "repetitions": 1}
-    command = [sys.executable, "-m", "keras_pdecnn.benchmarks.block", json.dumps(settings)]
-    done = subprocess.run(command, capture_output=True, text=True, timeout=300, check=True)
-    figures = json.loads(done.stdout.splitlines()[-1])
+    figures = figures_of("block", block=block, backprop=backprop, steps=steps, repetitions=1, **settings)
     return figures["peak_bytes"] - figures["gradient_bytes"]
 
 
@@ -44,14 +48,11 @@ def test_the_steps_at_the_end_keep_less_than_all_their_activations():
 @pytest.mark.slow
 def test_a_whole_network_needs_three_quarters_of_the_memory():
     """Blocks of three steps undo none of them; opening and connectors keep their inputs only."""
-
-    def peak(backprop):
-        settings = {"backprop": backprop, "batch": 125, "repetitions": 1, "warmup": 1}
-        command = [sys.executable, "-m", "keras_pdecnn.benchmarks.network", json.dumps(settings)]
-        done = subprocess.run(command, capture_output=True, text=True, timeout=300, check=True)
-        return json.loads(done.stdout.splitlines()[-1])["peak_bytes"]
-
-    assert peak("reversible") < 0.75 * peak("stored")
+    reversible, stored = (
+        figures_of("network", backprop=mode, batch=125, repetitions=1, warmup=1)["peak_bytes"]
+        for mode in ("reversible", "stored")
+    )
+    assert reversible < 0.75 * stored
 
 
 def test_a_report_has_tables_and_pictures(tmp_path):

@@ -532,9 +532,8 @@ def test_symmetric_conv_weights():
 )
 def test_a_checkpointed_connector_has_the_same_gradients_and_statistics(rng, randomize, settings):
     y = tf.constant(rng.normal(size=(3, 8, 9, 4)), settings.get("dtype", "float32"))
-    w = tf.constant(
-        rng.normal(size=(3, 2 if "strides" in settings else 4, 2 if "strides" in settings else 4, 6)), y.dtype
-    )
+    size = 4 // settings.get("strides", 1)
+    w = tf.constant(rng.normal(size=(3, size, size, 6)), y.dtype)
 
     def results(backprop):
         layer = layers.Connector(6, backprop=backprop, **settings)

@@ -14,6 +14,7 @@ from keras_pdecnn.tasks import Degradation, Targets, Task
 
 
 def check_alike(x_train: np.ndarray | Stored, x: np.ndarray | Stored, part: str, where: str):
+    """Refuse examples of a part that have another shape or type than those for training."""
     if x_train.shape[1:] != x.shape[1:] or x_train.dtype != x.dtype:
         raise ValueError(
             f"{where}: training and {part} examples must have one shape and type. Received: "

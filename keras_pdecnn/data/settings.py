@@ -10,6 +10,7 @@ from keras_pdecnn.utils import arguments
 
 
 def check_seed(seed) -> int:
+    """Return the seed as an integer of at most 64 bits."""
     try:
         number = operator.index(seed)
     except TypeError:
@@ -20,6 +21,7 @@ def check_seed(seed) -> int:
 
 
 def check_size(size) -> tuple[int, ...] | None:
+    """Return the size of the examples, one to three numbers; None if none is given."""
     if size is None:
         return None
     sizes = tuple(size) if isinstance(size, (tuple, list)) else (size,)

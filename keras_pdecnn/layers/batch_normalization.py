@@ -23,18 +23,21 @@ class BatchNormalization(keras.layers.BatchNormalization):
     """
 
     def call(self, inputs, training=None, mask=None):
-        if primitives.normalize_batch is None or not self._trains_in_float32(training):
+        if not self._is_fused(training):
             return super().call(inputs, training=training, mask=mask)
         return self._update(*primitives.normalize_batch(inputs, self.gamma, self.beta, self.epsilon))
 
     def relu_after(self, function: Callable, x, weight, training=None):
         """Return relu of the output for function(x, weight), whose gradient computes all of that again from x."""
-        if primitives.compute_and_normalize is None or not self._trains_in_float32(training):
+        if not self._is_fused(training):
             return ops.relu(self(function(x, weight), training=training))
         return self._update(*primitives.compute_and_normalize(function, x, weight, self.gamma, self.beta, self.epsilon))
 
-    def _trains_in_float32(self, training) -> bool:
-        return training and self.trainable and not self.synchronized and self.compute_dtype == "float32"
+    def _is_fused(self, training) -> bool:
+        """Return whether a call takes the fused operation, which there is for training in float32 at most."""
+        if primitives.normalize_batch is None or self.synchronized or self.compute_dtype != "float32":
+            return False
+        return training and self.trainable
 
     def _update(self, outputs, mean, variance):
         """Return the outputs, and let the moving statistics follow those of the batch."""

@@ -90,8 +90,11 @@ def build_network(
     decay = blocks.kernel_regularizer
     if provable and include_top:
         check_input_size(input_shape)
-    certified = CertifiedParts(block, lipschitz, decay, orthogonal) if provable else None
-    parts = certified or OrdinaryParts(synchronized, decay, blocks.backprop)
+    parts = (
+        CertifiedParts(block, lipschitz, decay, orthogonal)
+        if provable
+        else OrdinaryParts(synchronized, decay, blocks.backprop)
+    )
     append_block = blocks.among(parts)
 
     state_dtype = keras.config.dtype_policy().variable_dtype

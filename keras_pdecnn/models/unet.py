@@ -85,8 +85,7 @@ def build_unet(
         )
 
     decay = blocks.kernel_regularizer
-    certified = CertifiedParts(block, 1.0, decay) if provable else None
-    parts = certified or OrdinaryParts(synchronized, decay, blocks.backprop)
+    parts = CertifiedParts(block, 1.0, decay) if provable else OrdinaryParts(synchronized, decay, blocks.backprop)
     append_block = blocks.among(parts)
 
     dtype = keras.config.dtype_policy().variable_dtype
