@@ -614,13 +614,18 @@ def test_export(run, archive, tmp_path):
     assert of_file.split()[-2:] == ["0", expected.stdout.split()[-1]]
     # The next version; one that is there is left as it is.
     before = (tmp_path / "bars" / "1" / "saved_model.pb").stat()
-    assert invoke("export", run, "--output", tmp_path / "bars").stdout.endswith("bars/2\n")
+    assert invoke("export", run, "--jit-compile", "--output", tmp_path / "bars").stdout.endswith("bars/2\n")
     assert (tmp_path / "bars" / "1" / "saved_model.pb").stat() == before
     for output in (tmp_path / "image.png", "/proc/none"):
         done = invoke("export", run, "--output", output)
         assert done.exit_code == 2
         assert re.match(r"Error: The export cannot be written .* Received: '.*'\n$", done.stderr)
-    for arguments in (["nowhere"], [run, "--format", "litert", "--output", tmp_path / "bars"], [run, "--format", "h5"]):
+    for arguments in (
+        ["nowhere"],
+        [run, "--format", "litert", "--output", tmp_path / "bars"],
+        [run, "--format", "h5"],
+        [run, "--format", "litert", "--jit-compile"],
+    ):
         done = invoke("export", *arguments)
         assert done.exit_code == 2
         assert "Error" in done.stderr

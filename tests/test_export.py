@@ -107,14 +107,14 @@ np.savez("results.npz", **results)
 def test_a_process_without_keras_gets_the_same_values_and_gradients(networks, folder):
     kinds = {name: checks.INPUTS[len(model.input_shape) - 2] for name, model in networks.items()}
     for name, model in networks.items():
-        np.save(folder / f"{name}.npy", examples(model))
+        np.save(folder / f"{name}.npy", examples(model, 5))  # halves of different sizes
     command = [sys.executable, "-c", WITHOUT_KERAS, *(f"{name}={kind}" for name, kind in kinds.items())]
     run = subprocess.run(command, cwd=folder, capture_output=True, text=True, timeout=240, check=False)
     assert run.returncode == 0, run.stderr
     assert "custom gradient" not in run.stderr
     results = np.load(folder / "results.npz")
     for name, model in networks.items():
-        x = examples(model)
+        x = examples(model, 5)
         expected, slope = np.asarray(model(x)), gradient(model, x)
         mixed = CASES[name][1] != "float32"
         assert gap(results[f"{name}/probabilities"], expected) < (5e-3 if mixed else 1e-6)
@@ -316,6 +316,36 @@ def wide():
         if weight.name == "beta":
             weight.assign(np.random.default_rng(2).normal(size=weight.shape))
     return model
+
+
+@pytest.mark.parametrize("jit_compile", [False, pytest.param(True, marks=pytest.mark.slow)])
+def test_batches_of_all_sizes(wide, tmp_path, jit_compile):
+    path = export.savedmodel(wide, tmp_path, NAMES, jit_compile=jit_compile)
+    serve = tf.saved_model.load(str(path)).signatures["serving_default"]
+    x = examples(wide, 9)
+    expected = np.asarray(wide(x))
+    for n in (1, 2, 3, 4, 5, 9):
+        outputs = serve(image=tf.constant(x[:n]))
+        assert gap(outputs["probabilities"], expected[:n]) < 1e-5, n
+        assert outputs["class"].numpy().tolist() == expected[:n].argmax(axis=1).tolist()
+
+
+def test_weights_are_written_once(tmp_path):
+    model = build("parabolic", (8, 8), widths=(192,), steps=1)
+    path = export.savedmodel(model, tmp_path, NAMES)
+    size = sum(np.prod(weight.shape) for weight in model.weights) * 4
+    assert size < (path / "saved_model.pb").stat().st_size < 1.5 * size
+
+
+def test_only_single_examples_are_compiled(wide, tmp_path):
+    def compiled(path):
+        graph = saved_model_pb2.SavedModel.FromString((path / "saved_model.pb").read_bytes()).meta_graphs[0].graph_def
+        return [f for f in graph.library.function if f.attr["_XlaMustCompile"].b]
+
+    assert len(compiled(export.savedmodel(wide, tmp_path, NAMES, jit_compile=True))) == 1
+    assert not compiled(export.savedmodel(wide, tmp_path, NAMES))
+    with pytest.raises(ValueError, match=r"jit_compile must be .* Received: jit_compile='yes'"):
+        export.savedmodel(wide, tmp_path, NAMES, jit_compile="yes")
 
 
 def operations(path):

@@ -1,11 +1,12 @@
 """Images per second of the paper's CIFAR-10 Hamiltonian network on the CPU: `python examples/benchmarks/inference.py`.
 
 The exports of this package in each precision, `model(x)` under tf.function, and the same network in PyTorch, eager and
-compiled (see `against_pytorch.py` for its environment). Every contender is a process of its own that lives throughout;
-they take turns, one burst of predictions each. The median call of each burst counts, and the table has the median of
-these, the 50th and the 99th percentile of all calls, the bytes on the disk, and the seconds from the start of the
-process to the first prediction of one image. Every contender must agree with the model, to 1e-5 in float32. Nothing
-else should run meanwhile: it takes 5 to 10 minutes.
+compiled (see `against_pytorch.py` for its environment). "Convolutions alone" is a SavedModel of the same network
+without normalisations, biases and activations, which shows what is left to gain. Every contender is a process of its
+own that lives throughout; they take turns, one burst of predictions each. The median call of each burst counts, and the
+table has the median of these, the 50th and the 99th percentile of all calls, the bytes on the disk, and the seconds
+from the start of the process to the first prediction of one image. Every contender must agree with the model, to 1e-5
+in float32. Nothing else should run meanwhile: it takes 5 to 10 minutes.
 """
 
 import argparse
@@ -21,13 +22,15 @@ import time
 from against_pytorch import WORKER, torch_python
 
 BURSTS = {1: 60, 8: 20, 125: 3}  # batch: calls
-OURS = {
-    "SavedModel": ("savedmodel", "float32"),
-    "SavedModel, bfloat16": ("savedmodel", "bfloat16"),
-    "LiteRT": ("litert", "float32"),
-    "LiteRT, int8": ("litert", "int8"),
-    "ONNX Runtime": ("onnx", "float32"),
-    "tf.function": ("model", "float32"),
+OURS = {  # name: format and settings of the export
+    "SavedModel": ("savedmodel", {}),
+    "SavedModel, jit_compile": ("savedmodel", {"jit_compile": True}),
+    "SavedModel, bfloat16": ("savedmodel", {"precision": "bfloat16"}),
+    "LiteRT": ("litert", {}),
+    "LiteRT, int8": ("litert", {"precision": "int8"}),
+    "ONNX Runtime": ("onnx", {}),
+    "tf.function": ("model", {}),
+    "Convolutions alone": ("savedmodel", {}),
 }
 TORCH = {
     "PyTorch, eager": {"compiled": False},
@@ -45,12 +48,21 @@ def export(folder):
     import numpy as np
 
     model = pde.models.HamiltonianCNN((32, 32, 3), classes=10, weights="cifar10")
-    model.save(folder / "model-float32.keras")
-    for kind, precision in OURS.values():
-        if kind != "model":
-            getattr(pde.export, kind)(model, folder / f"{kind}-{precision}{SUFFIX[kind]}", precision=precision)
+    bare = {"normalization": None, "use_bias": False, "activation": "linear"}
+    convolutions = pde.models.HamiltonianCNN((32, 32, 3), classes=10, **bare)
+    for name, (kind, settings) in OURS.items():
+        if kind == "model":
+            model.save(path_of(folder, name))
+        else:
+            network = convolutions if name == "Convolutions alone" else model
+            getattr(pde.export, kind)(network, path_of(folder, name), **settings)
     x = np.random.default_rng(0).uniform(0, 255, (max(BURSTS), 32, 32, 3)).astype("float32")
     np.savez(folder / "images.npz", x=x, expected=model.predict(x, batch_size=len(x), verbose=0))
+
+
+def path_of(folder, name):
+    """Return the path of a form of the network."""
+    return folder / f"{name.replace(', ', '-')}{SUFFIX[OURS[name][0]]}"
 
 
 def predictor(kind, path):
@@ -101,15 +113,16 @@ def litert(path):
     return predict
 
 
-def serve(folder, kind, precision):
+def serve(folder, name):
     """Answer requests, one per line, as the worker of PyTorch does."""
     import numpy as np
 
     with np.load(folder / "images.npz") as archive:
         x, expected = archive["x"], archive["expected"]
-    predict = predictor(kind, folder / f"{kind}-{precision}{SUFFIX[kind]}")
+    kind, settings = OURS[name]
+    predict = predictor(kind, path_of(folder, name))
     gap = float(np.abs(predict(x) - expected).max())
-    assert precision != "float32" or gap < 1e-5, gap
+    assert "precision" in settings or name == "Convolutions alone" or gap < 1e-5, gap
     for line in sys.stdin:
         request = json.loads(line)
         seconds = []
@@ -139,7 +152,7 @@ def ask(process, **request):
 
 def begin(folder, with_torch):
     """Return {name: process} and {name: seconds to the first prediction}, started one after the other."""
-    commands = {name: [sys.executable, __file__, "--serve", str(folder), *form] for name, form in OURS.items()}
+    commands = {name: [sys.executable, __file__, "--serve", str(folder), name] for name in OURS}
     if with_torch:
         for name, settings in TORCH.items():
             request = json.dumps({"case": "inference", "threads": THREADS, **settings})
@@ -157,8 +170,7 @@ def megabytes(folder, name):
     """Return the size of what is served, as a cell of the table."""
     if name not in OURS:
         return "-"
-    kind, precision = OURS[name]
-    path = folder / f"{kind}-{precision}{SUFFIX[kind]}"
+    path = path_of(folder, name)
     files = [path] if path.is_file() else [file for file in path.rglob("*") if file.is_file()]
     return f"{sum(file.stat().st_size for file in files) / 1e6:.2f}"
 
@@ -167,12 +179,12 @@ def main():
     """Print the table."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--rounds", type=int, default=9, help="bursts of each contender that count; default 9")
-    parser.add_argument("--serve", nargs=3, metavar=("FOLDER", "KIND", "PRECISION"), help="be a contender")
+    parser.add_argument("--serve", nargs=2, metavar=("FOLDER", "NAME"), help="be a contender")
     parser.add_argument("--without-torch", action="store_true", help="only this package")
     arguments = parser.parse_args()
     if arguments.serve:
-        folder, kind, precision = arguments.serve
-        return serve(pathlib.Path(folder), kind, precision)
+        folder, name = arguments.serve
+        return serve(pathlib.Path(folder), name)
     with tempfile.TemporaryDirectory() as folder:
         compare(pathlib.Path(folder), not arguments.without_torch, arguments.rounds)
 
