@@ -1,4 +1,4 @@
-"""Operations whose gradients are written by hand, as those of TensorFlow are slower or keep more in memory."""
+"""Operations of TensorFlow; some gradients are written by hand, as its own are slower or keep more in memory."""
 
 from __future__ import annotations
 
@@ -8,6 +8,26 @@ from collections.abc import Callable
 import tensorflow as tf
 
 from keras_pdecnn.ops import convolution, tv
+from keras_pdecnn.ops.backend.tensorflow.batch_normalization import compute_and_normalize, normalize_batch
+from keras_pdecnn.ops.backend.tensorflow.differentiation import after, delayed, jvp, vjp
+
+__all__ = [
+    "activation",
+    "add",
+    "after",
+    "compute_and_normalize",
+    "concrete",
+    "convolve",
+    "delayed",
+    "float32_product_roundoff",
+    "in_float64",
+    "jit",
+    "jvp",
+    "kernel_gradient",
+    "normalize_batch",
+    "tv_normalize",
+    "vjp",
+]
 
 
 def convolve(y, kernel, padding: str = "same"):
@@ -86,104 +106,6 @@ def tv_normalize(u, scale=None, bias=None, epsilon: float = 1e-3):
     return run(u, r, *(weight for weight in (scale, bias) if weight is not None))
 
 
-def normalize_batch(inputs, scale, offset, epsilon: float) -> tuple:
-    """Bring each channel to mean 0 and variance 1 over the batch, then scale and shift it, in one fused operation.
-
-    Args:
-        inputs: float32 tensor of shape (batch, *space, channels).
-        scale: Tensor of shape (channels,).
-        offset: Tensor of shape (channels,).
-        epsilon: Number that is added to the variance.
-
-    Returns:
-        The output, of the shape of the inputs; the mean and the biased variance of the batch, of shape (channels,).
-    """
-    flat, scale, offset = _flat(inputs), tf.convert_to_tensor(scale), tf.convert_to_tensor(offset)
-    outputs, mean, variance, *_ = _normalize(flat, scale, offset, epsilon)
-    return _like(inputs, outputs), mean, _biased(variance, flat)
-
-
-def compute_and_normalize(function: Callable, x, weight, scale, offset, epsilon: float) -> tuple:
-    """Return relu of what `normalize_batch` makes of function(x, weight); the gradient keeps nothing but x.
-
-    The other arguments and results are those of `normalize_batch`.
-    """
-
-    @tf.custom_gradient
-    def run(x, weight, scale, offset):
-        inputs = function(x, weight)
-        flat = _flat(inputs)
-        outputs, mean, variance, *reserved = _normalize(flat, scale, offset, epsilon)
-        variance = _biased(variance, flat)
-
-        def gradient(g, *_):
-            inputs, pull_back = vjp(lambda arguments: function(*arguments), (delayed(x, g), weight))
-            flat = _flat(inputs)
-            # Only the signs of the outputs are needed, which the known mean and variance give.
-            outputs, *_ = _normalize(flat, scale, offset, epsilon, mean, variance)
-            of_flat, *of_weights = tf.raw_ops.FusedBatchNormGradV3(
-                y_backprop=tf.raw_ops.ReluGrad(gradients=_flat(g), features=outputs),
-                x=flat,
-                scale=scale,
-                reserve_space_1=reserved[0],
-                reserve_space_2=reserved[1],
-                reserve_space_3=reserved[2],
-                epsilon=epsilon,
-                is_training=True,
-            )
-            return *pull_back(_like(inputs, of_flat)), *of_weights[:2]
-
-        return (_like(inputs, tf.nn.relu(outputs)), mean, variance), gradient
-
-    return run(x, *map(tf.convert_to_tensor, (weight, scale, offset)))
-
-
-def _normalize(x, scale, offset, epsilon, mean=None, variance=None):
-    """Normalise with a mean and a variance, or, without them, with those of the batch."""
-    statistics = {"mean": [], "variance": []} if mean is None else {"mean": mean, "variance": variance}
-    return tf.raw_ops.FusedBatchNormV3(
-        x=x, scale=scale, offset=offset, epsilon=epsilon, is_training=mean is None, **statistics
-    )
-
-
-def _flat(x):
-    """Return features in the shape that the fused operation of batch normalisation is fast for."""
-    return tf.reshape(x, [-1, 1, 1, x.shape[-1]])
-
-
-def _like(x, flat):
-    return tf.ensure_shape(tf.reshape(flat, tf.shape(x)), x.shape)
-
-
-def _biased(variance, flat):
-    """Return the biased variance of flat features; the fused operation returns the unbiased one."""
-    count = tf.cast(tf.shape(flat)[0], "float32")
-    return variance * (tf.maximum(count - 1, 1) / count)
-
-
-def vjp(function: Callable, x) -> tuple[tf.Tensor, Callable]:
-    """Return function(x), and the function that pulls a cotangent of it back to x, which can be called once.
-
-    Both x and the value may be tuples of tensors.
-    """
-    with tf.GradientTape() as tape:
-        tape.watch(x)
-        value = function(x)
-
-    def pull_back(v):
-        gradients = tape.gradient(value, x, output_gradients=v, unconnected_gradients="zero")
-        return tf.nest.map_structure(tf.convert_to_tensor, gradients)
-
-    return value, pull_back
-
-
-def jvp(function: Callable, x, tangent) -> tuple[tf.Tensor, tf.Tensor]:
-    """Return function(x), and its derivative in the direction of a tangent; x may be a tuple of tensors."""
-    with tf.autodiff.ForwardAccumulator(x, tangent) as accumulator:
-        value = function(x)
-    return value, accumulator.jvp(value, unconnected_gradients="zero")
-
-
 def jit(function: Callable, signature: tuple | None = None) -> Callable:
     """Return a function of tensors as a graph.
 
@@ -204,17 +126,6 @@ def in_float64():
 def concrete():
     """Return a context in which operations run at once, also while a graph is made."""
     return tf.init_scope()
-
-
-def after(function: Callable, wait_for):
-    """Return function(), computed only when the tensor `wait_for`, or all of a tuple, have been computed."""
-    with tf.control_dependencies(tf.nest.flatten(wait_for)):
-        return function()
-
-
-def delayed(x, wait_for):
-    """Return the tensor x, available only when the tensor `wait_for`, or all of a tuple, have been computed."""
-    return after(lambda: tf.identity(x), wait_for)
 
 
 def float32_product_roundoff() -> float:
