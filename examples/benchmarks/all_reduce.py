@@ -1,9 +1,11 @@
 """How a training step over several workers splits between computing and all-reduce, and what that predicts.
 
 `python examples/benchmarks/all_reduce.py` starts one worker and then two on this machine, each on a core of its own,
-and prints tables. A worker is this file with `--worker`.
+and prints tables. `--batch` is the number of images per worker and step, default 16. A worker is this file with
+`--worker`.
 """
 
+import argparse
 import itertools
 import json
 import os
@@ -15,14 +17,25 @@ import sys
 import tempfile
 import time
 
-BATCH = 16  # per worker
 SIZES = [2**k for k in (10, 14, 18, 20, 22)]  # of all-reduced float32 vectors
 STEPS = 30
 
 
 def main():
+    """Measure, and print; or be a worker."""
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--batch", type=int, default=16, help="images per worker and step; default 16")
+    parser.add_argument("--worker", nargs=2, metavar=("INDEX", "OUTPUT"), help="be a worker")
+    arguments = parser.parse_args()
+    if arguments.worker:
+        index, output = arguments.worker
+        return work(int(index), output, arguments.batch)
+    compare(arguments.batch)
+
+
+def compare(batch: int):
     """Measure with one and with two workers, and print."""
-    one, two = measure(1), measure(2)
+    one, two = measure(1, batch), measure(2, batch)
     print("| float32 numbers | all-reduce of two workers, ms |\n|---|---|")
     for size, seconds in zip(SIZES, two["reduce"], strict=True):
         print(f"| {size:,} | {1e3 * seconds:.2f} |")
@@ -53,7 +66,7 @@ def fit(volumes, seconds):
     return alpha, (seconds[-1] - 2 * alpha) / volumes[-1]
 
 
-def measure(count: int) -> dict:
+def measure(count: int, batch: int) -> dict:
     """Start workers and return what the first of them measured."""
     sockets = [socket.socket() for _ in range(count)]
     for each in sockets:
@@ -66,7 +79,8 @@ def measure(count: int) -> dict:
         for index in range(count):
             task = {"cluster": {"worker": addresses}, "task": {"type": "worker", "index": index}}
             extra = {"TF_CONFIG": json.dumps(task), "TF_CPP_MIN_LOG_LEVEL": "3"}
-            command = [sys.executable, __file__, "--worker", str(index), os.path.join(folder, str(index))]
+            command = [sys.executable, __file__, "--batch", str(batch)]
+            command += ["--worker", str(index), os.path.join(folder, str(index))]
             processes.append(subprocess.Popen(command, env=os.environ | extra))
         try:
             codes = [process.wait(300) for process in processes]
@@ -78,7 +92,7 @@ def measure(count: int) -> dict:
         return json.loads(pathlib.Path(folder, "0").read_text())
 
 
-def work(index: int, output: str):
+def work(index: int, output: str, batch: int):
     """Measure as one worker."""
     cores = sorted(os.sched_getaffinity(0))
     os.sched_setaffinity(0, {cores[index % len(cores)]})
@@ -102,7 +116,7 @@ def work(index: int, output: str):
         result["reduce"].append(median_time(run))
 
     rng = np.random.default_rng(0)
-    batch = BATCH * strategy.num_replicas_in_sync
+    batch *= strategy.num_replicas_in_sync
     x, y = rng.normal(size=((STEPS + 1) * batch, 32, 32, 3)).astype("float32"), rng.integers(0, 10, (STEPS + 1) * batch)
     for synchronized in (False, True):
         with strategy.scope():
@@ -142,7 +156,4 @@ def median_time(run, repetitions=30):
 
 
 if __name__ == "__main__":
-    if "--worker" in sys.argv:
-        work(int(sys.argv[2]), sys.argv[3])
-    else:
-        main()
+    main()
