@@ -318,6 +318,11 @@ def wide():
     return model
 
 
+def graph_of(path):
+    """Return the graph of a SavedModel."""
+    return saved_model_pb2.SavedModel.FromString((path / "saved_model.pb").read_bytes()).meta_graphs[0].graph_def
+
+
 @pytest.mark.parametrize("jit_compile", [False, pytest.param(True, marks=pytest.mark.slow)])
 def test_batches_of_all_sizes(wide, tmp_path, jit_compile):
     path = export.savedmodel(wide, tmp_path, NAMES, jit_compile=jit_compile)
@@ -330,17 +335,17 @@ def test_batches_of_all_sizes(wide, tmp_path, jit_compile):
         assert outputs["class"].numpy().tolist() == expected[:n].argmax(axis=1).tolist()
 
 
-def test_weights_are_written_once(tmp_path):
+@pytest.mark.parametrize("jit_compile", [False, True])
+def test_weights_are_written_once(tmp_path, jit_compile):
     model = build("parabolic", (8, 8), widths=(192,), steps=1)
-    path = export.savedmodel(model, tmp_path, NAMES)
+    path = export.savedmodel(model, tmp_path, NAMES, jit_compile=jit_compile)
     size = sum(np.prod(weight.shape) for weight in model.weights) * 4
     assert size < (path / "saved_model.pb").stat().st_size < 1.5 * size
 
 
 def test_only_single_examples_are_compiled(wide, tmp_path):
     def compiled(path):
-        graph = saved_model_pb2.SavedModel.FromString((path / "saved_model.pb").read_bytes()).meta_graphs[0].graph_def
-        return [f for f in graph.library.function if f.attr["_XlaMustCompile"].b]
+        return [function for function in graph_of(path).library.function if function.attr["_XlaMustCompile"].b]
 
     assert len(compiled(export.savedmodel(wide, tmp_path, NAMES, jit_compile=True))) == 1
     assert not compiled(export.savedmodel(wide, tmp_path, NAMES))
@@ -350,7 +355,7 @@ def test_only_single_examples_are_compiled(wide, tmp_path):
 
 def operations(path):
     """Return the operations of a SavedModel that have a type: (name of the operation, its type)."""
-    graph = saved_model_pb2.SavedModel.FromString((path / "saved_model.pb").read_bytes()).meta_graphs[0].graph_def
+    graph = graph_of(path)
     nodes = [*graph.node, *(node for function in graph.library.function for node in function.node_def)]
     typed = [node for node in nodes if node.attr["T"].type]
     return {(node.op, tf.dtypes.as_dtype(node.attr["T"].type).name) for node in typed}

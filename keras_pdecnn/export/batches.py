@@ -36,5 +36,5 @@ def by_size(call: Callable, spec, jit_compile: bool) -> Callable:
 
     if not jit_compile:
         return several
-    single = tf.function(call, input_signature=[spec], autograph=False, jit_compile=True)
+    single = tf.function(whole, input_signature=[spec], autograph=False, jit_compile=True)
     return lambda x: tf.cond(tf.equal(tf.shape(x)[0], 1), lambda: single(x), lambda: several(x))
