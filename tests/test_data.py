@@ -14,6 +14,13 @@ from keras_pdecnn.data.sources import moving_digits
 from keras_pdecnn.data.splits import stratified_split
 
 
+def test_no_iterator_has_a_thread_that_tunes_it():
+    """At the end of an epoch, TensorFlow would wait for it."""
+    loaded = data.load("digits", 100)
+    for part in (loaded.train, loaded.validation, loaded.test, loaded.epochs(1)):
+        assert part.options().autotune.enabled is False
+
+
 def test_digits():
     loaded = data.load("digits", 100)
     assert isinstance(loaded, data.Data)

@@ -293,6 +293,20 @@ def test_training_lowers_the_loss(images, labels, architecture):
     assert losses[-1] < 0.9 * losses[0]
 
 
+def test_training_step_is_traced_once(images, labels):
+    traces = []
+
+    def loss(target, output):
+        traces.append(output)
+        return keras.losses.sparse_categorical_crossentropy(target, output)
+
+    model = small(widths=(4,), steps=1)
+    metrics = [keras.metrics.SparseCategoricalAccuracy()]
+    model.compile(keras.optimizers.SGD(0.1, momentum=0.9), loss, metrics=metrics, jit_compile=False)
+    model.fit(images, labels, verbose=0)
+    assert len(traces) == 1
+
+
 @pytest.mark.slow
 @every_architecture
 def test_training_is_the_same_however_it_is_compiled(images, labels, architecture):

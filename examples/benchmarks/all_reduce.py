@@ -1,8 +1,9 @@
 """How a training step over several workers splits between computing and all-reduce, and what that predicts.
 
-`python examples/benchmarks/all_reduce.py` starts one worker and then two on this machine, each on a core of its own,
-and prints tables. `--batch` is the number of images per worker and step, default 16. A worker is this file with
-`--worker`.
+`python examples/benchmarks/all_reduce.py` starts one worker, two that know nothing of each other, and then two that
+train together, each on a core of this machine, and prints tables. Two workers apart are slower than one alone by what
+the cores share, such as the memory; the rest is communication. `--batch` is the number of images per worker and step,
+default 16. A worker is this file with `--worker`.
 """
 
 import argparse
@@ -25,17 +26,17 @@ def main():
     """Measure, and print; or be a worker."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--batch", type=int, default=16, help="images per worker and step; default 16")
-    parser.add_argument("--worker", nargs=2, metavar=("INDEX", "OUTPUT"), help="be a worker")
+    parser.add_argument("--worker", nargs=2, metavar=("CORE", "OUTPUT"), help="be a worker")
     arguments = parser.parse_args()
     if arguments.worker:
-        index, output = arguments.worker
-        return work(int(index), output, arguments.batch)
+        core, output = arguments.worker
+        return work(int(core), output, arguments.batch)
     compare(arguments.batch)
 
 
 def compare(batch: int):
-    """Measure with one and with two workers, and print."""
-    one, two = measure(1, batch), measure(2, batch)
+    """Measure with one worker, with two apart and with two together, and print."""
+    one, apart, two = measure([1], batch), measure([1, 1], batch), measure([2], batch)
     print("| float32 numbers | all-reduce of two workers, ms |\n|---|---|")
     for size, seconds in zip(SIZES, two["reduce"], strict=True):
         print(f"| {size:,} | {1e3 * seconds:.2f} |")
@@ -43,12 +44,13 @@ def compare(batch: int):
     print(
         f"\nFit t = 2 (alpha + bytes / (2 beta)): alpha = {1e6 * latency:.0f} us, beta = {1e-9 / per_byte:.2f} GB/s\n"
     )
-    print("| step, ms | one worker | two workers | communication |\n|---|---|---|---|")
+    print("| step, ms | one worker | two apart | two together | communication |\n|---|---|---|---|---|")
     for kind in ("per replica", "synchronized"):
-        alone, both = one["step"][kind], two["step"][kind]
-        print(f"| {kind} | {1e3 * alone:.0f} | {1e3 * both:.0f} | {1e3 * (both - alone):.0f} |")
+        alone, beside, both = (measured["step"][kind] for measured in (one, apart, two))
+        row = (1e3 * seconds for seconds in (alone, beside, both, both - beside))
+        print(f"| {kind} | {' | '.join(f'{entry:.0f}' for entry in row)} |")
     for kind in ("per replica", "synchronized"):
-        alone, both = one["step"][kind], two["step"][kind]
+        alone, both = apart["step"][kind], two["step"][kind]
         volume = 4 * one["weights"]
         rounds = max(0.0, both - alone - volume * per_byte) / (2 * latency)
         print(f"\nModel, {kind}: {rounds:.0f} collectives in a row, {volume / 1e6:.2f} MB of gradients")
@@ -66,21 +68,29 @@ def fit(volumes, seconds):
     return alpha, (seconds[-1] - 2 * alpha) / volumes[-1]
 
 
-def measure(count: int, batch: int) -> dict:
-    """Start workers and return what the first of them measured."""
-    sockets = [socket.socket() for _ in range(count)]
+def tasks(clusters: list[int]) -> list[dict]:
+    """Return the description of each worker of clusters of so many workers."""
+    sockets = [socket.socket() for _ in range(sum(clusters))]
     for each in sockets:
         each.bind(("localhost", 0))
-    addresses = [f"localhost:{each.getsockname()[1]}" for each in sockets]
+    addresses = iter([f"localhost:{each.getsockname()[1]}" for each in sockets])
     for each in sockets:
         each.close()
+    found = []
+    for count in clusters:
+        cluster = {"worker": list(itertools.islice(addresses, count))}
+        found += [{"cluster": cluster, "task": {"type": "worker", "index": index}} for index in range(count)]
+    return found
+
+
+def measure(clusters: list[int], batch: int) -> dict:
+    """Start clusters of so many workers at the same time and return what the first worker measured."""
     with tempfile.TemporaryDirectory() as folder:
         processes = []
-        for index in range(count):
-            task = {"cluster": {"worker": addresses}, "task": {"type": "worker", "index": index}}
+        for core, task in enumerate(tasks(clusters)):
             extra = {"TF_CONFIG": json.dumps(task), "TF_CPP_MIN_LOG_LEVEL": "3"}
             command = [sys.executable, __file__, "--batch", str(batch)]
-            command += ["--worker", str(index), os.path.join(folder, str(index))]
+            command += ["--worker", str(core), os.path.join(folder, str(core))]
             processes.append(subprocess.Popen(command, env=os.environ | extra))
         try:
             codes = [process.wait(300) for process in processes]
@@ -92,10 +102,10 @@ def measure(count: int, batch: int) -> dict:
         return json.loads(pathlib.Path(folder, "0").read_text())
 
 
-def work(index: int, output: str, batch: int):
-    """Measure as one worker."""
+def work(core: int, output: str, batch: int):
+    """Measure as one worker on a core."""
     cores = sorted(os.sched_getaffinity(0))
-    os.sched_setaffinity(0, {cores[index % len(cores)]})
+    os.sched_setaffinity(0, {cores[core % len(cores)]})
 
     import keras_pdecnn as pde
 

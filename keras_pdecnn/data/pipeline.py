@@ -229,5 +229,8 @@ def _feed(dataset, function):
     # TensorFlow's rewriting of the graph gains nothing here, and would first hash every captured array.
     options.experimental_optimization.apply_default_optimizations = False
     options.experimental_distribute.auto_shard_policy = tf.data.experimental.AutoShardPolicy.DATA
+    # The number of parallel calls is that of threads anyway, and an iterator that ends would wait for the thread that
+    # tunes it, which sleeps for up to a minute and is not always woken (TensorFlow 2.21).
+    options.autotune.enabled = False
     dataset = dataset.map(as_it_is(function), num_parallel_calls=tf.data.AUTOTUNE, deterministic=True)
     return dataset.prefetch(tf.data.AUTOTUNE).with_options(options)

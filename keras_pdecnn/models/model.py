@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import inspect
 from typing import Any
 
@@ -146,6 +147,17 @@ class PDEModel(_Base):
         given = inspect.signature(super().compile).bind(*args, **kwargs)
         given.apply_defaults()
         self._jit_compile_as_given = given.arguments["jit_compile"]
+
+    def make_train_function(self, force=False):
+        """Make the function of a training step as Keras does, with the variables of the optimiser already there.
+
+        If they were made in the first step, TensorFlow would trace it once more without them.
+        """
+        if self.optimizer is not None and not self.optimizer.built:
+            strategy = getattr(self, "distribute_strategy", None)  # with TensorFlow
+            with strategy.scope() if strategy else contextlib.nullcontext():
+                self.optimizer.build(self.trainable_variables)
+        super().make_train_function(force)
 
     def get_compile_config(self):
         """Return the arguments of `compile` in a form that suits every backend.

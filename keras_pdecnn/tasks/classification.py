@@ -62,7 +62,11 @@ class Classification(Task):
         return keras.losses.SparseCategoricalCrossentropy()
 
     def metrics(self, recipe, info=None) -> list:
-        return ["accuracy"]  # Keras chooses the kind by the labels, which are probabilities if examples are mixed
+        import keras
+
+        # The labels of mixed examples are probabilities, and Keras chooses the kind by the labels that it is given. But
+        # it then makes the metric within the first step, which TensorFlow traces once more without new variables.
+        return ["accuracy"] if recipe.mixes else [keras.metrics.SparseCategoricalAccuracy(name="accuracy")]
 
     def report(self, results) -> str:
         count = sum(map(sum, results["confusion_matrix"]))
