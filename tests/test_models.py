@@ -307,6 +307,25 @@ def test_training_step_is_traced_once(images, labels):
     assert len(traces) == 1
 
 
+def test_arrays_are_read_without_a_thread_that_tunes(images, labels, monkeypatch):
+    """The end of an epoch would wait for it; the dataset of a user stays as it is."""
+    tuned, iterate = [], tf.data.Dataset.__iter__
+
+    def record(dataset):
+        tuned.append(dataset.options().autotune.enabled)
+        return iterate(dataset)
+
+    model = small(widths=(4,), steps=1)
+    model.compile("sgd", "sparse_categorical_crossentropy", run_eagerly=True)
+    monkeypatch.setattr(tf.data.Dataset, "__iter__", record)
+    model.fit(images, labels, epochs=2, verbose=0)
+    model.evaluate(images, labels, verbose=0)
+    assert set(tuned) == {False}
+    tuned.clear()
+    model.fit(tf.data.Dataset.from_tensors((images, labels)), verbose=0)
+    assert set(tuned) == {None}
+
+
 @pytest.mark.slow
 @every_architecture
 def test_training_is_the_same_however_it_is_compiled(images, labels, architecture):

@@ -3,9 +3,9 @@
 Two tables, in Markdown. The first compares `model.fit`, on arrays and on a `tf.data` pipeline, with a loop of the bare
 step: gradient and update in one `tf.function`, on batches that are ready. They take turns in one process, and the
 medians of five rounds are shown. "After the end" is the time from the last batch until `fit` returns: the iterator of a
-pipeline with automatic tuning waits there for the thread that tunes it, which sleeps for longer and longer and is not
-always woken (TensorFlow 2.21). Keras makes such a pipeline of arrays; the one below is without, as those of the package
-are.
+pipeline with automatic tuning would wait there for the thread that tunes it, which sleeps for longer and longer and is
+not always woken (TensorFlow 2.21). The pipeline below is without, as those of the package are, and what its models make
+of arrays.
 
 The second table shows the time of the first step, which traces the network, less that of a later one, over the number
 of time steps. Nothing else should run meanwhile.

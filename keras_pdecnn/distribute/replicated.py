@@ -58,8 +58,11 @@ class ReplicatedModel(keras.Model):
     # The two methods of Keras that are overridden below are not public. Without this, `fit` over several workers fails
     # (keras issue 20585). Keras builds loss and metrics from a first batch, which it takes from the data and averages
     # over the replicas; shapes and types suffice for that, and a dataset that counts its passes keeps its first one.
+    # It is also where `fit` and `evaluate` have made their dataset of arrays, but not yet an iterator.
 
     def _maybe_symbolic_build(self, iterator=None, data_batch=None):
+        if iterator is not None and type(iterator.data_adapter).__name__ == "ArrayDataAdapter":
+            iterator._distributed_dataset = without_tuning(iterator._distributed_dataset)
         if self._is_replicated and iterator is not None:
             data_batch, iterator = first_replica(iterator._get_iterator().element_spec), None
         super()._maybe_symbolic_build(iterator=iterator, data_batch=data_batch)
@@ -73,6 +76,19 @@ class ReplicatedModel(keras.Model):
             return keras.tree.map_structure(lambda value: tf.reshape(value, [1]), step_function(data))
 
         return super()._make_function(step)
+
+
+def without_tuning(dataset):
+    """Return a dataset whose iterators have no thread that tunes them; a distributed one is returned as it is.
+
+    The end of an iterator waits for that thread, which sleeps for up to a minute and is not always woken (TensorFlow
+    2.21). What Keras makes of arrays needs no tuning.
+    """
+    if not isinstance(dataset, tf.data.Dataset):
+        return dataset
+    options = tf.data.Options()
+    options.autotune.enabled = False
+    return dataset.with_options(options)
 
 
 def check_divides(sizes, strategy: tf.distribute.Strategy):
