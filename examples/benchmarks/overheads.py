@@ -2,13 +2,9 @@
 
 Two tables, in Markdown. The first compares `model.fit`, on arrays and on a `tf.data` pipeline, with a loop of the bare
 step: gradient and update in one `tf.function`, on batches that are ready. They take turns in one process, and the
-medians of five rounds are shown. "After the end" is the time from the last batch until `fit` returns: the iterator of a
-pipeline with automatic tuning would wait there for the thread that tunes it, which sleeps for longer and longer and is
-not always woken (TensorFlow 2.21). The pipeline below is without, as those of the package are, and what its models make
-of arrays.
-
-The second table shows the time of the first step, which traces the network, less that of a later one, over the number
-of time steps. Nothing else should run meanwhile.
+medians of five rounds are shown. The pipeline is not tuned, as those of the package are not, since an epoch would wait
+at its end for the thread that does it. The second shows the time of the first step, which traces the network, less that
+of a later one, over the number of time steps. Nothing else should run meanwhile.
 """
 
 import statistics
@@ -65,8 +61,6 @@ def throughput():
     options = tf.data.Options()
     options.autotune.enabled = False
     dataset = tf.data.Dataset.from_tensor_slices((x, y)).shuffle(len(x)).batch(BATCH).prefetch(2).with_options(options)
-    ends = []
-    at_the_end = keras.callbacks.LambdaCallback(on_train_end=lambda logs: ends.append(time.perf_counter()))
 
     def loop():
         for batch in ready:
@@ -75,25 +69,21 @@ def throughput():
 
     ways = {
         "bare step": loop,
-        "fit, arrays": lambda: model.fit(x, y, batch_size=BATCH, verbose=0, callbacks=[at_the_end]),
-        "fit, tf.data": lambda: model.fit(dataset, shuffle=False, verbose=0, callbacks=[at_the_end]),
+        "fit, arrays": lambda: model.fit(x, y, batch_size=BATCH, verbose=0),
+        "fit, tf.data": lambda: model.fit(dataset, shuffle=False, verbose=0),
     }
-    seconds, after = ({name: [] for name in ways} for _ in range(2))
+    seconds = {name: [] for name in ways}
     for turn in range(ROUNDS + 1):
         for name, way in ways.items():
             start = time.perf_counter()
-            ends.clear()
             way()
-            stop = time.perf_counter()
             if turn:  # the first one traces
-                seconds[name].append(stop - start)
-                after[name].append(stop - max(ends, default=stop))
+                seconds[name].append(time.perf_counter() - start)
     first = statistics.median(seconds["bare step"])
-    print("| | images per second | of the bare step | after the end, s |\n|---|---|---|---|")
+    print("| | images per second | of the bare step |\n|---|---|---|")
     for name, times in seconds.items():
         median = statistics.median(times)
-        late = f"{min(after[name]):.1f} to {max(after[name]):.1f}"
-        print(f"| {name} | {len(x) / median:.0f} | {100 * first / median:.1f} % | {late} |")
+        print(f"| {name} | {len(x) / median:.0f} | {100 * first / median:.1f} % |")
 
 
 def tracing():
