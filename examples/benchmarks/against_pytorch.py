@@ -26,7 +26,6 @@ WORKER = pathlib.Path(__file__).with_name("torch_worker.py")
 JAX_WORKER = pathlib.Path(__file__).with_name("jax_worker.py")
 STEPS = (16, 64)
 LAYOUTS = {"": True, ", contiguous": False}
-BFLOAT16 = {"TF_SET_ONEDNN_FPMATH_MODE": "BF16"}  # read by TensorFlow: oneDNN rounds the inputs of its convolutions
 
 
 def torch_python() -> str:
@@ -58,10 +57,9 @@ def networks(backends, small):
     small = {"size": 8, "batch": 2} if small else {}
     for backend in backends:
         for backprop in ("stored", "reversible"):
-            command = package("network", {"backprop": backprop, **small})
-            yield f"keras_pdecnn, {backend}, {backprop}", command, on(backend)
-            if backend == "tensorflow":
-                yield f"keras_pdecnn, {backprop}, bfloat16 convolutions", command, on(backend) | BFLOAT16
+            for policy in ("float32", "mixed_bfloat16"):
+                command = package("network", {"backprop": backprop, "policy": policy, **small})
+                yield f"keras_pdecnn, {backend}, {backprop}, {policy}", command, on(backend)
     for compiled in (True, False):
         for bfloat16 in (False, True):
             settings = {"case": "network", "compiled": compiled, "bfloat16": bfloat16, **small}

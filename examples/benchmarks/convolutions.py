@@ -2,9 +2,9 @@
 
 `python examples/benchmarks/convolutions.py [--rounds 5]` trains the paper's CIFAR-10 Hamiltonian network with the
 package (TensorFlow) and in compiled PyTorch, in turns, each in a fresh process, and prints medians. Both leave
-convolutions, their gradients and much else to oneDNN, which tells the time of every call (ONEDNN_VERBOSE). Each runs
-twice: as usual, and told, where TensorFlow does one operation at a time, so that the times of the parts add up. Nothing
-else should run meanwhile.
+convolutions, their gradients and much else to oneDNN, which tells the time of every call (ONEDNN_VERBOSE). The package
+also trains with the policy mixed_bfloat16. Each runs twice: as usual, and told, where TensorFlow does one operation at
+a time, so that the times of the parts add up. Nothing else should run meanwhile.
 """
 
 import argparse
@@ -23,11 +23,16 @@ VERBOSE = {"ONEDNN_VERBOSE": "profile_exec"}
 def contenders(small):
     """Return command and environment of each, by name."""
     small = {"size": 8, "batch": 2} if small else {}
-    ours = package("network", {"backprop": "stored", "repetitions": REPETITIONS, "warmup": WARMUP, **small})
+    settings = {"backprop": "stored", "repetitions": REPETITIONS, "warmup": WARMUP, **small}
+    ours = package("network", settings)
+    mixed = package("network", {**settings, "policy": "mixed_bfloat16"})
     theirs = torch({"case": "network", "compiled": True, "repetitions": REPETITIONS, **small})
+    told = on("tensorflow") | VERBOSE | {"TF_NUM_INTEROP_THREADS": "1"}
     return {
         "keras_pdecnn": (ours, on("tensorflow")),
-        "keras_pdecnn, told": (ours, on("tensorflow") | VERBOSE | {"TF_NUM_INTEROP_THREADS": "1"}),
+        "keras_pdecnn, told": (ours, told),
+        "keras_pdecnn, mixed_bfloat16": (mixed, on("tensorflow")),
+        "keras_pdecnn, mixed_bfloat16, told": (mixed, told),
         "PyTorch, compiled": (theirs, {}),
         "PyTorch, compiled, told": (theirs, VERBOSE),
     }

@@ -28,6 +28,7 @@ def measure(
     size: int = 32,
     repetitions: int = 8,
     warmup: int = 3,
+    policy: str = "float32",
     **settings,
 ) -> dict:
     """Return step_s (median), peak_bytes and weights of training a network with SGD and momentum.
@@ -40,6 +41,7 @@ def measure(
         size: Height and width of the images, of three channels; default 32.
         repetitions: Number of steps that are timed; default 8.
         warmup: Number of steps before them; default 3.
+        policy: Policy of Keras for the numbers; default "float32".
         **settings: Further arguments of the builder; by default three blocks of widths 32, 64, 112 with three steps
             each, the paper's for CIFAR-10, without a regulariser.
     """
@@ -47,7 +49,12 @@ def measure(
     paper = Recipe(widths=(32, 64, 112), weight_decay=0.0).network_settings()
     settings = {**paper, "classes": 10, "include_preprocessing": False, **settings, "backprop": backprop}
     architecture = architecture or reference(NETWORKS[DEFAULT].builder, models)
-    model = find(architecture, models)((size, size, 3), **settings)
+    before = keras.config.dtype_policy()
+    keras.config.set_dtype_policy(policy)
+    try:
+        model = find(architecture, models)((size, size, 3), **settings)
+    finally:
+        keras.config.set_dtype_policy(before)
     model.compile(keras.optimizers.SGD(0.01, momentum=0.9), "sparse_categorical_crossentropy")
     generator = np.random.default_rng(0)
     x = generator.standard_normal((batch, size, size, 3), "float32")

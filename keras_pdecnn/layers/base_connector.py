@@ -7,6 +7,7 @@ from collections.abc import Callable, Sequence
 import keras
 from keras import ops
 
+from keras_pdecnn.layers.mixed_precision import pointwise_policy
 from keras_pdecnn.layers.plain import Exportable
 from keras_pdecnn.ops import convolution, layout
 from keras_pdecnn.ops.backend import primitives
@@ -45,7 +46,8 @@ class BaseConnector(Exportable, keras.layers.Layer):
         data_format: str | None,
         **layer_kwargs,
     ):
-        super().__init__(**arguments.check_layer_kwargs(layer_kwargs))
+        # The layer casts by itself, as its convolution may have a type of its own.
+        super().__init__(autocast=False, **arguments.check_layer_kwargs(layer_kwargs))
         self.filters = arguments.check_positive_integer("filters", filters)
         self.kernel_size = arguments.check_odd_sizes("kernel_size", kernel_size)
         self.pool_size = arguments.check_positive_integer("pool_size", pool_size)
@@ -76,7 +78,7 @@ class BaseConnector(Exportable, keras.layers.Layer):
         raise NotImplementedError
 
     def call(self, y, training=None):
-        y = layout.to_channels_last(y, self.data_format)
+        y = layout.to_channels_last(ops.cast(y, pointwise_policy(self).compute_dtype), self.data_format)
         return layout.from_channels_last(self._connect(y, training), self.data_format)
 
     def _connect(self, y, training):
@@ -92,10 +94,9 @@ class BaseConnector(Exportable, keras.layers.Layer):
         return tuple(stride * self.pool_size for stride in self._strides(self.input_spec.ndim - 2))
 
     def _convolve(self, y, kernel):
-        """Return K y, or its pixels at the strides; an export leaves its gradient to the backend."""
-        dtype, other = y.dtype, self._convolution_dtype
-        y, kernel = (y, kernel) if other is None else (ops.cast(y, other), ops.cast(kernel, other))
-        return ops.cast(self._convolve_in_type(y, kernel), dtype)
+        """Return K y in the type of y, or its pixels at the strides; an export leaves its gradient to the backend."""
+        dtype = self._convolution_dtype or self.compute_dtype
+        return ops.cast(self._convolve_in_type(ops.cast(y, dtype), ops.cast(kernel, dtype)), y.dtype)
 
     def _convolve_in_type(self, y, kernel):
         """Return K y, computed in the type of y."""
@@ -144,6 +145,9 @@ class BaseConnector(Exportable, keras.layers.Layer):
                 f"Received: input_shape={tuple(input_shape)}"
             )
         return layout.shape_from_channels_last((batch, *space, self.filters), self.data_format)
+
+    def compute_output_spec(self, y, training=None):
+        return keras.KerasTensor(self.compute_output_shape(y.shape), dtype=pointwise_policy(self).compute_dtype)
 
     @classmethod
     def from_config(cls, config):

@@ -422,7 +422,7 @@ class PDEBlock(Exportable, FieldLayer):
     def _advance_plain(self, state: tuple) -> tuple:
         """Return the state at time N h, computed in plain operations."""
         integrator, field, theta, h = self._equation()
-        field = dataclasses.replace(field, convolution_dtype=self._convolution_dtype)
+        field = dataclasses.replace(field, convolution_dtype=self._convolution_dtype or field.convolution_dtype)
         return advance_plain(integrator, field, theta, h, state)
 
     def _undo(self, state: tuple):

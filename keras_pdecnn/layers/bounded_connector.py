@@ -29,9 +29,9 @@ class BoundedKernel(BaseConnector):
             shape=shape,
             initializer=functools.partial(draw, self.kernel_initializer),
             regularizer=self.kernel_regularizer,
-            autocast=False,  # its bound is taken in the type of the weights
+            autocast=False,
         )
-        self.bias = self.add_weight(name="bias", shape=(self.filters,), initializer="zeros")
+        self.bias = self.add_weight(name="bias", shape=(self.filters,), initializer="zeros", autocast=False)
 
     def inference_kernel(self):
         """Return K / b(K) or the orthogonal kernel, of the shape of the kernel, in the type of the weights."""
@@ -119,8 +119,8 @@ class BoundedConnector(BoundedKernel):
         self._add_bounded_kernel((*kernel_size, shape[-1] * self.pool_size ** len(kernel_size), self.filters))
 
     def _connect(self, y, training):
-        kernel = ops.cast(self.inference_kernel(), self.compute_dtype)
-        return _ACTIVATIONS[self.activation](self._convolve(space_to_depth(y, self.pool_size), kernel) + self.bias)
+        y = self._convolve(space_to_depth(y, self.pool_size), self.inference_kernel())
+        return _ACTIVATIONS[self.activation](y + ops.cast(self.bias, y.dtype))
 
     def lipschitz_bound(self, input_shape) -> float:
         """Return an upper bound of the l2 Lipschitz constant of the layer, close to 1 or below.

@@ -58,8 +58,8 @@ class BoundedRefiningConnector(BoundedKernel, BaseRefiningConnector):
         self._add_bounded_kernel((*kernel_size, shape[-1], self.filters * self.factor ** len(kernel_size)))
 
     def _connect(self, y, training):
-        y = self._convolve(y, ops.cast(self.inference_kernel(), self.compute_dtype))
-        return ops.relu(depth_to_space(y, self.factor) + self.bias)
+        y = depth_to_space(self._convolve(y, self.inference_kernel()), self.factor)
+        return ops.relu(y + ops.cast(self.bias, y.dtype))
 
     def lipschitz_bound(self, input_shape) -> float:
         """Return an upper bound of the l2 Lipschitz constant of the layer, close to 1 or below.

@@ -12,6 +12,7 @@ from keras_pdecnn.initializers import draw
 from keras_pdecnn.layers.base_connector import BaseConnector
 from keras_pdecnn.layers.batch_normalization import BatchNormalization
 from keras_pdecnn.layers.bounded_connector import BoundedConnector
+from keras_pdecnn.layers.mixed_precision import pointwise_policy
 from keras_pdecnn.ops.backend import primitives
 from keras_pdecnn.ops.pooling import average_pool
 from keras_pdecnn.utils import arguments
@@ -34,11 +35,12 @@ class BatchNormalized(BaseConnector):
             shape=(*kernel_size, shape[-1], self.filters),
             initializer=functools.partial(draw, self.kernel_initializer),
             regularizer=self.kernel_regularizer,
+            autocast=False,
         )
         self.normalization = BatchNormalization(
             momentum=self.momentum,
             synchronized=self.synchronized,
-            dtype=self.dtype_policy,
+            dtype=pointwise_policy(self),
             name="normalization",
         )
         self.normalization.build((*shape[:-1], self.filters))

@@ -200,7 +200,7 @@ def _limits(block: PDEBlock, norms: np.ndarray) -> np.ndarray | None:
 
 def _in_float64(block: PDEBlock, h: float) -> tuple[Integrator, Field, Theta, float]:
     """Return integrator, field, theta and h of a block for an evaluation in float64 and in plain operations."""
-    field = dataclasses.replace(block.field, compute_dtype=None, plain=True)
+    field = dataclasses.replace(block.field, compute_dtype=None, convolution_dtype=None, plain=True)
     theta = Theta((name, ops.cast(weight, "float64")) for name, weight in block.theta().items())
     return block.integrator, field, theta, h
 

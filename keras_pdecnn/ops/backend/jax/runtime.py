@@ -9,7 +9,12 @@ import jax
 
 def gpus() -> list[str]:
     """Return the names of the GPUs."""
-    return [] if jax.default_backend() == "cpu" else [device.device_kind for device in jax.local_devices()]
+    return [device.device_kind for device in jax.local_devices()] if has_accelerator() else []
+
+
+def has_accelerator() -> bool:
+    """Return whether there is a device that is not the CPU."""
+    return jax.default_backend() != "cpu"
 
 
 def reset_peak_memory() -> int:

@@ -13,6 +13,11 @@ def gpus() -> list[str]:
     return [tf.config.experimental.get_device_details(gpu).get("device_name", gpu.name) for gpu in devices]
 
 
+def has_accelerator() -> bool:
+    """Return whether there is a device that is not the CPU."""
+    return any(device.device_type != "CPU" for device in tf.config.list_physical_devices())
+
+
 def reset_peak_memory() -> int:
     """Let the peak memory of the first GPU start anew, and return its memory in use, in bytes."""
     tf.config.experimental.reset_memory_stats("GPU:0")

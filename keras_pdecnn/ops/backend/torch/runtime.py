@@ -13,6 +13,11 @@ def gpus() -> list[str]:
     return [torch.cuda.get_device_name(index) for index in range(torch.cuda.device_count())]
 
 
+def has_accelerator() -> bool:
+    """Return whether there is a device that is not the CPU."""
+    return torch.cuda.is_available() or torch.backends.mps.is_available()
+
+
 def reset_peak_memory() -> int:
     """Let the peak memory of the first GPU start anew, and return its memory in use, in bytes."""
     torch.cuda.reset_peak_memory_stats()
