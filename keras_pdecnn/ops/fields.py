@@ -169,15 +169,16 @@ class BoundField:
         return self.value(index, self.inner(index, y), factor, like=y)
 
     def inner(self, index: int, y):
-        """Return u = K1 y in the type in which F is evaluated."""
+        """Return u = K1 y in the type of the convolution."""
         dtype = self._dtype(y)
         return self._convolve(ops.cast(y, dtype), self._weights(index, dtype)[0])
 
     def value(self, index: int, u, factor=1.0, *, like):
         """Return factor * F(y) for u = K1 y, in the type of `like`."""
-        field = self.field
-        _, k2, scale, bias = self._weights(index, self._dtype(like))
-        a = field.sigma_of_n.value(u, scale, bias, primitives.activation(field.activation), field.plain)
+        field, dtype = self.field, self._dtype(like)
+        _, k2, scale, bias = self._weights(index, dtype)
+        activation = primitives.activation(field.activation)
+        a = field.sigma_of_n.value(ops.cast(u, dtype), scale, bias, activation, field.plain)
         return self._transpose(k2, factor, like)(a)
 
     def with_weights(self, theta: dict) -> BoundField:
@@ -211,8 +212,8 @@ class BoundField:
         k1, k2, scale, bias = self._weights(index, dtype)
         first, second = field.kernel_indices(index)
         apply_k1_transposed = self._transpose(k1, factor, x)
-        x, w = ops.cast(x, dtype), ops.cast(w, dtype)
-        v = self._convolve(w, k2)
+        x, u, w = (ops.cast(tensor, dtype) for tensor in (x, u, w))
+        v = ops.cast(self._convolve(w, k2), dtype)
         activation = primitives.activation(field.activation)
         a, d, of_scale, of_bias = field.sigma_of_n.value_and_pull_back(u, v, scale, bias, activation)
         of_k1, of_k2 = self._kernel_gradient(x, d, k1.shape), self._kernel_gradient(w, a, k2.shape)
@@ -235,17 +236,18 @@ class BoundField:
 
     def _convolve(self, y, kernel):
         convolve = convolution.convolve if self.field.plain else primitives.convolve
-        dtype, other = y.dtype, self.field.convolution_dtype
-        if other is not None:
-            y, kernel = ops.cast(y, other), ops.cast(kernel, other)
-        return ops.cast(convolve(y, kernel, self.field.padding), dtype)
-
-    def _kernel_gradient(self, y, g, kernel_shape):
-        """Return the gradient of <K y, g> with respect to the kernel of K."""
+        """Return K y in the type of the convolution."""
         other = self.field.convolution_dtype
         if other is not None:
+            y, kernel = ops.cast(y, other), ops.cast(kernel, other)
+        return convolve(y, kernel, self.field.padding)
+
+    def _kernel_gradient(self, y, g, kernel_shape):
+        """Return the gradient of <K y, g> with respect to the kernel of K, in the type of y."""
+        dtype, other = y.dtype, self.field.convolution_dtype
+        if other is not None:
             y, g = ops.cast(y, other), ops.cast(g, other)
-        return primitives.kernel_gradient(y, g, kernel_shape, self.field.padding)
+        return ops.cast(primitives.kernel_gradient(y, g, kernel_shape, self.field.padding), dtype)
 
     def _transpose(self, kernel, factor, like) -> Callable:
         """Return the function a -> sign * factor * K^T a, in the type of the state.
