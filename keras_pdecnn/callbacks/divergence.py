@@ -8,6 +8,7 @@ import math
 import keras
 
 from keras_pdecnn.callbacks.weights import are_finite
+from keras_pdecnn.utils.optimizers import build_optimizer
 
 
 @dataclasses.dataclass(frozen=True)
@@ -56,8 +57,7 @@ class DivergenceGuard(keras.callbacks.Callback):
 
     def on_train_begin(self, logs=None):
         self.divergence = None
-        if not self.model.optimizer.built:
-            self.model.optimizer.build(self.model.trainable_variables)
+        build_optimizer(self.model)
         self._keep()
 
     def on_epoch_begin(self, epoch, logs=None):

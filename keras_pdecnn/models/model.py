@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import contextlib
 import inspect
 from typing import Any
 
@@ -13,6 +12,7 @@ from keras_pdecnn.layers.plain import plain_operations
 from keras_pdecnn.models.adaptive import adaptive
 from keras_pdecnn.models.refinement import at_resolution, carry_optimizer, carry_variables
 from keras_pdecnn.utils import arguments
+from keras_pdecnn.utils.optimizers import build_optimizer
 
 _Base: Any = keras.Model
 if keras.backend.backend() == "tensorflow":
@@ -153,10 +153,8 @@ class PDEModel(_Base):
 
         If they were made in the first step, TensorFlow would trace it once more without them.
         """
-        if self.optimizer is not None and not self.optimizer.built:
-            strategy = getattr(self, "distribute_strategy", None)  # with TensorFlow
-            with strategy.scope() if strategy else contextlib.nullcontext():
-                self.optimizer.build(self.trainable_variables)
+        if self.optimizer is not None:
+            build_optimizer(self)
         super().make_train_function(force)
 
     def get_compile_config(self):
@@ -173,7 +171,7 @@ class PDEModel(_Base):
         # Keras does this itself unless `compile` is overridden.
         self.compile(**keras.saving.deserialize_keras_object(config))
         if self.optimizer is not None and self.built:
-            self.optimizer.build(self.trainable_variables)
+            build_optimizer(self)
 
 
 def _portable(config):

@@ -14,6 +14,7 @@ from keras_pdecnn import layers, operators
 from keras_pdecnn.layers.base_connector import BaseConnector
 from keras_pdecnn.ops import time_basis
 from keras_pdecnn.utils import arguments
+from keras_pdecnn.utils.optimizers import build_optimizer
 
 METHODS = ("galerkin", "operators", "copy")
 
@@ -47,8 +48,7 @@ def carry_optimizer(old: keras.Model, new: keras.Model, interpolation: str):
     if getattr(old, "optimizer", None) is None or getattr(new, "optimizer", None) is None:
         raise ValueError("A model that is not compiled has no state of an optimiser. Received: optimizer_state=True")
     for model in (old, new):
-        if not model.optimizer.built:
-            model.optimizer.build(model.trainable_variables)
+        build_optimizer(model)
     carry_variables(old.optimizer.variables, new.optimizer.variables, interpolation)
 
 

@@ -14,6 +14,7 @@ import keras
 import numpy as np
 
 from keras_pdecnn.utils import files
+from keras_pdecnn.utils.optimizers import build_optimizer
 
 _HEAD = b"keras_pdecnn checkpoint sha256 "
 _LOG = logging.getLogger(__name__)
@@ -60,8 +61,7 @@ class Checkpoint:
 
 
 def _variables(model: keras.Model) -> list:
-    if not model.optimizer.built:
-        model.optimizer.build(model.trainable_variables)
+    build_optimizer(model)
     # The variables of the model include the states of random layers, but not its metrics, which are reset each epoch.
     return [*model.variables, *model.optimizer.variables]
 
