@@ -379,6 +379,33 @@ def test_convolutions_in_bfloat16(wide, tmp_path):
     assert all(("Rsqrt", "float32") in found and ("Rsqrt", "bfloat16") not in found for found in kinds.values())
 
 
+@pytest.mark.parametrize("kind", ["savedmodel", "litert", "onnx"])
+def test_the_policy_of_keras_does_not_round_the_outputs(kind, tmp_path):
+    """The policy that a network was made with may still be set when it is exported."""
+    if kind != "savedmodel":
+        optional = {"litert": "ai_edge_litert.interpreter", "onnx": "onnxruntime"}[kind]
+        pytest.importorskip(optional, reason=f"needs keras-pdecnn[{kind}]")
+    function = getattr(export, kind)
+    model, path = build("hamiltonian", (8, 8)), tmp_path / f"model{SUFFIXES.get(function, '')}"
+    keras.config.set_dtype_policy("mixed_bfloat16")
+    function(model, path, NAMES)
+    x = examples(model)
+    assert gap(answer(kind, path, x), model(x)) < 1e-5
+
+
+def answer(kind, path, x):
+    """Return the probabilities that an exported network gives."""
+    if kind == "savedmodel":
+        return tf.saved_model.load(str(path / "1")).signatures["serving_default"](image=tf.constant(x))["probabilities"]
+    if kind == "onnx":
+        import onnxruntime
+
+        return onnxruntime.InferenceSession(str(path)).run(["probabilities"], {"image": x})[0]
+    from ai_edge_litert.interpreter import Interpreter
+
+    return Interpreter(str(path)).get_signature_runner()(image=x)["probabilities"]
+
+
 @pytest.mark.slow
 def test_litert_with_small_weights(wide, tmp_path):
     interpreter = pytest.importorskip("ai_edge_litert.interpreter", reason="needs keras-pdecnn[litert]")

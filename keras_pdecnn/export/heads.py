@@ -64,7 +64,7 @@ class Classes:
 
     def layer(self) -> keras.layers.Layer:
         """Return the layer that names the outputs."""
-        return ClassOutputs(self.logits)
+        return ClassOutputs(self.logits, dtype="float32")  # whatever the policy of Keras is
 
     def task(self, model) -> str:
         """Return the task of a model with these outputs."""
@@ -80,7 +80,7 @@ class Values:
 
     def layer(self) -> keras.layers.Layer:
         """Return the layer that names the output."""
-        return ValueOutputs()
+        return ValueOutputs(dtype="float32")
 
     def task(self, model) -> str:
         """Return the task of a model with these outputs."""
