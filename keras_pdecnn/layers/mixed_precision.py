@@ -1,7 +1,8 @@
 """The meaning of the policy "mixed_bfloat16" on a CPU: convolutions in bfloat16, everything else in float32.
 
 The convolutions are what takes the time, and oneDNN has fast ones in bfloat16 for AVX512-BF16 and AMX, which add up in
-float32. Pointwise operations gain nothing there and lose digits. On a GPU, all of a layer is computed in bfloat16.
+float32 and round their results. Pointwise operations gain nothing there and lose digits. On a GPU, all of a layer is
+computed in bfloat16.
 """
 
 from __future__ import annotations
