@@ -115,7 +115,8 @@ def stability():
         import jax
 
         jax.config.update("jax_enable_x64", False)
-    model = fill(pde.models.HamiltonianCNN(SHAPE, CLASSES, widths=(4,), steps=2, step_size=0.3))
+    # With the default epsilon, another rounding of the features at the start of the block changes the growth by 3e-5.
+    model = fill(pde.models.HamiltonianCNN(SHAPE, CLASSES, widths=(4,), steps=2, step_size=0.3, epsilon=0.1))
     rows = [dataclasses.asdict(row) for row in pde.stability.report(model, X[:1])]
     for name in ("norm_1", "norm_2", "limit", "spectral_radius", "growth", "energy"):
         yield f"report/{name}", {"rows": np.array([row[name] for row in rows])}
