@@ -235,8 +235,8 @@ class BoundField:
         return tuple(None if weight is None else ops.cast(weight, dtype) for weight in (*kernels, *vectors))
 
     def _convolve(self, y, kernel):
-        convolve = convolution.convolve if self.field.plain else primitives.convolve
         """Return K y in the type of the convolution."""
+        convolve = convolution.convolve if self.field.plain else primitives.convolve
         other = self.field.convolution_dtype
         if other is not None:
             y, kernel = ops.cast(y, other), ops.cast(kernel, other)
