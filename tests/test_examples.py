@@ -291,23 +291,29 @@ def test_comparison_with_pytorch_and_jax(capsys):
 def test_times_of_convolutions(monkeypatch, capsys):
     monkeypatch.syspath_prepend(str(EXAMPLES / "benchmarks"))
     example = load("benchmarks/convolutions", REPETITIONS=1)
-    chosen = {name: value for name, value in example.contenders(True).items() if name.startswith("keras_pdecnn")}
-    example.contenders = lambda small: chosen
+    of_package = {name: value for name, value in example.contenders(True).items() if name.startswith("keras_pdecnn")}
+    example.contenders = lambda small: of_package
+    example.comparisons = lambda small: [(example.MIXED, example.OURS)]
     example.main(1, small=True)
-    cells = [line.strip("| ").split(" | ") for line in capsys.readouterr().out.splitlines()]
-    assert cells[0][1:] == list(chosen)
-    times = {row[0]: [float(cell or 0) for cell in row[1:]] for row in cells[2:]}
-    assert all(times["step"])
+    bounds, times = (
+        [line.strip("| ").split(" | ") for line in table.splitlines()]
+        for table in capsys.readouterr().out.strip().split("\n\n")
+    )
+    mine, alone, other, faster, most = map(float, bounds[2][1:])
+    assert faster == pytest.approx(other / mine, abs=0.1)
+    assert most == pytest.approx(other / alone, rel=0.2)
+    assert times[0][1:] == [name for name in of_package if "block" not in name]
+    assert all(float(cell) for cell in times[2][1:])
 
 
 def test_parts_of_a_step_add_up(monkeypatch):
     monkeypatch.syspath_prepend(str(EXAMPLES / "benchmarks"))
-    example = load("benchmarks/convolutions", WARMUP=1, REPETITIONS=1)
+    example = load("benchmarks/convolutions")
     line = "onednn_verbose,v1,primitive,{},cpu,{},jit,{},src:f32 wei:f32,,alg,mb125_ic16,{}"
     calls = [("exec", "convolution", "forward_training", 4), ("exec", "deconvolution", "forward_training", 6)]
     calls += [("exec", "convolution", "backward_weights", 3), ("create", "convolution", "forward_training", 9)]
     calls += [("exec", "pooling", "forward_training", 2), ("exec", "matmul", "undef", 1)]
-    found = example.parts([line.format(*call) for call in calls] + ["something else"])
+    found = example.parts([line.format(*call) for call in calls] + ["something else"], 2)
     assert found == {example.FEATURES: 5, example.KERNELS: 1.5, "pooling": 1, "other calls": 0.5}
 
 

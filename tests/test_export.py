@@ -353,6 +353,15 @@ def test_only_single_examples_are_compiled(wide, tmp_path):
         export.savedmodel(wide, tmp_path, NAMES, jit_compile="yes")
 
 
+def test_compiled_single_examples_are_not_rounded(wide, tmp_path):
+    path = export.savedmodel(wide, tmp_path, NAMES, precision="bfloat16", jit_compile=True)
+    serve = tf.saved_model.load(str(path)).signatures["serving_default"]
+    x = examples(wide, 4)
+    expected = np.asarray(wide(x))
+    assert gap(serve(image=tf.constant(x[:1]))["probabilities"], expected[:1]) < 1e-5
+    assert 1e-5 < gap(serve(image=tf.constant(x))["probabilities"], expected) < 0.05
+
+
 def operations(path):
     """Return the operations of a SavedModel that have a type: (name of the operation, its type)."""
     graph = graph_of(path)

@@ -1,10 +1,14 @@
 """How much of a training step is convolution, which bounds what all else could gain.
 
 `python examples/benchmarks/convolutions.py [--rounds 5]` trains the paper's CIFAR-10 Hamiltonian network with the
-package (TensorFlow) and in compiled PyTorch, in turns, each in a fresh process, and prints medians. Both leave
-convolutions, their gradients and much else to oneDNN, which tells the time of every call (ONEDNN_VERBOSE). The package
-also trains with the policy mixed_bfloat16. Each runs twice: as usual, and told, where TensorFlow does one operation at
-a time, so that the times of the parts add up. Nothing else should run meanwhile.
+package (TensorFlow), also with the policy mixed_bfloat16, and in compiled PyTorch, and takes gradients of reversible
+blocks with the package, revlib and memcnn; in turns, each in a fresh process. All leave convolutions, their gradients
+and much else to oneDNN, which tells the time of every call (ONEDNN_VERBOSE). The package and PyTorch's network run
+twice: as usual, and told, where TensorFlow does one operation at a time, so that the times of the parts add up.
+
+The first table shows how much faster the package is than each of the others, and how much faster it could be at most,
+if all but its convolutions cost nothing. The second one shows the parts of the steps of the network. All figures are
+medians. Nothing else should run meanwhile: five rounds take a quarter of an hour.
 """
 
 import argparse
@@ -12,34 +16,63 @@ import collections
 import json
 import statistics
 
-from against_pytorch import on, package, printed, torch
+from against_pytorch import STEPS, couplings, on, package, printed, torch
 
-WARMUP, REPETITIONS = 3, 8  # steps of each process: the first is that of both workers
+WARMUP, REPETITIONS = 3, 8  # steps of each process of a network: the first is that of both workers
+BLOCK_STEPS = 6  # steps of each process of a block, one of them not timed
 FEATURES, KERNELS = "convolutions, gradients by the features", "gradients by the kernels"
 OTHERS = {"batch_normalization": "batch normalisation", "reorder": "changes of the layout", "pooling": "pooling"}
-VERBOSE = {"ONEDNN_VERBOSE": "profile_exec"}
+TOLD = {"ONEDNN_VERBOSE": "profile_exec", "TF_NUM_INTEROP_THREADS": "1"}
+PEERS = ("revlib", "memcnn")
+OURS, MIXED, THEIRS = "keras_pdecnn", "keras_pdecnn, mixed_bfloat16", "PyTorch, compiled"
 
 
 def contenders(small):
-    """Return command and environment of each, by name."""
-    small = {"size": 8, "batch": 2} if small else {}
-    settings = {"backprop": "stored", "repetitions": REPETITIONS, "warmup": WARMUP, **small}
-    ours = package("network", settings)
-    mixed = package("network", {**settings, "policy": "mixed_bfloat16"})
-    theirs = torch({"case": "network", "compiled": True, "repetitions": REPETITIONS, **small})
-    told = on("tensorflow") | VERBOSE | {"TF_NUM_INTEROP_THREADS": "1"}
-    return {
-        "keras_pdecnn": (ours, on("tensorflow")),
-        "keras_pdecnn, told": (ours, told),
-        "keras_pdecnn, mixed_bfloat16": (mixed, on("tensorflow")),
-        "keras_pdecnn, mixed_bfloat16, told": (mixed, told),
-        "PyTorch, compiled": (theirs, {}),
-        "PyTorch, compiled, told": (theirs, VERBOSE),
+    """Return command, environment and number of steps of each, by name."""
+    sizes = {"size": 8, "batch": 2} if small else {}
+    settings = {"backprop": "stored", "repetitions": REPETITIONS, "warmup": WARMUP, **sizes}
+    commands = {
+        OURS: package("network", settings),
+        MIXED: package("network", {**settings, "policy": "mixed_bfloat16"}),
+        THEIRS: torch({"case": "network", "compiled": True, "repetitions": REPETITIONS, **sizes}),
     }
+    count = WARMUP + REPETITIONS
+    found = {}
+    for name, command in commands.items():
+        found |= {name: (command, on("tensorflow"), count), told(name): (command, on("tensorflow") | TOLD, count)}
+    for steps in depths(small):
+        for name, command, variables in couplings(steps, ["tensorflow"], small):
+            if name == "keras_pdecnn, tensorflow":
+                found |= {block(OURS, steps): (command, variables, BLOCK_STEPS)}
+                found |= {told(block(OURS, steps)): (command, variables | TOLD, BLOCK_STEPS)}
+            elif name in PEERS:  # with channels last
+                found |= {block(name, steps): (command, variables, BLOCK_STEPS)}
+    return found
 
 
-def parts(lines):
-    """Return the milliseconds of a step in each part of oneDNN, from what it has printed."""
+def depths(small):
+    """Return the numbers of steps of the reversible blocks."""
+    return (2,) if small else STEPS
+
+
+def told(name):
+    """Return the name of a contender that tells the times of its parts."""
+    return f"{name}, told"
+
+
+def block(name, steps):
+    """Return the name of a contender with reversible blocks."""
+    return f"{name}, block of {steps} steps"
+
+
+def comparisons(small):
+    """Return pairs of a contender of the package and another one."""
+    blocks = [(block(OURS, steps), block(peer, steps)) for steps in depths(small) for peer in PEERS]
+    return [(OURS, THEIRS), (MIXED, THEIRS), *blocks]
+
+
+def parts(lines, count):
+    """Return the milliseconds of a step in each part of oneDNN, from what it has printed in a number of steps."""
     total = collections.Counter()
     for line in lines:
         fields = line.split(",")
@@ -49,28 +82,44 @@ def parts(lines):
                 name = KERNELS if direction == "backward_weights" else FEATURES
             else:
                 name = OTHERS.get(kind, "other calls")
-            total[name] += milliseconds / (WARMUP + REPETITIONS)
+            total[name] += milliseconds / count
     return total
 
 
-def measure(name, command, variables):
+def measure(name, command, variables, count):
     """Return the milliseconds of a step, as a whole and in each part."""
     lines = printed(name, command, variables)
-    return {"step": 1e3 * json.loads(lines[-1])["step_s"], **parts(lines)}
+    return {"step": 1e3 * json.loads(lines[-1])["step_s"], **parts(lines, count)}
+
+
+def table(header, rows):
+    """Print a table in Markdown, with empty cells for zeros."""
+    for cells in (header, ["---"] * len(header), *rows):
+        print(f"| {' | '.join('' if cell == '0' else cell for cell in cells)} |")
+    print(flush=True)
 
 
 def main(rounds, small=False):
     """Measure in turns, and print."""
-    rows = collections.defaultdict(list)
+    runs = collections.defaultdict(list)
     for _ in range(rounds):
-        for name, (command, variables) in contenders(small).items():
-            rows[name].append(measure(name, command, variables))
+        for name, contender in contenders(small).items():
+            runs[name].append(measure(name, *contender))
     names = ["step", FEATURES, KERNELS, *OTHERS.values(), "other calls"]
-    print(f"| milliseconds | {' | '.join(rows)} |")
-    print("|" + "---|" * (1 + len(rows)))
-    for part in names:
-        medians = (statistics.median(row.get(part, 0) for row in runs) for runs in rows.values())
-        print(f"| {part} | {' | '.join(f'{value:.0f}' if value else '' for value in medians)} |")
+    medians = {
+        name: {part: statistics.median(run.get(part, 0) for run in of_name) for part in names}
+        for name, of_name in runs.items()
+    }
+    bounds = []
+    for ours, theirs in comparisons(small):
+        mine, step = medians[ours]["step"], medians[theirs]["step"]
+        alone = medians[told(ours)][FEATURES] + medians[told(ours)][KERNELS]
+        figures = f"{mine:.0f}", f"{alone:.0f}", f"{step:.0f}", f"{step / mine:.2f}", f"{step / alone:.2f}"
+        bounds.append((f"{ours}; {theirs}", *figures))
+    table(("milliseconds", "package", "its convolutions alone", "other", "faster by", "at most by"), bounds)
+    networks = {name: of_parts for name, of_parts in medians.items() if "block" not in name}
+    values = [(part, *(f"{of_parts[part]:.0f}" for of_parts in networks.values())) for part in names]
+    table(("milliseconds", *networks), values)
 
 
 if __name__ == "__main__":

@@ -26,11 +26,13 @@ OURS = {  # name: format and settings of the export
     "SavedModel": ("savedmodel", {}),
     "SavedModel, jit_compile": ("savedmodel", {"jit_compile": True}),
     "SavedModel, bfloat16": ("savedmodel", {"precision": "bfloat16"}),
+    "SavedModel, bfloat16, jit_compile": ("savedmodel", {"precision": "bfloat16", "jit_compile": True}),
     "LiteRT": ("litert", {}),
     "LiteRT, int8": ("litert", {"precision": "int8"}),
     "ONNX Runtime": ("onnx", {}),
     "tf.function": ("model", {}),
     "Convolutions alone": ("savedmodel", {}),
+    "Convolutions alone, bfloat16": ("savedmodel", {"precision": "bfloat16"}),
 }
 TORCH = {
     "PyTorch, eager": {"compiled": False},
@@ -54,7 +56,7 @@ def export(folder):
         if kind == "model":
             model.save(path_of(folder, name))
         else:
-            network = convolutions if name == "Convolutions alone" else model
+            network = convolutions if name.startswith("Convolutions") else model
             getattr(pde.export, kind)(network, path_of(folder, name), **settings)
     x = np.random.default_rng(0).uniform(0, 255, (max(BURSTS), 32, 32, 3)).astype("float32")
     np.savez(folder / "images.npz", x=x, expected=model.predict(x, batch_size=len(x), verbose=0))
@@ -122,7 +124,7 @@ def serve(folder, name):
     kind, settings = OURS[name]
     predict = predictor(kind, path_of(folder, name))
     gap = float(np.abs(predict(x) - expected).max())
-    assert "precision" in settings or name == "Convolutions alone" or gap < 1e-5, gap
+    assert "precision" in settings or name.startswith("Convolutions") or gap < 1e-5, gap
     for line in sys.stdin:
         request = json.loads(line)
         seconds = []

@@ -53,9 +53,9 @@ def savedmodel(
         precision: "float32" (default), or "bfloat16", in which the convolutions of blocks and connectors are then
             computed. Sums, normalisations and everything else stay in float32. Processors with AVX512-BF16 or AMX, and
             GPUs, are faster with it; others are slower.
-        jit_compile: Whether XLA compiles the network for requests of a single example; default False. On a CPU they
-            then take two thirds of the time, except the first one, which takes seconds more. What runs the SavedModel
-            must contain XLA, as TensorFlow does. It has no effect under JAX, where XLA compiles everything.
+        jit_compile: Whether XLA compiles the network, in float32, for requests of a single example; default False. On
+            a CPU they then take two thirds of the time, except the first one, which takes seconds more. What runs the
+            SavedModel must contain XLA, as TensorFlow does. It has no effect under JAX, where XLA compiles everything.
 
     Returns:
         The path of the new version.
@@ -81,7 +81,7 @@ def savedmodel(
     spec = tf.TensorSpec((None, *model.input_shape[1:]), tf.float32, name=name)
     call = _with_constants(exportable.named(model, head))
     if keras.backend.backend() == "tensorflow":
-        call = batches.by_size(call, spec, jit_compile)
+        call = _by_size(model, call, spec, convolution_dtype, jit_compile)
     path.mkdir(parents=True, exist_ok=True)
     # A server that watches the folder must not see an incomplete version.
     with tempfile.TemporaryDirectory(prefix=".part-", dir=path) as temporary:
@@ -105,6 +105,22 @@ def savedmodel(
         (part / _NETWORK).parent.mkdir()
         (part / _NETWORK).write_text(facts)
         return _publish(part, path)
+
+
+def _by_size(model: keras.Model, call: Callable, spec, convolution_dtype: str | None, jit_compile: bool) -> Callable:
+    """Return a function that calls a network under TensorFlow as suits the size of the batch."""
+    import tensorflow as tf
+
+    def traced(function, dtype=None, jit_compile=None):
+        run = tf.function(function, input_signature=[spec], autograph=False, jit_compile=jit_compile)
+        with plain_operations(model, convolution_dtype=dtype):
+            return run.get_concrete_function()
+
+    whole = traced(call, convolution_dtype)
+    if not jit_compile:
+        return batches.by_size(whole)
+    # On a CPU, XLA is slower in bfloat16. In float32 both use the same weights in the file.
+    return batches.by_size(whole, traced(whole if convolution_dtype is None else call, jit_compile=True))
 
 
 def _table(names: tuple[str, ...], asset: pathlib.Path):
