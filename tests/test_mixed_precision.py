@@ -4,6 +4,7 @@ import keras
 import numpy as np
 import pytest
 import tensorflow as tf
+from helpers.graphs import types_by_operation
 
 from keras_pdecnn import layers, models
 from keras_pdecnn.ops.backend import runtime
@@ -29,12 +30,7 @@ def types_of_operations(model, x) -> dict[str, set]:
             loss = tf.reduce_sum(tf.cast(model(x, training=True), "float32") ** 2)
         return tape.gradient(loss, [variable.value for variable in model.trainable_variables])
 
-    graph = step.get_concrete_function(x).graph.as_graph_def()
-    found: dict[str, set] = {}
-    for node in [*graph.node, *(node for function in graph.library.function for node in function.node_def)]:
-        if node.attr["T"].type:
-            found.setdefault(node.op, set()).add(tf.dtypes.as_dtype(node.attr["T"].type).name)
-    return found
+    return types_by_operation(step.get_concrete_function(x).graph.as_graph_def())
 
 
 @pytest.mark.parametrize("name", NETWORKS)

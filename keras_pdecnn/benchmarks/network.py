@@ -19,6 +19,7 @@ from keras_pdecnn.benchmarks.references import find, reference
 from keras_pdecnn.networks import DEFAULT, NETWORKS
 from keras_pdecnn.ops.backend import runtime
 from keras_pdecnn.recipes import Recipe
+from keras_pdecnn.utils.policies import dtype_policy
 
 
 def measure(
@@ -49,12 +50,8 @@ def measure(
     paper = Recipe(widths=(32, 64, 112), weight_decay=0.0).network_settings()
     settings = {**paper, "classes": 10, "include_preprocessing": False, **settings, "backprop": backprop}
     architecture = architecture or reference(NETWORKS[DEFAULT].builder, models)
-    before = keras.config.dtype_policy()
-    keras.config.set_dtype_policy(policy)
-    try:
+    with dtype_policy(policy):
         model = find(architecture, models)((size, size, 3), **settings)
-    finally:
-        keras.config.set_dtype_policy(before)
     model.compile(keras.optimizers.SGD(0.01, momentum=0.9), "sparse_categorical_crossentropy")
     generator = np.random.default_rng(0)
     x = generator.standard_normal((batch, size, size, 3), "float32")

@@ -13,6 +13,7 @@ from keras_pdecnn.data.augmentation import Augmentation
 from keras_pdecnn.data.crops import DRAWS
 from keras_pdecnn.data.pixels import Pixels
 from keras_pdecnn.data.stored import Held, Stored, is_stored
+from keras_pdecnn.utils.datasets import untuned_options
 
 
 @dataclasses.dataclass(frozen=True)
@@ -224,13 +225,11 @@ def as_it_is(function):
 
 def _feed(dataset, function):
     """Apply a function to a dataset in parallel, in order, and ahead of the consumer."""
-    options = tf.data.Options()
+    # The number of parallel calls is that of threads anyway.
+    options = untuned_options()
     options.deterministic = True
     # TensorFlow's rewriting of the graph gains nothing here, and would first hash every captured array.
     options.experimental_optimization.apply_default_optimizations = False
     options.experimental_distribute.auto_shard_policy = tf.data.experimental.AutoShardPolicy.DATA
-    # The number of parallel calls is that of threads anyway, and an iterator that ends would wait for the thread that
-    # tunes it, which sleeps for up to a minute and is not always woken (TensorFlow 2.21).
-    options.autotune.enabled = False
     dataset = dataset.map(as_it_is(function), num_parallel_calls=tf.data.AUTOTUNE, deterministic=True)
     return dataset.prefetch(tf.data.AUTOTUNE).with_options(options)

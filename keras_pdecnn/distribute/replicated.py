@@ -12,6 +12,7 @@ import numpy as np
 import tensorflow as tf
 
 from keras_pdecnn import distribute
+from keras_pdecnn.utils.datasets import untuned_options
 
 _UNEVEN = (
     "The size of every global batch must be a multiple of the number of replicas; drop_remainder leaves out a smaller "
@@ -79,16 +80,8 @@ class ReplicatedModel(keras.Model):
 
 
 def without_tuning(dataset):
-    """Return a dataset whose iterators have no thread that tunes them; a distributed one is returned as it is.
-
-    The end of an iterator waits for that thread, which sleeps for up to a minute and is not always woken (TensorFlow
-    2.21). What Keras makes of arrays needs no tuning.
-    """
-    if not isinstance(dataset, tf.data.Dataset):
-        return dataset
-    options = tf.data.Options()
-    options.autotune.enabled = False
-    return dataset.with_options(options)
+    """Return a dataset whose iterators have no thread that tunes them; a distributed one is returned as it is."""
+    return dataset.with_options(untuned_options()) if isinstance(dataset, tf.data.Dataset) else dataset
 
 
 def check_divides(sizes, strategy: tf.distribute.Strategy):
@@ -173,7 +166,7 @@ def _shuffled_alike(settings: dict, strategy, count: int, batch_size: int) -> di
         rows = tf.random.experimental.stateless_shuffle(tf.range(count), tf.stack([tf.constant(seed, tf.int64), epoch]))
         return tf.data.Dataset.from_tensor_slices(rows).batch(batch_size)
 
-    options = tf.data.Options()
+    options = untuned_options()
     options.experimental_distribute.auto_shard_policy = tf.data.experimental.AutoShardPolicy.DATA
     dataset = tf.data.Dataset.counter().flat_map(batches)
     dataset = dataset.map(lambda rows: keras.tree.map_structure(lambda entry: tf.gather(entry, rows), data))

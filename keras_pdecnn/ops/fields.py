@@ -237,17 +237,17 @@ class BoundField:
     def _convolve(self, y, kernel):
         """Return K y in the type of the convolution."""
         convolve = convolution.convolve if self.field.plain else primitives.convolve
-        other = self.field.convolution_dtype
-        if other is not None:
-            y, kernel = ops.cast(y, other), ops.cast(kernel, other)
-        return convolve(y, kernel, self.field.padding)
+        return convolve(*self._rounded(y, kernel), self.field.padding)
 
     def _kernel_gradient(self, y, g, kernel_shape):
         """Return the gradient of <K y, g> with respect to the kernel of K, in the type of y."""
-        dtype, other = y.dtype, self.field.convolution_dtype
-        if other is not None:
-            y, g = ops.cast(y, other), ops.cast(g, other)
-        return ops.cast(primitives.kernel_gradient(y, g, kernel_shape, self.field.padding), dtype)
+        gradient = primitives.kernel_gradient(*self._rounded(y, g), kernel_shape, self.field.padding)
+        return ops.cast(gradient, y.dtype)
+
+    def _rounded(self, *tensors) -> tuple:
+        """Return tensors in the type of the convolution."""
+        dtype = self.field.convolution_dtype
+        return tensors if dtype is None else tuple(ops.cast(tensor, dtype) for tensor in tensors)
 
     def _transpose(self, kernel, factor, like) -> Callable:
         """Return the function a -> sign * factor * K^T a, in the type of the state.

@@ -9,6 +9,7 @@ import keras
 from keras_pdecnn import data, models
 from keras_pdecnn.recipes import Recipe
 from keras_pdecnn.tasks import TASKS
+from keras_pdecnn.utils.policies import dtype_policy
 
 
 def build(recipe: Recipe, info: data.Info) -> models.PDEModel:
@@ -31,18 +32,16 @@ def build(recipe: Recipe, info: data.Info) -> models.PDEModel:
         (None, 10)
     """
     keras.utils.set_random_seed(recipe.seed)
-    with _configuration(recipe.dtype):
+    with dtype_policy(recipe.dtype), _channels_last():
         return TASKS[recipe.task].build(models.NETWORKS[recipe.architecture], recipe, info)
 
 
 @contextlib.contextmanager
-def _configuration(dtype: str):
-    """Configure Keras for the networks of recipes: a policy for the numbers, and the channels last, as in the data."""
-    policy, data_format = keras.config.dtype_policy(), keras.config.image_data_format()
-    keras.config.set_dtype_policy(dtype)
+def _channels_last():
+    """Let Keras make layers with the channels last, as in the data, in this context."""
+    data_format = keras.config.image_data_format()
     keras.config.set_image_data_format("channels_last")
     try:
         yield
     finally:
-        keras.config.set_dtype_policy(policy)
         keras.config.set_image_data_format(data_format)

@@ -1,0 +1,12 @@
+"""What a graph of TensorFlow computes with."""
+
+import tensorflow as tf
+
+
+def types_by_operation(graph) -> dict[str, set]:
+    """Return the types of each kind of operation in a GraphDef and its functions."""
+    found: dict[str, set] = {}
+    for node in [*graph.node, *(node for function in graph.library.function for node in function.node_def)]:
+        if node.attr["T"].type:
+            found.setdefault(node.op, set()).add(tf.dtypes.as_dtype(node.attr["T"].type).name)
+    return found
