@@ -237,12 +237,13 @@ class BoundField:
     def _convolve(self, y, kernel):
         """Return K y in the type of the convolution."""
         convolve = convolution.convolve if self.field.plain else primitives.convolve
-        return convolve(*self._rounded(y, kernel), self.field.padding)
+        y, kernel = self._rounded(y, kernel)
+        return convolve(y, kernel, self.field.padding)
 
     def _kernel_gradient(self, y, g, kernel_shape):
         """Return the gradient of <K y, g> with respect to the kernel of K, in the type of y."""
-        gradient = primitives.kernel_gradient(*self._rounded(y, g), kernel_shape, self.field.padding)
-        return ops.cast(gradient, y.dtype)
+        rounded, g = self._rounded(y, g)
+        return ops.cast(primitives.kernel_gradient(rounded, g, kernel_shape, self.field.padding), y.dtype)
 
     def _rounded(self, *tensors) -> tuple:
         """Return tensors in the type of the convolution."""
