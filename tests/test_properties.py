@@ -1,6 +1,5 @@
 """Whatever has the right type runs, saves and loads, or is refused with a ValueError that says what was received."""
 
-import contextlib
 import inspect
 import re
 import tempfile
@@ -17,6 +16,7 @@ from keras_pdecnn import constraints, initializers, layers, losses, models, regu
 from keras_pdecnn.layers.base_connector import BaseConnector
 from keras_pdecnn.ops.limits import LIPSCHITZ
 from keras_pdecnn.ops.normalization import Shrinkage
+from keras_pdecnn.utils.policies import dtype_policy
 
 # The base of the blocks is no block: it has no integrator. A layer that crops takes a pair of features.
 LAYERS = tuple(getattr(layers, name) for name in layers.__all__ if name not in ("PDEBlock", "CropLike"))
@@ -413,17 +413,6 @@ def any_part(draw):
     return part, draw(st.fixed_dictionaries(required, optional=optional))
 
 
-@contextlib.contextmanager
-def policy_of_keras(policy):
-    """Set the policy of layers that are made meanwhile."""
-    before = keras.config.dtype_policy()
-    keras.config.set_dtype_policy(policy)
-    try:
-        yield
-    finally:
-        keras.config.set_dtype_policy(before)
-
-
 @pytest.mark.parametrize("make", [*LAYERS, *BUILDERS], ids=lambda make: make.__name__)
 def test_every_argument_is_drawn(make):
     required, optional = model_settings(make, 2, 1) if make in BUILDERS else layer_settings(make, 2)
@@ -435,7 +424,7 @@ def test_every_argument_is_drawn(make):
 def run(make, settings, shape, policy):
     """Make a layer or model, take a gradient on features as in training, and call it on them."""
     y = np.random.default_rng(0).normal(size=shape).astype("float32")
-    with policy_of_keras(policy):
+    with dtype_policy(policy):
         layer = make(**settings)
     with tf.GradientTape() as tape:
         output = layer(y, training=True)

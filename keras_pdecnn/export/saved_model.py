@@ -80,8 +80,7 @@ def savedmodel(
     path = pathlib.Path(path).expanduser()
     spec = tf.TensorSpec((None, *model.input_shape[1:]), tf.float32, name=name)
     call = _with_constants(exportable.named(model, head))
-    if keras.backend.backend() == "tensorflow":
-        call = _by_size(model, call, spec, convolution_dtype, jit_compile)
+    call = _traced(model, call, spec, convolution_dtype, jit_compile)
     path.mkdir(parents=True, exist_ok=True)
     # A server that watches the folder must not see an incomplete version.
     with tempfile.TemporaryDirectory(prefix=".part-", dir=path) as temporary:
@@ -99,16 +98,15 @@ def savedmodel(
             contents = tf.TensorSpec((None,), tf.string, name="image_bytes")
             endpoints["serving_bytes"] = (lambda data: serve(decode(data, model.input_shape[1:]))), contents
         part = pathlib.Path(temporary, "model")
-        with plain_operations(model, convolution_dtype=convolution_dtype):
-            _write(part, endpoints, table)
+        _write(part, endpoints, table)
         facts = json.dumps({"task": head.task(model), "max_value": recognition.max_value(model)})
         (part / _NETWORK).parent.mkdir()
         (part / _NETWORK).write_text(facts)
         return _publish(part, path)
 
 
-def _by_size(model: keras.Model, call: Callable, spec, convolution_dtype: str | None, jit_compile: bool) -> Callable:
-    """Return a function that calls a network under TensorFlow as suits the size of the batch."""
+def _traced(model: keras.Model, call: Callable, spec, convolution_dtype: str | None, jit_compile: bool) -> Callable:
+    """Return the call of a model, traced in plain operations; under TensorFlow it suits the size of the batch."""
     import tensorflow as tf
 
     def traced(function, dtype=None, jit_compile=None):
@@ -117,6 +115,8 @@ def _by_size(model: keras.Model, call: Callable, spec, convolution_dtype: str | 
             return run.get_concrete_function()
 
     whole = traced(call, convolution_dtype)
+    if keras.backend.backend() != "tensorflow":
+        return whole
     if not jit_compile:
         return batches.by_size(whole)
     # On a CPU, XLA is slower in bfloat16. In float32 both use the same weights in the file.
