@@ -13,7 +13,6 @@ matmul = _module.matmul
 maximum = _module.maximum
 mean = _module.mean
 minimum = _module.minimum
-reshape_like = _module.reshape_like
 sqrt = _module.sqrt
 tensordot = _module.tensordot
 where = _module.where

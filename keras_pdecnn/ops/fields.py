@@ -166,19 +166,26 @@ class BoundField:
 
     def __call__(self, index: int, y, factor=1.0):
         """Return factor * F(theta_index, y) in the type of y."""
-        return self.value(index, self.inner(index, y), factor, like=y)
+        field, dtype = self.field, self._dtype(y)
+        _, k2, scale, bias = self._weights(index, dtype)
+        u = ops.cast(self.inner(index, y), dtype)
+        a = field.sigma_of_n.value(u, scale, bias, primitives.activation(field.activation), field.plain)
+        return self._transpose(k2, factor, y)(a)
 
     def inner(self, index: int, y):
         """Return u = K1 y in the type of the convolution."""
         dtype = self._dtype(y)
         return self._convolve(ops.cast(y, dtype), self._weights(index, dtype)[0])
 
-    def value(self, index: int, u, factor=1.0, *, like):
-        """Return factor * F(y) for u = K1 y, in the type of `like`."""
+    def normalized(self, index: int, y) -> tuple:
+        """Return what `value` and `pull_back` need of u = K1 y, see `Normalization.normalized`."""
+        return self.field.sigma_of_n.normalized(ops.cast(self.inner(index, y), self._dtype(y)))
+
+    def value(self, index: int, normalized: tuple, factor=1.0, *, like):
+        """Return factor * F(y) for normalized(index, y), in the type of `like`, without a gradient of its own."""
         field, dtype = self.field, self._dtype(like)
         _, k2, scale, bias = self._weights(index, dtype)
-        activation = primitives.activation(field.activation)
-        a = field.sigma_of_n.value(ops.cast(u, dtype), scale, bias, activation, field.plain)
+        a = field.sigma_of_n.activate(normalized, scale, bias, primitives.activation(field.activation))
         return self._transpose(k2, factor, like)(a)
 
     def with_weights(self, theta: dict) -> BoundField:
@@ -198,12 +205,12 @@ class BoundField:
             A tuple of three: factor * F(x), the gradient of <factor * F(x), w> with respect to x, and a dict of the
             gradients with respect to the weights, whose keys are (name, index).
         """
-        a, of_x, gradients = self.pull_back(index, x, self.inner(index, x), w, factor)
+        a, of_x, gradients = self.pull_back(index, x, self.normalized(index, x), w, factor)
         k2 = self._weights(index, self._dtype(x))[1]
         return self._transpose(k2, factor, x)(a), of_x, gradients
 
-    def pull_back(self, index: int, x, u, w, factor=1.0):
-        """Pull a cotangent back through factor * F, see `value_and_pull_back`, where u = K1 x is known.
+    def pull_back(self, index: int, x, normalized: tuple, w, factor=1.0):
+        """Pull a cotangent back through factor * F, see `value_and_pull_back`, for normalized(index, x).
 
         Returns:
             A tuple of three: a = sigma(N(u)), and the gradients that `value_and_pull_back` returns.
@@ -212,10 +219,11 @@ class BoundField:
         k1, k2, scale, bias = self._weights(index, dtype)
         first, second = field.kernel_indices(index)
         apply_k1_transposed = self._transpose(k1, factor, x)
-        x, u, w = (ops.cast(tensor, dtype) for tensor in (x, u, w))
+        n, *lengths = normalized
+        x, n, w = (ops.cast(tensor, dtype) for tensor in (x, n, w))
         v = ops.cast(self._convolve(w, k2), dtype)
         activation = primitives.activation(field.activation)
-        a, d, of_scale, of_bias = field.sigma_of_n.value_and_pull_back(u, v, scale, bias, activation)
+        a, d, of_scale, of_bias = field.sigma_of_n.pull_back((n, *lengths), v, scale, bias, activation)
         of_k1, of_k2 = self._kernel_gradient(x, d, k1.shape), self._kernel_gradient(w, a, k2.shape)
         kernels = {first: of_k1 + of_k2} if first == second else {first: of_k1, second: of_k2}
         gradients = {("kernel", i): value for i, value in kernels.items()}

@@ -21,9 +21,9 @@ import keras
 import numpy as np
 from keras import backend, ops
 
-from keras_pdecnn.ops import exact
+from keras_pdecnn.ops import affine, exact
 from keras_pdecnn.ops.backend import primitives
-from keras_pdecnn.ops.tv import affine, affine_tv_normalize, inverse_length, tv_normalize, tv_pull_back
+from keras_pdecnn.ops.tv import inverse_length, tv_normalize, tv_pull_back
 from keras_pdecnn.utils import arguments
 
 
@@ -46,17 +46,23 @@ class Normalization:
             activation: Pointwise function sigma.
             plain: Whether the backend differentiates the result by itself; default False.
         """
-        return activation(affine(u, scale, bias))
+        return _activated(plain)(activation, u, scale, bias)
 
-    def value_and_pull_back(self, u, v, scale, bias, activation: Callable):
-        """Return a = sigma(N(u)), and the gradients of <a, v> with respect to u, scale and bias.
+    def normalized(self, u) -> tuple:
+        """Return what `activate` and `pull_back` need of u: a tensor like it, and perhaps one number per pixel."""
+        return (u,)
+
+    def activate(self, normalized: tuple, scale, bias, activation: Callable):
+        """Return sigma(N(u)) for normalized(u), without a gradient of its own."""
+        return primitives.activated(activation, normalized[0], scale, bias)
+
+    def pull_back(self, normalized: tuple, v, scale, bias, activation: Callable):
+        """Return a = sigma(N(u)), and the gradients of <a, v> with respect to u, scale and bias, for normalized(u).
 
         The gradient of a scale or bias that is missing is None.
         """
-        a, pull_back = primitives.vjp(activation, affine(u, scale, bias))
-        g = pull_back(v)
-        of_scale = None if scale is None else _sum(g * u)
-        return a, g if scale is None else g * scale, of_scale, None if bias is None else _sum(g)
+        a, pull_back = _activated_vjp(activation, normalized[0], scale, bias)
+        return a, *pull_back(v)
 
     def lipschitz(self, constant: float) -> float:
         """Return the Lipschitz constant L that step limits take, together with the norm of `effective_kernel`.
@@ -88,16 +94,17 @@ class TV(Normalization):
     is_provable = False
 
     def value(self, u, scale, bias, activation: Callable, plain: bool = False):
-        if plain:
-            return activation(affine_tv_normalize(u, scale, bias, self.epsilon))
-        return activation(primitives.tv_normalize(u, scale, bias, self.epsilon))
+        normalize = tv_normalize if plain else primitives.tv_normalize
+        return _activated(plain)(activation, normalize(u, self.epsilon), scale, bias)
 
-    def value_and_pull_back(self, u, v, scale, bias, activation: Callable):
+    def normalized(self, u) -> tuple:
         r = inverse_length(_widen(u), self.epsilon)
-        p = affine(u * ops.cast(r, u.dtype), scale, bias)
-        a, pull_back = primitives.vjp(activation, p)
-        d, of_scale, of_bias = tv_pull_back(u, pull_back(v), r, scale, bias)
-        return a, ops.cast(d, u.dtype), of_scale, of_bias
+        return u * ops.cast(r, u.dtype), r
+
+    def pull_back(self, normalized: tuple, v, scale, bias, activation: Callable):
+        n, r = normalized
+        a, of_n, *of_weights = super().pull_back((n,), v, scale, bias, activation)
+        return a, ops.cast(tv_pull_back(n, of_n, r), v.dtype), *of_weights
 
     def slope(self, theta) -> float | np.ndarray:
         return np.abs(ops.convert_to_numpy(theta["scale"]).astype(np.float64)).max(axis=-1) / math.sqrt(self.epsilon)
@@ -112,10 +119,13 @@ class Scale(Normalization):
     scale_constraint = keras.constraints.NonNeg()
 
     def value(self, u, scale, bias, activation: Callable, plain: bool = False):
-        return super().value(u, _positive_part(scale), bias, activation)
+        return super().value(u, _positive_part(scale), bias, activation, plain)
 
-    def value_and_pull_back(self, u, v, scale, bias, activation: Callable):
-        a, d, of_scale, of_bias = super().value_and_pull_back(u, v, _positive_part(scale), bias, activation)
+    def activate(self, normalized: tuple, scale, bias, activation: Callable):
+        return super().activate(normalized, _positive_part(scale), bias, activation)
+
+    def pull_back(self, normalized: tuple, v, scale, bias, activation: Callable):
+        a, d, of_scale, of_bias = super().pull_back(normalized, v, _positive_part(scale), bias, activation)
         if scale is not None:
             of_scale = ops.cast(scale >= 0, scale.dtype) * of_scale
         return a, d, of_scale, of_bias
@@ -145,15 +155,17 @@ class Shrinkage(Normalization):
     activations = (keras.activations.relu, keras.activations.linear)
 
     def value(self, u, scale, bias, activation: Callable, plain: bool = False):
-        p = activation(affine(u, scale, bias))
-        return tv_normalize(p, 1.0) if plain else primitives.tv_normalize(p, None, None, 1.0)
+        p = super().value(u, scale, bias, activation, plain)
+        return tv_normalize(p, 1.0) if plain else primitives.tv_normalize(p, 1.0)
 
-    def value_and_pull_back(self, u, v, scale, bias, activation: Callable):
-        p, pull_back = primitives.vjp(activation, affine(u, scale, bias))
+    def activate(self, normalized: tuple, scale, bias, activation: Callable):
+        return tv_normalize(super().activate(normalized, scale, bias, activation), 1.0)
+
+    def pull_back(self, normalized: tuple, v, scale, bias, activation: Callable):
+        p, pull_back = _activated_vjp(activation, normalized[0], scale, bias)
         r = inverse_length(_widen(p), 1.0)
-        g, _, _ = tv_pull_back(p, v, r)
-        d = pull_back(ops.cast(g, p.dtype))
-        return p * ops.cast(r, p.dtype), d, None, None if bias is None else _sum(d)
+        n = p * ops.cast(r, p.dtype)
+        return n, *pull_back(ops.cast(tv_pull_back(n, v, r), p.dtype))
 
     def lipschitz(self, constant: float) -> float:
         """Return 1, which holds for both activations."""
@@ -185,9 +197,30 @@ def _positive_part(scale):
     return None if scale is None else scale * ops.cast(scale >= 0, scale.dtype)
 
 
-def _sum(x):
-    """Return the sum over all axes but the last."""
-    return ops.sum(x, axis=tuple(range(len(x.shape) - 1)))
+def _activated(plain: bool) -> Callable:
+    """Return the function `affine.activated`, in operations that can be exported or in those of the backend."""
+    return affine.activated if plain else primitives.activated
+
+
+def _activated_vjp(activation: Callable, u, scale, bias) -> tuple:
+    """Return a = activation(scale * u + bias), and the function that pulls a cotangent back to u, scale and bias.
+
+    The gradient of a scale or bias that is missing is None.
+    """
+    given = [name for name, weight in (("scale", scale), ("bias", bias)) if weight is not None]
+
+    def function(tensors):
+        u, *weights = tensors
+        return primitives.activated(activation, u, **dict(zip(given, weights, strict=True)))
+
+    a, pull_back = primitives.vjp(function, tuple(tensor for tensor in (u, scale, bias) if tensor is not None))
+
+    def pull_back_all(v):
+        of_u, *of_weights = pull_back(v)
+        gradients = dict(zip(given, of_weights, strict=True))
+        return of_u, gradients.get("scale"), gradients.get("bias")
+
+    return a, pull_back_all
 
 
 def _widen(u):

@@ -9,6 +9,7 @@ from keras import backend
 from keras_pdecnn.ops.backend.names import check_backend
 
 _module = importlib.import_module(f"keras_pdecnn.ops.backend.{check_backend(backend.backend())}.primitives")
+activated = _module.activated
 activation = _module.activation
 add = _module.add
 after = _module.after

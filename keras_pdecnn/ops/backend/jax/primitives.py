@@ -10,10 +10,11 @@ from collections.abc import Callable
 import jax
 import keras
 
-from keras_pdecnn.ops import convolution, tv
+from keras_pdecnn.ops import affine, convolution, tv
 
+activated = affine.activated_in_float32
 convolve = convolution.convolve
-tv_normalize = tv.affine_tv_normalize
+tv_normalize = tv.tv_normalize
 normalize_batch = compute_and_normalize = None
 """XLA fuses the batch normalisation of Keras by itself."""
 

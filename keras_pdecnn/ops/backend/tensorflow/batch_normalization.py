@@ -6,6 +6,7 @@ from collections.abc import Callable
 
 import tensorflow as tf
 
+from keras_pdecnn.ops.backend.tensorflow import pixels
 from keras_pdecnn.ops.backend.tensorflow.differentiation import delayed, vjp
 
 
@@ -21,9 +22,9 @@ def normalize_batch(inputs, scale, offset, epsilon: float) -> tuple:
     Returns:
         The output, of the shape of the inputs; the mean and the biased variance of the batch, of shape (channels,).
     """
-    flat, scale, offset = _flat(inputs), tf.convert_to_tensor(scale), tf.convert_to_tensor(offset)
+    flat, scale, offset = pixels.flat(inputs), tf.convert_to_tensor(scale), tf.convert_to_tensor(offset)
     outputs, mean, variance, *_ = _normalize(flat, scale, offset, epsilon)
-    return _like(inputs, outputs), mean, _biased(variance, flat)
+    return pixels.like(inputs, outputs), mean, _biased(variance, flat)
 
 
 def compute_and_normalize(function: Callable, x, weight, scale, offset, epsilon: float) -> tuple:
@@ -35,17 +36,17 @@ def compute_and_normalize(function: Callable, x, weight, scale, offset, epsilon:
     @tf.custom_gradient
     def run(x, weight, scale, offset):
         inputs = function(x, weight)
-        flat = _flat(inputs)
+        flat = pixels.flat(inputs)
         outputs, mean, variance, *reserved = _normalize(flat, scale, offset, epsilon)
         variance = _biased(variance, flat)
 
         def gradient(g, *_):
             inputs, pull_back = vjp(lambda arguments: function(*arguments), (delayed(x, g), weight))
-            flat = _flat(inputs)
+            flat = pixels.flat(inputs)
             # Only the signs of the outputs are needed, which the known mean and variance give.
             outputs, *_ = _normalize(flat, scale, offset, epsilon, mean, variance)
             of_flat, *of_weights = tf.raw_ops.FusedBatchNormGradV3(
-                y_backprop=tf.raw_ops.ReluGrad(gradients=_flat(g), features=outputs),
+                y_backprop=tf.raw_ops.ReluGrad(gradients=pixels.flat(g), features=outputs),
                 x=flat,
                 scale=scale,
                 reserve_space_1=reserved[0],
@@ -54,9 +55,9 @@ def compute_and_normalize(function: Callable, x, weight, scale, offset, epsilon:
                 epsilon=epsilon,
                 is_training=True,
             )
-            return *pull_back(_like(inputs, of_flat)), *of_weights[:2]
+            return *pull_back(pixels.like(inputs, of_flat)), *of_weights[:2]
 
-        return (_like(inputs, tf.nn.relu(outputs)), mean, variance), gradient
+        return (pixels.like(inputs, tf.nn.relu(outputs)), mean, variance), gradient
 
     return run(x, *map(tf.convert_to_tensor, (weight, scale, offset)))
 
@@ -67,15 +68,6 @@ def _normalize(x, scale, offset, epsilon, mean=None, variance=None):
     return tf.raw_ops.FusedBatchNormV3(
         x=x, scale=scale, offset=offset, epsilon=epsilon, is_training=mean is None, **statistics
     )
-
-
-def _flat(x):
-    """Return features in the shape that the fused operation of batch normalisation is fast for."""
-    return tf.reshape(x, [-1, 1, 1, x.shape[-1]])
-
-
-def _like(x, flat):
-    return tf.ensure_shape(tf.reshape(flat, tf.shape(x)), x.shape)
 
 
 def _biased(variance, flat):

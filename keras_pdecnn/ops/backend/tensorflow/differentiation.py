@@ -12,6 +12,8 @@ def vjp(function: Callable, x) -> tuple[tf.Tensor, Callable]:
 
     Both x and the value may be tuples of tensors.
     """
+    # A tape does not follow tensors of another graph, as those of the forward pass are in the gradient of a loop.
+    x = tf.nest.map_structure(tf.identity, x)
     with tf.GradientTape() as tape:
         tape.watch(x)
         value = function(x)

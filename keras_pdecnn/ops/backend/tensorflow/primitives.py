@@ -8,10 +8,12 @@ from collections.abc import Callable
 import tensorflow as tf
 
 from keras_pdecnn.ops import convolution, tv
+from keras_pdecnn.ops.backend.tensorflow.affine import activated
 from keras_pdecnn.ops.backend.tensorflow.batch_normalization import compute_and_normalize, normalize_batch
 from keras_pdecnn.ops.backend.tensorflow.differentiation import after, delayed, jvp, vjp
 
 __all__ = [
+    "activated",
     "activation",
     "add",
     "after",
@@ -84,26 +86,21 @@ def kernel_gradient(y, g, kernel_shape, padding: str = "same"):
     return tf.reshape(gradient, shape)
 
 
-def tv_normalize(u, scale=None, bias=None, epsilon: float = 1e-3):
-    """Normalise, scale and shift as `tv.affine_tv_normalize` does; the gradient keeps u and the lengths of pixels."""
-    given = [weight is not None for weight in (scale, bias)]
-    # Squares overflow in half precision. The lengths come from outside the custom gradient, which could not be
+def tv_normalize(u, epsilon: float = 1e-3):
+    """Normalise as `tv.tv_normalize` does; the gradient keeps the result and the lengths of pixels."""
+    # Squares overflow in half precision. Lengths and result come from outside the custom gradient, which could not be
     # differentiated again otherwise.
     r = tv.inverse_length(tf.cast(u, tf.float32) if u.dtype.size == 2 else u, epsilon)
 
     @tf.custom_gradient
-    def run(u, r, *weights):
-        remaining = iter(weights)
-        scale, bias = (next(remaining) if present else None for present in given)
-
+    def run(u, n, r):
         def gradient(g):
-            # That of u contains what it owes to r.
-            of_u, *of_weights = tv.tv_pull_back(u, g, r, scale, bias)
-            return tf.cast(of_u, u.dtype), None, *(tf.cast(value, u.dtype) for value in of_weights if value is not None)
+            # That of u contains what it owes to n and r.
+            return tf.cast(tv.tv_pull_back(n, g, r), u.dtype), None, None
 
-        return tv.affine(u * tf.cast(r, u.dtype), scale, bias), gradient
+        return tf.identity(n), gradient
 
-    return run(u, r, *(weight for weight in (scale, bias) if weight is not None))
+    return run(u, u * tf.cast(r, u.dtype), r)
 
 
 def jit(function: Callable, signature: tuple | None = None) -> Callable:

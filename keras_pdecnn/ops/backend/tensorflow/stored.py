@@ -12,9 +12,9 @@ from keras_pdecnn.ops.theta import Theta
 
 
 class FrugalField(BoundField):
-    """A right-hand side whose gradient keeps only x and u = K1 x of the forward pass.
+    """A right-hand side whose gradient keeps only x and the normalised K1 x of the forward pass.
 
-    sigma(N(u)) is pointwise, so it costs little to compute again, and a third of the memory is free.
+    The activation is pointwise, so it costs little to compute again, and a third of the memory is free.
     """
 
     def __call__(self, index: int, y, factor=1.0):
@@ -28,14 +28,16 @@ class FrugalField(BoundField):
             for (name, i), weight in zip(keys, weights, strict=True):
                 theta.setdefault(name, {})[i] = weight
             bound = BoundField(self.field, theta)
-            u = bound.inner(index, y)
+            n, *lengths = bound.normalized(index, y)
+            kept = (tf.cast(n, self.field.convolution_dtype or self._dtype(y)), *lengths)
 
             def gradient(w):
                 # What depends on the forward pass alone, TensorFlow would compute ahead of the gradients, or not again.
-                _, of_y, of_weights = bound.pull_back(index, y, primitives.delayed(u, w), w, factor)
+                again = tuple(primitives.delayed(tensor, w) for tensor in kept)
+                _, of_y, of_weights = bound.pull_back(index, y, again, w, factor)
                 return of_y, *(of_weights[key] for key in keys)
 
-            return bound.value(index, u, factor, like=y), gradient
+            return bound.value(index, (n, *lengths), factor, like=y), gradient
 
         return run(y, *(self.theta[name][i] for name, i in keys))
 

@@ -33,11 +33,6 @@ def tensordot(x, y, axes=2):
     return torch.tensordot(x, y, dims=axes)
 
 
-def reshape_like(x, like):
-    """Return x in the shape of another tensor."""
-    return x.reshape(like.shape)
-
-
 def _like(x, y) -> tuple:
     """Return both as tensors, a number in the type of the tensor beside it."""
     like = x if isinstance(x, torch.Tensor) else y

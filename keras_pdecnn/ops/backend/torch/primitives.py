@@ -10,10 +10,11 @@ import torch
 from keras import ops
 from torch.nn import grad as weight_gradients
 
-from keras_pdecnn.ops import convolution, tv
+from keras_pdecnn.ops import affine, convolution, tv
 
+activated = affine.activated
 convolve = convolution.convolve
-tv_normalize = tv.affine_tv_normalize
+tv_normalize = tv.tv_normalize
 normalize_batch = compute_and_normalize = None
 """The batch normalisation of Keras calls the operation of PyTorch."""
 
