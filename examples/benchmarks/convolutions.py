@@ -22,9 +22,10 @@ WARMUP, REPETITIONS = 3, 8  # steps of each process of a network: the first is t
 BLOCK_STEPS = 6  # steps of each process of a block, one of them not timed
 FEATURES, KERNELS = "convolutions, gradients by the features", "gradients by the kernels"
 OTHERS = {"batch_normalization": "batch normalisation", "reorder": "changes of the layout", "pooling": "pooling"}
+PARTS = ("step", FEATURES, KERNELS, *OTHERS.values(), "other calls")
 TOLD = {"ONEDNN_VERBOSE": "profile_exec", "TF_NUM_INTEROP_THREADS": "1"}
 PEERS = ("revlib", "memcnn")
-OURS, MIXED, THEIRS = "keras_pdecnn", "keras_pdecnn, mixed_bfloat16", "PyTorch, compiled"
+NETWORKS = OURS, MIXED, THEIRS = "keras_pdecnn", "keras_pdecnn, mixed_bfloat16", "PyTorch, compiled"
 
 
 def contenders(small):
@@ -99,27 +100,35 @@ def table(header, rows):
     print(flush=True)
 
 
-def main(rounds, small=False):
-    """Measure in turns, and print."""
+def in_turns(rounds, small):
+    """Return the medians of all contenders, by name and part."""
     runs = collections.defaultdict(list)
     for _ in range(rounds):
         for name, contender in contenders(small).items():
             runs[name].append(measure(name, *contender))
-    names = ["step", FEATURES, KERNELS, *OTHERS.values(), "other calls"]
-    medians = {
-        name: {part: statistics.median(run.get(part, 0) for run in of_name) for part in names}
+    return {
+        name: {part: statistics.median(run.get(part, 0) for run in of_name) for part in PARTS}
         for name, of_name in runs.items()
     }
-    bounds = []
+
+
+def bounds(medians, small):
+    """Return the rows of the first table."""
     for ours, theirs in comparisons(small):
         mine, step = medians[ours]["step"], medians[theirs]["step"]
         alone = medians[told(ours)][FEATURES] + medians[told(ours)][KERNELS]
         figures = f"{mine:.0f}", f"{alone:.0f}", f"{step:.0f}", f"{step / mine:.2f}", f"{step / alone:.2f}"
-        bounds.append((f"{ours}; {theirs}", *figures))
-    table(("milliseconds", "package", "its convolutions alone", "other", "faster by", "at most by"), bounds)
-    networks = {name: of_parts for name, of_parts in medians.items() if "block" not in name}
-    values = [(part, *(f"{of_parts[part]:.0f}" for of_parts in networks.values())) for part in names]
-    table(("milliseconds", *networks), values)
+        yield f"{ours}; {theirs}", *figures
+
+
+def main(rounds, small=False):
+    """Measure, and print both tables."""
+    medians = in_turns(rounds, small)
+    header = "milliseconds", "package", "its convolutions alone", "other", "faster by", "at most by"
+    table(header, bounds(medians, small))
+    networks = [name for network in NETWORKS for name in (network, told(network))]
+    rows = [(part, *(f"{medians[name][part]:.0f}" for name in networks)) for part in PARTS]
+    table(("milliseconds", *networks), rows)
 
 
 if __name__ == "__main__":

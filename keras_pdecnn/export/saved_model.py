@@ -63,7 +63,7 @@ def savedmodel(
     Raises:
         ValueError: If the model is no such model, class_names does not have one line per class or belongs to values,
             there is no such precision, jit_compile is not a bool, or the backend of Keras is neither TensorFlow nor
-            JAX.
+            JAX, whose networks need a fixed size of the examples.
 
     Example:
         >>> model = keras_pdecnn.models.ParabolicCNN((8, 8, 1), classes=2, widths=(4,))
@@ -170,6 +170,7 @@ def _with_constants(model: keras.Model) -> Callable:
 
     if keras.backend.backend() == "tensorflow":
         return call
+    import jax
     import tensorflow as tf
     from jax.experimental import jax2tf
 
@@ -179,7 +180,13 @@ def _with_constants(model: keras.Model) -> Callable:
     )
 
     def call_of_tensorflow(x):
-        outputs = converted(x)
+        try:
+            outputs = converted(x)
+        except jax.errors.InconclusiveDimensionOperation as error:
+            raise ValueError(
+                "Under JAX, only a network of examples of a fixed size becomes a SavedModel. Export its .keras file or "
+                f"run folder under KERAS_BACKEND=tensorflow. Received: a model of shape {model.input_shape}"
+            ) from error
         return {key: tf.cast(y, tf.int64) if key == heads.CLASS else y for key, y in outputs.items()}
 
     return call_of_tensorflow

@@ -60,6 +60,15 @@ class Interruption(keras.callbacks.Callback):
             raise KeyboardInterrupt
 
 
+def refusal(model):
+    """Return what the export of a SavedModel says against a model."""
+    try:
+        pde.export.savedmodel(model, "refused")
+    except ValueError as error:
+        return str(error)
+    return ""
+
+
 def applications():
     """Train, resume, evaluate, predict, explain, tune, export and measure."""
     from keras_pdecnn import training
@@ -86,6 +95,7 @@ def applications():
     outcome["mirrored"] = command(*TRAIN, "--output", "mirrored", "--strategy", "mirrored")
     outcome["savedmodel"] = command("export", "whole")
     if outcome["savedmodel"][0] == 0:
+        outcome["any_size"] = refusal(pde.models.ParabolicUNet((None, None, 1), 2, widths=(4, 4)))
         outcome["predict_savedmodel"] = command("predict", "whole/savedmodel", "stripes.npz", "--format", "json")
     outcome["litert"] = command("export", "whole", "--format", "litert")
     search = ["tune", "stripes.npz", *SMALL, "--epochs", "1", "--learning-rates", "0.1", "--trials", "1"]
