@@ -1,5 +1,6 @@
 """Every example runs at a small setting, and does what it says."""
 
+import collections
 import importlib.util
 import itertools
 import json
@@ -293,7 +294,7 @@ def test_times_of_convolutions(monkeypatch, capsys):
     example = load("benchmarks/convolutions", REPETITIONS=1)
     of_package = {name: value for name, value in example.contenders(True).items() if name.startswith("keras_pdecnn")}
     example.contenders = lambda small: of_package
-    example.comparisons = lambda small: [(example.MIXED, example.OURS)]
+    example.comparisons = lambda small: [(example.OURS, example.MIXED)]
     example.main(1, small=True)
     bounds, times = (
         [line.strip("| ").split(" | ") for line in table.splitlines()]
@@ -305,6 +306,13 @@ def test_times_of_convolutions(monkeypatch, capsys):
     assert most > faster
     assert times[0][1:] == [name for name in of_package if "block" not in name]
     assert all(float(cell) for cell in times[2][1:])
+
+
+def test_bounds_where_onednn_tells_nothing(monkeypatch):
+    monkeypatch.syspath_prepend(str(EXAMPLES / "benchmarks"))
+    example = load("benchmarks/convolutions")
+    silent = collections.defaultdict(lambda: collections.Counter(step=500))
+    assert {row[1:] for row in example.bounds(silent, True)} == {("500", "0", "500", "1.00", "")}
 
 
 def test_parts_of_a_step_add_up(monkeypatch):

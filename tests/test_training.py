@@ -504,8 +504,11 @@ def test_the_digits(tmp_path):
 @pytest.mark.slow
 @pytest.mark.parametrize("architecture", sorted({*models.ARCHITECTURES} - {"hamiltonian"}))
 def test_the_digits_in_a_few_epochs(architecture, tmp_path):
-    """Other networks at a quarter of the length, where the whole one has at least 98.5 %, too."""
-    settings = {"learning_rates": (0.1, 0.02), "epochs": (4, 1)}
+    """Other networks at a fifth of the length, where the whole one has at least 98.5 %, too.
+
+    At higher learning rates the rounding of the processor decides between 75 and 95 %.
+    """
+    settings = {"learning_rates": (0.03, 0.005), "epochs": (5, 2)}
     assert digits_accuracy(tmp_path / "run", architecture=architecture, **settings) >= 0.85
 
 

@@ -182,7 +182,7 @@ class BoundField:
         return self.field.sigma_of_n.normalized(ops.cast(self.inner(index, y), self._dtype(y)))
 
     def value(self, index: int, normalized: tuple, factor=1.0, *, like):
-        """Return factor * F(y) for normalized(index, y), in the type of `like`, without a gradient of its own."""
+        """Return factor * F(y) for normalized(index, y), in the type of `like`; its gradient is `pull_back`."""
         field, dtype = self.field, self._dtype(like)
         _, k2, scale, bias = self._weights(index, dtype)
         a = field.sigma_of_n.activate(normalized, scale, bias, primitives.activation(field.activation))

@@ -53,8 +53,8 @@ class Normalization:
         return (u,)
 
     def activate(self, normalized: tuple, scale, bias, activation: Callable):
-        """Return sigma(N(u)) for normalized(u), without a gradient of its own."""
-        return primitives.activated(activation, normalized[0], scale, bias)
+        """Return sigma(N(u)) for normalized(u); its gradient is `pull_back`."""
+        return self.value(normalized[0], scale, bias, activation)
 
     def pull_back(self, normalized: tuple, v, scale, bias, activation: Callable):
         """Return a = sigma(N(u)), and the gradients of <a, v> with respect to u, scale and bias, for normalized(u).
@@ -101,6 +101,9 @@ class TV(Normalization):
         r = inverse_length(_widen(u), self.epsilon)
         return u * ops.cast(r, u.dtype), r
 
+    def activate(self, normalized: tuple, scale, bias, activation: Callable):
+        return primitives.activated(activation, normalized[0], scale, bias)
+
     def pull_back(self, normalized: tuple, v, scale, bias, activation: Callable):
         n, r = normalized
         a, of_n, *of_weights = super().pull_back((n,), v, scale, bias, activation)
@@ -120,9 +123,6 @@ class Scale(Normalization):
 
     def value(self, u, scale, bias, activation: Callable, plain: bool = False):
         return super().value(u, _positive_part(scale), bias, activation, plain)
-
-    def activate(self, normalized: tuple, scale, bias, activation: Callable):
-        return super().activate(normalized, _positive_part(scale), bias, activation)
 
     def pull_back(self, normalized: tuple, v, scale, bias, activation: Callable):
         a, d, of_scale, of_bias = super().pull_back(normalized, v, _positive_part(scale), bias, activation)
@@ -157,9 +157,6 @@ class Shrinkage(Normalization):
     def value(self, u, scale, bias, activation: Callable, plain: bool = False):
         p = super().value(u, scale, bias, activation, plain)
         return tv_normalize(p, 1.0) if plain else primitives.tv_normalize(p, 1.0)
-
-    def activate(self, normalized: tuple, scale, bias, activation: Callable):
-        return tv_normalize(super().activate(normalized, scale, bias, activation), 1.0)
 
     def pull_back(self, normalized: tuple, v, scale, bias, activation: Callable):
         p, pull_back = _activated_vjp(activation, normalized[0], scale, bias)
