@@ -103,16 +103,20 @@ class Patches(keras.utils.PyDataset):
 
 
 def overlaps(counts):
-    """Return the intersection over union of each class; counts[i, j] pixels of class i are predicted as class j."""
+    """Return the intersection over union of each class; counts[i, j] pixels of class i are predicted as class j.
+
+    A class that no pixel has, and for which none is taken, has none: NaN.
+    """
     both = np.diag(counts)
-    return both / np.maximum(counts.sum(axis=0) + counts.sum(axis=1) - both, 1)
+    union = counts.sum(axis=0) + counts.sum(axis=1) - both
+    return np.divide(both, union, out=np.full(len(both), np.nan), where=union > 0)
 
 
 def scores(classes, y, number):
     """Return the mean intersection over union, that of each class, and the accuracy of the pixels."""
     counts = np.bincount((number * y.astype(int) + classes).ravel(), minlength=number**2).reshape(number, number)
     each = overlaps(counts)
-    return {"mean": each.mean(), "each": each, "accuracy": np.trace(counts) / counts.sum()}
+    return {"mean": np.nanmean(each), "each": each, "accuracy": np.trace(counts) / counts.sum()}
 
 
 def predict(model, images, turned=False):

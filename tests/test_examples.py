@@ -495,6 +495,13 @@ def test_patches_of_volumes_are_mirrored_along_each_axis():
     assert len(np.unique(steps, axis=0)) == 8
 
 
+def test_overlaps_leave_out_absent_classes():
+    """Of three classes, the last one is in no pixel and never predicted."""
+    found = load("membranes").scores(np.array([0, 0, 0, 1, 1, 1]), np.array([0, 0, 0, 0, 1, 1]), 3)
+    assert found["each"] == pytest.approx([3 / 4, 2 / 3, np.nan], nan_ok=True)
+    assert found["mean"] == pytest.approx(17 / 24)
+
+
 @pytest.mark.parametrize("shape", [(2, 4, 6, 1), (2, 4, 6, 8, 1)])
 def test_predictions_of_turned_copies_are_turned_back(shape):
     """A prediction that grows along the last axis is constant in the mean over the copies."""

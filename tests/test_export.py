@@ -147,9 +147,10 @@ def test_class_names_are_an_asset(folder):
 
 def test_images_of_any_size_and_number(networks, folder):
     serve = tf.saved_model.load(str(folder / "residual" / "1")).signatures["serving_default"]
-    for shape in ((1, 1, 1, 3), (2, 5, 11, 3), (5, 16, 8, 3)):
+    for shape in ((1, 1, 1, 3), (2, 5, 11, 3), (5, 16, 8, 3), (0, 5, 11, 3)):
         x = np.random.default_rng(2).uniform(0, 255, shape).astype("float32")
-        assert gap(serve(image=tf.constant(x))["probabilities"], networks["residual"](x)) < 1e-6
+        outputs = serve(image=tf.constant(x))["probabilities"]
+        np.testing.assert_allclose(outputs, networks["residual"](x), rtol=0, atol=1e-6)
 
 
 def encoded(array, kind, mode=None):
@@ -277,7 +278,7 @@ SUFFIXES = {export.litert: ".tflite", export.onnx: ".onnx"}
 @pytest.mark.parametrize("function", export.FORMATS.values(), ids=export.FORMATS)
 @pytest.mark.parametrize("names", [("a", "b"), ("a", "b", "c\nd"), ("a", "b", 3), ("a", "b", "")], ids=repr)
 def test_wrong_class_names(function, names, networks, tmp_path):
-    with pytest.raises(ValueError, match=r"one per class. Received: class_names="):
+    with pytest.raises(ValueError, match=r"one per class or value. Received: class_names="):
         function(networks["parabolic"], tmp_path / f"x{SUFFIXES.get(function, '')}", names)
     assert os.listdir(tmp_path) == []
 
@@ -299,8 +300,9 @@ def test_models_of_something_else(tmp_path):
     for model in (sequences, vectors):
         with pytest.raises(ValueError, match=r"Only models of one signal, image or video"):
             export.savedmodel(model, tmp_path)
-    with pytest.raises(ValueError, match=r"Received: outputs='values', class_names=\('a',\)"):
-        export.savedmodel(models.ParabolicUNet((4, 4, 1), 1, widths=(2,), steps=1), tmp_path, ("a",), outputs="values")
+    with pytest.raises(ValueError, match=r"must be 1 texts .* Received: class_names=\('a', 'b'\)"):
+        model = models.ParabolicUNet((4, 4, 1), 1, widths=(2,), steps=1)
+        export.savedmodel(model, tmp_path, ("a", "b"), outputs="values")
 
 
 # Outputs for every pixel.
@@ -330,9 +332,9 @@ def test_batches_of_all_sizes(wide, tmp_path, jit_compile):
     serve = tf.saved_model.load(str(path)).signatures["serving_default"]
     x = examples(wide, 9)
     expected = np.asarray(wide(x))
-    for n in (1, 2, 3, 4, 5, 9):
+    for n in (0, 1, 2, 3, 4, 5, 9):
         outputs = serve(image=tf.constant(x[:n]))
-        assert gap(outputs["probabilities"], expected[:n]) < 1e-5, n
+        np.testing.assert_allclose(outputs["probabilities"], expected[:n], rtol=0, atol=1e-5)
         assert outputs["class"].numpy().tolist() == expected[:n].argmax(axis=1).tolist()
 
 
@@ -474,15 +476,16 @@ def test_white_of_a_restoration(tmp_path):
     assert (network.task, network.max_value) == ("restoration", 255.0)
 
 
+@pytest.mark.parametrize("names", [None, ("length", "één")])
 @pytest.mark.parametrize(("activation", "task"), [(None, "regression"), ("sigmoid", "multi_label")])
-def test_values_of_examples(activation, task, tmp_path):
+def test_values_of_examples(activation, task, names, tmp_path):
     model = keras.Sequential([keras.Input((5, 1)), keras.layers.Flatten(), keras.layers.Dense(2, activation)])
-    path = export.savedmodel(model, tmp_path / task, outputs="values")
+    path = export.savedmodel(model, tmp_path / task, names, outputs="values")
     x = np.random.default_rng(1).uniform(size=(3, 5, 1)).astype("float32")
     serve = tf.saved_model.load(str(path)).signatures["serving_default"]
     assert gap(serve(signal=tf.constant(x))["values"], model(x)) < 1e-6
     network = inference.load(path)
-    assert (network.task, network.class_names, network.quantity) == (task, ("0", "1"), TASKS[task].quantity)
+    assert (network.task, network.class_names, network.quantity) == (task, names or ("0", "1"), TASKS[task].quantity)
     assert gap(network.outputs(x), model(x)) < 1e-6
 
 
@@ -496,10 +499,13 @@ def test_denoiser_in_litert_and_onnx(denoiser, tmp_path):
     with pytest.raises(ValueError, match=r"cannot convert .* any size.* Received: input_shape=\(None, None, 3\)"):
         export.litert(model, tmp_path / "any.tflite")
     assert not os.listdir(tmp_path)
-    path = export.litert(fixed, tmp_path / "model.tflite")
+    names = ("red", "green", "blue")
+    path = export.litert(fixed, tmp_path / "model.tflite", names, outputs="values")
     runner = interpreter.Interpreter(str(path)).get_signature_runner("serving_default")
     assert gap(runner(image=x)["values"], fixed(x)) < 1e-5
-    session = runtime.InferenceSession(str(export.onnx(model, tmp_path / "model.onnx")))
+    assert zipfile.ZipFile(path).read("classes.txt").decode().split() == list(names)
+    session = runtime.InferenceSession(str(export.onnx(model, tmp_path / "model.onnx", names, outputs="values")))
+    assert json.loads(session.get_modelmeta().custom_metadata_map["class_names"]) == list(names)
     for size in ((7, 6), (4, 9)):
         x = np.random.default_rng(1).uniform(size=(2, *size, 3)).astype("float32")
         assert gap(session.run(["values"], {"image": x})[0], model(x)) < 1e-5

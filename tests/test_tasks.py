@@ -417,6 +417,8 @@ def test_export(task, archives, tmp_path, eager):
         assert outputs["class"].shape == x.shape[:-1]
     else:
         np.testing.assert_allclose(outputs["values"], expected, atol=1e-3)
+    names = [inference.load(tmp_path / folder).class_names for folder in ("run", "run/savedmodel")]
+    assert names[0] == names[1] == (("0",) if task == "restoration" else ("one", "two"))
 
 
 @pytest.mark.slow

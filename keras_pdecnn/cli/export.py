@@ -79,10 +79,11 @@ def export(run, kind, output, precision, jit_compile):
     progress.announce(f"Exporting {click.format_filename(run)}")
     model = folder.load_model(compile=False)
     try:
-        outputs = TASKS[recipe.task].exported
-        names = None if outputs == "values" else info.class_names
+        task = TASKS[recipe.task]
+        names = None if task.exported == "values" and task.of_pixels else info.class_names
         settings = {"jit_compile": True} if jit_compile else {}
-        path = FORMATS[kind](model, output or folder.path / _DEFAULTS[kind], names, outputs, precision, **settings)
+        path = output or folder.path / _DEFAULTS[kind]
+        path = FORMATS[kind](model, path, names, task.exported, precision, **settings)
     except (OSError, tf.errors.OpError) as error:
         reason = one_line(error)
         raise WrongInput(f"The export cannot be written ({reason}). Received: {str(output or run)!r}") from error

@@ -1,4 +1,4 @@
-"""How a SavedModel computes a batch: single examples, small batches, and larger ones in two halves side by side."""
+"""How a SavedModel computes a batch: none or a few examples, a single one, and larger batches in two halves."""
 
 from __future__ import annotations
 
@@ -26,10 +26,16 @@ def by_size(whole: Callable, single: Callable | None = None) -> Callable:
         halves = whole(x[:middle]), whole(x[middle:])
         return {key: tf.concat([half[key] for half in halves], axis=0) for key in halves[0]}
 
+    def few(x):
+        n = tf.shape(x)[0]
+        # oneDNN gives empty batches the wrong shape, so they get an example, whose outputs are cut off.
+        x = tf.pad(x, [[0, tf.maximum(1 - n, 0)], *[[0, 0]] * (len(x.shape) - 1)])
+        return {key: y[:n] for key, y in whole(x).items()}
+
     def several(x):
         on_cpu = tf.equal(tf.raw_ops.DeviceIndex(device_names=["CPU", "GPU"]), 0)
         is_split = tf.logical_and(on_cpu, tf.shape(x)[0] >= _SMALLEST_SPLIT)
-        return tf.cond(is_split, lambda: in_halves(x), lambda: whole(x))
+        return tf.cond(is_split, lambda: in_halves(x), lambda: few(x))
 
     if single is None:
         return several

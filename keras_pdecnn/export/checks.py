@@ -46,17 +46,17 @@ def check_model(model: keras.Model) -> str:
 
 
 def check_names(class_names, model: keras.Model) -> tuple[str, ...]:
-    """Return one name per class; without names the numbers of the classes.
+    """Return one name per class or value; without names their numbers.
 
     Raises:
-        ValueError: If there are more or fewer names than classes, or a name is not a line of text.
+        ValueError: If there are more or fewer names than classes or values, or a name is not a line of text.
     """
     classes = model.output_shape[-1]
     names = tuple(map(str, range(classes))) if class_names is None else tuple(class_names)
     lines = all(isinstance(name, str) and name.splitlines() == [name] for name in names)
     if len(names) != classes or not lines:
         raise ValueError(
-            f"class_names must be {classes} texts of one line, one per class. "
+            f"class_names must be {classes} texts of one line, one per class or value. "
             f"Received: class_names={arguments.describe(names)}"
         )
     return names

@@ -73,10 +73,13 @@ class Classes:
 
 @dataclasses.dataclass(frozen=True)
 class Values:
-    """Values as the network returns them: a denoised image, or the numbers of a regression."""
+    """Values as the network returns them: a denoised image, or the numbers of a regression.
 
-    names = None
-    of_pixels = False
+    Args:
+        names: Names of the values; default None, no names.
+    """
+
+    names: tuple[str, ...] | None = None
 
     def layer(self) -> keras.layers.Layer:
         """Return the layer that names the output."""
@@ -93,12 +96,12 @@ def head_of(model: keras.Model, class_names, outputs: str | None) -> Classes | V
 
     Args:
         model: The model, which has passed `check_model`.
-        class_names: Names of the classes, or None.
+        class_names: Names of the classes or values, or None.
         outputs: Kind of the outputs, "classes" or "values"; None for classes if the model returns one vector per
             example, ends with a softmax or has names, and otherwise for values.
 
     Raises:
-        ValueError: If there is not one name per class, or values have names.
+        ValueError: If there is not one name per class or value.
     """
     arguments.check_choice("outputs", outputs, (None, *OUTPUTS))
     of_pixels = len(model.output_shape) > 2
@@ -107,10 +110,5 @@ def head_of(model: keras.Model, class_names, outputs: str | None) -> Classes | V
         has_classes = not of_pixels or class_names is not None or activation is keras.activations.softmax
         outputs = "classes" if has_classes else "values"
     if outputs == "classes":
-        names = checks.check_names(class_names, model)
-        return Classes(names, activation is keras.activations.linear, of_pixels)
-    if class_names is not None:
-        raise ValueError(
-            f"Values have no class names. Received: outputs='values', class_names={arguments.describe(class_names)}"
-        )
-    return Values()
+        return Classes(checks.check_names(class_names, model), activation is keras.activations.linear, of_pixels)
+    return Values(None if class_names is None else checks.check_names(class_names, model))

@@ -19,12 +19,12 @@ def onnx(model: keras.Model, path, class_names=None, outputs=None, precision="fl
     """Export a network to ONNX, in float32; this needs the extra `keras-pdecnn[onnx]`.
 
     The graph has the input `image` (or `signal`, `video`) of raw float32 values and the outputs `probabilities` and
-    `class`, or `values`. The class names are the entry `class_names` of the metadata, a JSON list.
+    `class`, or `values`. The names are the entry `class_names` of the metadata, a JSON list.
 
     Args:
         model: A network, see `savedmodel`; a model in mixed precision is exported as a copy in float32.
         path: Path of the file, which ends in .onnx and must not exist yet.
-        class_names: One name per class; default None, the numbers of the classes.
+        class_names: One name per class or value; default None, the numbers of the classes, or no names of values.
         outputs: Kind of the outputs, "classes" or "values"; default None, see `savedmodel`.
         precision: Default "float32", the only one that this format has.
 

@@ -46,8 +46,8 @@ def savedmodel(
         model: A model of `models`, or another Keras model of one signal, image or video that returns one vector per
             example, or one for each pixel; logits of classes become probabilities.
         path: Folder of all versions. The model is written into path/1, path/2, …, the next free number.
-        class_names: One name per class; default None, the numbers of the classes. They are written, one per line, into
-            the asset assets/classes.txt.
+        class_names: One name per class or value; default None, their numbers. Those of classes are written, one per
+            line, into the asset assets/classes.txt, those of values into assets.extra/network.json.
         outputs: Kind of the outputs, "classes" or "values", which are left as they are; default None: classes if the
             network returns one vector per example, ends with a softmax, or class names are given; values otherwise.
         precision: "float32" (default), or "bfloat16", in which the convolutions of blocks and connectors are then
@@ -61,9 +61,9 @@ def savedmodel(
         The path of the new version.
 
     Raises:
-        ValueError: If the model is no such model, class_names does not have one line per class or belongs to values,
-            there is no such precision, jit_compile is not a bool, or the backend of Keras is neither TensorFlow nor
-            JAX, whose networks need a fixed size of the examples.
+        ValueError: If the model is no such model, class_names does not have one line per class or value, there is no
+            such precision, jit_compile is not a bool, or the backend of Keras is neither TensorFlow nor JAX, whose
+            networks need a fixed size of the examples.
 
     Example:
         >>> model = keras_pdecnn.models.ParabolicCNN((8, 8, 1), classes=2, widths=(4,))
@@ -76,6 +76,7 @@ def savedmodel(
     name = checks.check_model(model)
     convolution_dtype = {"float32": None, "bfloat16": "bfloat16"}[check_precision(precision, "savedmodel")]
     head = heads.head_of(model, class_names, outputs)
+    has_classes = isinstance(head, heads.Classes)
     jit_compile = arguments.check_flag("jit_compile", jit_compile)
     path = pathlib.Path(path).expanduser()
     spec = tf.TensorSpec((None, *model.input_shape[1:]), tf.float32, name=name)
@@ -84,12 +85,12 @@ def savedmodel(
     path.mkdir(parents=True, exist_ok=True)
     # A server that watches the folder must not see an incomplete version.
     with tempfile.TemporaryDirectory(prefix=".part-", dir=path) as temporary:
-        table = None if head.names is None else _table(head.names, pathlib.Path(temporary, _NAMES))
+        table = _table(head.names, pathlib.Path(temporary, _NAMES)) if has_classes else None
 
         @tf.function(input_signature=[spec], autograph=False)  # both signatures share its weights
         def serve(x):
             outputs = call(x)
-            if table is not None and not head.of_pixels:
+            if has_classes and not head.of_pixels:
                 outputs = {**outputs, heads.LABEL: table.lookup(outputs[heads.CLASS])}
             return outputs
 
@@ -99,9 +100,10 @@ def savedmodel(
             endpoints["serving_bytes"] = (lambda data: serve(decode(data, model.input_shape[1:]))), contents
         part = pathlib.Path(temporary, "model")
         _write(part, endpoints, table)
-        facts = json.dumps({"task": head.task(model), "max_value": recognition.max_value(model)})
+        facts = {"task": head.task(model), "max_value": recognition.max_value(model)}
+        facts |= {} if has_classes or head.names is None else {"names": head.names}
         (part / _NETWORK).parent.mkdir()
-        (part / _NETWORK).write_text(facts)
+        (part / _NETWORK).write_text(json.dumps(facts))
         return _publish(part, path)
 
 
@@ -211,7 +213,7 @@ class Exported:
 
     Args:
         shape: (*space, channels) of an example; space may be None.
-        names: Names of the classes; numbers for outputs that are values.
+        names: Names of the classes or values.
         run: Function of a float32 array of examples to an array of probabilities or values.
         task: Name of its task.
         max_value: Value of white in restored images.
@@ -270,9 +272,11 @@ def load(path) -> Exported:
 
 
 def _names_of(path: pathlib.Path, key: str, count: int) -> tuple[str, ...]:
-    """Return the names of the outputs of an exported network."""
+    """Return the names of the outputs of an exported network; without names their numbers."""
     if key == heads.VALUES:
-        return tuple(map(str, range(count)))
+        file = path / _NETWORK
+        facts = json.loads(file.read_text(encoding="utf-8")) if file.exists() else {}
+        return tuple(map(str, facts.get("names", range(count))))
     return tuple((path / "assets" / _NAMES).read_text(encoding="utf-8").splitlines())
 
 

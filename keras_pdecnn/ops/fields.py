@@ -168,18 +168,13 @@ class BoundField:
         """Return factor * F(theta_index, y) in the type of y."""
         field, dtype = self.field, self._dtype(y)
         _, k2, scale, bias = self._weights(index, dtype)
-        u = ops.cast(self.inner(index, y), dtype)
-        a = field.sigma_of_n.value(u, scale, bias, primitives.activation(field.activation), field.plain)
+        u, activation = self._inner(index, y), primitives.activation(field.activation)
+        a = field.sigma_of_n.value(u, scale, bias, activation, field.plain)
         return self._transpose(k2, factor, y)(a)
-
-    def inner(self, index: int, y):
-        """Return u = K1 y in the type of the convolution."""
-        dtype = self._dtype(y)
-        return self._convolve(ops.cast(y, dtype), self._weights(index, dtype)[0])
 
     def normalized(self, index: int, y) -> tuple:
         """Return what `value` and `pull_back` need of u = K1 y, see `Normalization.normalized`."""
-        return self.field.sigma_of_n.normalized(ops.cast(self.inner(index, y), self._dtype(y)))
+        return self.field.sigma_of_n.normalized(self._inner(index, y))
 
     def value(self, index: int, normalized: tuple, factor=1.0, *, like):
         """Return factor * F(y) for normalized(index, y), in the type of `like`; its gradient is `pull_back`."""
@@ -235,6 +230,11 @@ class BoundField:
 
     def _dtype(self, y) -> str:
         return self.field.compute_dtype or backend.standardize_dtype(y.dtype)
+
+    def _inner(self, index: int, y):
+        """Return u = K1 y, in the compute type."""
+        dtype = self._dtype(y)
+        return ops.cast(self._convolve(ops.cast(y, dtype), self._weights(index, dtype)[0]), dtype)
 
     def _weights(self, index: int, dtype: str) -> tuple:
         """Return K1, K2^T, scale and bias of a field in the compute type; a scale or bias that is missing is None."""
