@@ -151,6 +151,9 @@ def test_images_of_any_size_and_number(networks, folder):
         x = np.random.default_rng(2).uniform(0, 255, shape).astype("float32")
         outputs = serve(image=tf.constant(x))["probabilities"]
         np.testing.assert_allclose(outputs, networks["residual"](x), rtol=0, atol=1e-6)
+    for name in ("residual", "hamiltonian"):  # any size, and a fixed one
+        serve = tf.saved_model.load(str(folder / name / "1")).signatures["serving_bytes"]
+        assert serve(image_bytes=tf.constant([], tf.string))["label"].shape == (0,)
 
 
 def encoded(array, kind, mode=None):

@@ -7,6 +7,24 @@ from collections.abc import Callable
 _SMALLEST_SPLIT = 4  # examples: smaller batches are not split
 
 
+def never_empty(call: Callable) -> Callable:
+    """Return a function of TensorFlow that gives a batch without examples one of zeros, and cuts off its outputs.
+
+    oneDNN gives empty batches the wrong shape, and JAX refuses them.
+
+    Args:
+        call: Function of TensorFlow of examples to a dict of tensors.
+    """
+    import tensorflow as tf
+
+    def filled(x):
+        n = tf.shape(x)[0]
+        x = tf.pad(x, [[0, tf.maximum(1 - n, 0)], *[[0, 0]] * (len(x.shape) - 1)])
+        return {key: y[:n] for key, y in call(x).items()}
+
+    return filled
+
+
 def by_size(whole: Callable, single: Callable | None = None) -> Callable:
     """Return a function of TensorFlow with the outputs of another one, which it calls as suits the size of the batch.
 
@@ -21,16 +39,12 @@ def by_size(whole: Callable, single: Callable | None = None) -> Callable:
     """
     import tensorflow as tf
 
+    few = never_empty(whole)
+
     def in_halves(x):
         middle = tf.shape(x)[0] // 2
         halves = whole(x[:middle]), whole(x[middle:])
         return {key: tf.concat([half[key] for half in halves], axis=0) for key in halves[0]}
-
-    def few(x):
-        n = tf.shape(x)[0]
-        # oneDNN gives empty batches the wrong shape, so they get an example, whose outputs are cut off.
-        x = tf.pad(x, [[0, tf.maximum(1 - n, 0)], *[[0, 0]] * (len(x.shape) - 1)])
-        return {key: y[:n] for key, y in whole(x).items()}
 
     def several(x):
         on_cpu = tf.equal(tf.raw_ops.DeviceIndex(device_names=["CPU", "GPU"]), 0)

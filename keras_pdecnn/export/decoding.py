@@ -24,7 +24,15 @@ def decode(contents, shape) -> tf.Tensor:
     import tensorflow as tf
 
     spec = tf.TensorSpec(shape, tf.float32)
-    return tf.map_fn(lambda content: _decode_one(content, shape), contents, fn_output_signature=spec)
+
+    def decoded():
+        return tf.map_fn(lambda content: _decode_one(content, shape), contents, fn_output_signature=spec)
+
+    if None not in shape:
+        return decoded()
+    # Without an image, their size is not known.
+    images = tf.cond(tf.size(contents) > 0, decoded, lambda: tf.zeros((0, *(n or 1 for n in shape))))
+    return tf.ensure_shape(images, (None, *shape))
 
 
 def _decode_one(content, shape):

@@ -22,7 +22,8 @@ def litert(model: keras.Model, path, class_names=None, outputs=None, precision="
     Args:
         model: A network, see `savedmodel`; a model in mixed precision is exported as a copy in float32.
         path: Path of the file, which ends in .tflite and must not exist yet.
-        class_names: One name per class or value; default None, the numbers of the classes, or no names of values.
+        class_names: One name per class, or per value if outputs="values"; default None, the numbers of the classes, or
+            no names of values.
         outputs: Kind of the outputs, "classes" or "values"; default None, see `savedmodel`.
         precision: Type in which the weights are stored: "float32" (default), "float16" for half the size, or "int8" for
             a quarter. Inputs and outputs are float32 in each; with "float16" everything is computed in float32, and

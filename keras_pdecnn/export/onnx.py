@@ -24,7 +24,8 @@ def onnx(model: keras.Model, path, class_names=None, outputs=None, precision="fl
     Args:
         model: A network, see `savedmodel`; a model in mixed precision is exported as a copy in float32.
         path: Path of the file, which ends in .onnx and must not exist yet.
-        class_names: One name per class or value; default None, the numbers of the classes, or no names of values.
+        class_names: One name per class, or per value if outputs="values"; default None, the numbers of the classes, or
+            no names of values.
         outputs: Kind of the outputs, "classes" or "values"; default None, see `savedmodel`.
         precision: Default "float32", the only one that this format has.
 

@@ -46,8 +46,9 @@ def savedmodel(
         model: A model of `models`, or another Keras model of one signal, image or video that returns one vector per
             example, or one for each pixel; logits of classes become probabilities.
         path: Folder of all versions. The model is written into path/1, path/2, …, the next free number.
-        class_names: One name per class or value; default None, their numbers. Those of classes are written, one per
-            line, into the asset assets/classes.txt, those of values into assets.extra/network.json.
+        class_names: One name per class, or per value if outputs="values"; default None, the numbers of the classes, or
+            no names of values. Those of classes are written, one per line, into the asset assets/classes.txt, those of
+            values into assets.extra/network.json, entry `names`.
         outputs: Kind of the outputs, "classes" or "values", which are left as they are; default None: classes if the
             network returns one vector per example, ends with a softmax, or class names are given; values otherwise.
         precision: "float32" (default), or "bfloat16", in which the convolutions of blocks and connectors are then
@@ -62,8 +63,8 @@ def savedmodel(
 
     Raises:
         ValueError: If the model is no such model, class_names does not have one line per class or value, there is no
-            such precision, jit_compile is not a bool, or the backend of Keras is neither TensorFlow nor JAX, whose
-            networks need a fixed size of the examples.
+            such precision, jit_compile is not a bool, or the backend of Keras is neither TensorFlow nor JAX, under
+            which networks of several widths need a fixed size of the examples.
 
     Example:
         >>> model = keras_pdecnn.models.ParabolicCNN((8, 8, 1), classes=2, widths=(4,))
@@ -118,7 +119,7 @@ def _traced(model: keras.Model, call: Callable, spec, convolution_dtype: str | N
 
     whole = traced(call, convolution_dtype)
     if keras.backend.backend() != "tensorflow":
-        return whole
+        return batches.never_empty(whole)
     if not jit_compile:
         return batches.by_size(whole)
     # On a CPU, XLA is slower in bfloat16. In float32 both use the same weights in the file.
@@ -185,9 +186,12 @@ def _with_constants(model: keras.Model) -> Callable:
         try:
             outputs = converted(x)
         except jax.errors.InconclusiveDimensionOperation as error:
+            if None not in model.input_shape[1:]:
+                raise
             raise ValueError(
-                "Under JAX, only a network of examples of a fixed size becomes a SavedModel. Export its .keras file or "
-                f"run folder under KERAS_BACKEND=tensorflow. Received: a model of shape {model.input_shape}"
+                "Under JAX, this network for examples of any size cannot become a SavedModel. Build it for one size, "
+                "or export its .keras file or run folder under KERAS_BACKEND=tensorflow. Received: a model of shape "
+                f"{model.input_shape}"
             ) from error
         return {key: tf.cast(y, tf.int64) if key == heads.CLASS else y for key, y in outputs.items()}
 
@@ -252,14 +256,15 @@ def load(path) -> Exported:
         outputs = serve.structured_outputs
         key = heads.VALUES if heads.VALUES in outputs else heads.PROBABILITIES
         count = outputs[key].shape[-1]
-        names = _names_of(path, key, count)
-        task, max_value = _facts_of(path, key, outputs)
+        facts = json.loads((path / _NETWORK).read_text(encoding="utf-8")) if (path / _NETWORK).exists() else {}
+        names = _names_of(path, facts, key, count)
+        task, max_value = _task_of(facts, key, outputs)
     except Exception as error:  # a damaged folder raises a dozen types
         reason = str(error).strip().partition("\n")[0] or type(error).__name__
         raise ValueError(f"Not an exported SavedModel that can be read ({reason}). Received: {str(path)!r}") from error
     if len(names) != count or spec.name not in checks.INPUTS.values():
         raise ValueError(
-            f"Not a SavedModel of this package: {len(names)} names for {count} classes, input {spec.name!r}. "
+            f"Not a SavedModel of this package: {len(names)} names for {count} outputs, input {spec.name!r}. "
             f"Received: {str(path)!r}"
         )
 
@@ -271,20 +276,16 @@ def load(path) -> Exported:
     return Exported(tuple(spec.shape[1:]), names, run, task, max_value)
 
 
-def _names_of(path: pathlib.Path, key: str, count: int) -> tuple[str, ...]:
-    """Return the names of the outputs of an exported network; without names their numbers."""
+def _names_of(path: pathlib.Path, facts: dict, key: str, count: int) -> tuple[str, ...]:
+    """Return the names of the outputs of an exported network; values without names have numbers."""
     if key == heads.VALUES:
-        file = path / _NETWORK
-        facts = json.loads(file.read_text(encoding="utf-8")) if file.exists() else {}
         return tuple(map(str, facts.get("names", range(count))))
     return tuple((path / "assets" / _NAMES).read_text(encoding="utf-8").splitlines())
 
 
-def _facts_of(path: pathlib.Path, key: str, outputs: dict) -> tuple[str, float]:
+def _task_of(facts: dict, key: str, outputs: dict) -> tuple[str, float]:
     """Return the task and the value of white of an exported network, which version 0.1 did not write."""
-    file = path / _NETWORK
-    if file.exists():
-        facts = json.loads(file.read_text(encoding="utf-8"))
+    if facts:
         return check_task("task", facts["task"]), float(facts["max_value"])
     if key == heads.VALUES or len(outputs[heads.CLASS].shape) > 1:
         raise ValueError("it was written without the task of the network; export it again")

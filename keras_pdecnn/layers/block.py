@@ -95,9 +95,9 @@ class PDEBlock(Exportable, FieldLayer):
             ceil(sqrt(steps)), and "reversible" keeps only the last state. A number limits the loss of digits of
             "reversible".
         stored_steps: Number of steps at the end that no mode undoes or computes again; default None, all steps of a
-            block of up to three, and two of a longer one. They keep their activations; under TensorFlow, only x and K x
-            for each evaluation F(x). Their gradient is due first, so they save time and need little memory, the same
-            for longer blocks.
+            block of up to three, and two of a longer one. They keep their activations; under TensorFlow, only x and
+            N(K x) for each evaluation F(x). Their gradient is due first, so they save time and need little memory, the
+            same for longer blocks.
         time_basis: Basis of theta(t), "constant" on equal intervals, "linear" between equidistant nodes, or "cosine",
             see `ops.time_basis.matrix`; default None, every step has its own weights.
         basis_size: Number of functions of the basis; default None, as many as steps.

@@ -58,7 +58,8 @@ def general_layer(
         TensorShape([1, 8, 8, 4])
     """
     convolve = convolution.convolve if plain else primitives.convolve
-    sigma_of_n = find_normalization(normalization, epsilon)
+    sigma_of_n, dtype = find_normalization(normalization, epsilon), backend.standardize_dtype(y.dtype)
+    scale, bias = (None if vector is None else ops.cast(vector, dtype) for vector in (scale, bias))
     a = sigma_of_n.value(convolve(y, inner, padding), scale, bias, activation, plain)
     return convolve(a, outer, padding)
 
@@ -177,7 +178,7 @@ class BoundField:
         return self.field.sigma_of_n.normalized(self._inner(index, y))
 
     def value(self, index: int, normalized: tuple, factor=1.0, *, like):
-        """Return factor * F(y) for normalized(index, y), in the type of `like`; its gradient is `pull_back`."""
+        """Return factor * F(y) for normalized(index, y), in the type of `like`, for use with `pull_back`."""
         field, dtype = self.field, self._dtype(like)
         _, k2, scale, bias = self._weights(index, dtype)
         a = field.sigma_of_n.activate(normalized, scale, bias, primitives.activation(field.activation))

@@ -53,7 +53,7 @@ class Normalization:
         return (u,)
 
     def activate(self, normalized: tuple, scale, bias, activation: Callable):
-        """Return sigma(N(u)) for normalized(u); its gradient is `pull_back`."""
+        """Return sigma(N(u)) for normalized(u); the gradient with respect to u is that of `pull_back`."""
         return self.value(normalized[0], scale, bias, activation)
 
     def pull_back(self, normalized: tuple, v, scale, bias, activation: Callable):
@@ -127,7 +127,7 @@ class Scale(Normalization):
     def pull_back(self, normalized: tuple, v, scale, bias, activation: Callable):
         a, d, of_scale, of_bias = super().pull_back(normalized, v, _positive_part(scale), bias, activation)
         if scale is not None:
-            of_scale = ops.cast(scale >= 0, scale.dtype) * of_scale
+            of_scale = ops.cast(scale >= 0, of_scale.dtype) * of_scale
         return a, d, of_scale, of_bias
 
     def effective_kernel(self, theta):
@@ -202,19 +202,20 @@ def _activated(plain: bool) -> Callable:
 def _activated_vjp(activation: Callable, u, scale, bias) -> tuple:
     """Return a = activation(scale * u + bias), and the function that pulls a cotangent back to u, scale and bias.
 
-    The gradient of a scale or bias that is missing is None.
+    The gradient of a scale or bias that is missing is None; the others are at least float32, as half precision does not
+    hold sums over many pixels.
     """
-    given = [name for name, weight in (("scale", scale), ("bias", bias)) if weight is not None]
+    weights = {name: _widen(weight) for name, weight in (("scale", scale), ("bias", bias)) if weight is not None}
 
     def function(tensors):
-        u, *weights = tensors
-        return primitives.activated(activation, u, **dict(zip(given, weights, strict=True)))
+        u, *values = tensors
+        return primitives.activated(activation, u, **dict(zip(weights, values, strict=True)))
 
-    a, pull_back = primitives.vjp(function, tuple(tensor for tensor in (u, scale, bias) if tensor is not None))
+    a, pull_back = primitives.vjp(function, (u, *weights.values()))
 
     def pull_back_all(v):
         of_u, *of_weights = pull_back(v)
-        gradients = dict(zip(given, of_weights, strict=True))
+        gradients = dict(zip(weights, of_weights, strict=True))
         return of_u, gradients.get("scale"), gradients.get("bias")
 
     return a, pull_back_all

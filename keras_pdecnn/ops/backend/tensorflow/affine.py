@@ -16,7 +16,8 @@ def activated(activation: Callable, u, scale=None, bias=None):
     On a CPU, scale and shift are those of TensorFlow's batch normalisation with mean 0 and variance 1. It takes one
     pass, together with a ReLU after it, and one more for all three gradients.
     """
-    if scale is None or u.dtype != tf.float32 or runtime.has_accelerator():
+    is_fused = scale is not None and u.dtype == tf.float32 and not runtime.has_accelerator()
+    if not is_fused or any(weight is not None and weight.shape != u.shape[-1:] for weight in (scale, bias)):
         return affine.activated_in_float32(activation, u, scale, bias)
     zero = tf.zeros_like(scale)
     scaled, *_ = tf.raw_ops.FusedBatchNormV3(

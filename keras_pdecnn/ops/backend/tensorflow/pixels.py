@@ -12,4 +12,6 @@ def flat(x):
 
 def like(x, flat):
     """Return flat features in the shape of x."""
-    return tf.ensure_shape(tf.reshape(flat, tf.shape(x)), x.shape)
+    y = tf.reshape(flat, tf.shape(x))
+    y.set_shape(x.shape)  # tf.ensure_shape has no forward-mode derivative in a graph
+    return y

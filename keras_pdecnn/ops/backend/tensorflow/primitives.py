@@ -87,7 +87,7 @@ def kernel_gradient(y, g, kernel_shape, padding: str = "same"):
 
 
 def tv_normalize(u, epsilon: float = 1e-3):
-    """Normalise as `tv.tv_normalize` does; the gradient keeps the result and the lengths of pixels."""
+    """Normalise as `tv.tv_normalize` does; the gradient in a graph keeps result and lengths alone."""
     # Squares overflow in half precision. Lengths and result come from outside the custom gradient, which could not be
     # differentiated again otherwise.
     r = tv.inverse_length(tf.cast(u, tf.float32) if u.dtype.size == 2 else u, epsilon)

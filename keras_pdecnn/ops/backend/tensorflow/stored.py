@@ -14,7 +14,8 @@ from keras_pdecnn.ops.theta import Theta
 class FrugalField(BoundField):
     """A right-hand side whose gradient keeps only x and the normalised K1 x of the forward pass.
 
-    The activation is pointwise, so it costs little to compute again, and a third of the memory is free.
+    The activation is pointwise, so it costs little to compute again, and a third of the memory is free. Convolutions in
+    half precision halve what is kept of K1 x, at the cost of their rounding.
     """
 
     def __call__(self, index: int, y, factor=1.0):

@@ -12,7 +12,7 @@ from torch.nn import grad as weight_gradients
 
 from keras_pdecnn.ops import affine, convolution, tv
 
-activated = affine.activated
+activated = affine.activated_in_float32
 convolve = convolution.convolve
 tv_normalize = tv.tv_normalize
 normalize_batch = compute_and_normalize = None
