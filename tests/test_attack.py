@@ -164,16 +164,16 @@ def test_a_walk_along_the_boundary_finds_the_nearest_point_of_a_linear_classifie
 
 
 def test_a_walk_along_the_boundary_of_a_network(digits, eager):
-    """Neither attack is always the stronger one."""
+    """The other attack needs about as much: at half the distance it rarely succeeds, at one and a half it does."""
     model, x, y = digits
     found = stability.boundary_attack(model, x[:12], y[:12], x[:30], steps=2, restarts=1, bounds=RANGE)
     sizes = size(np.float64(found) - x[:12], "l2")
     assert found.min() >= RANGE[0]
     assert found.max() <= RANGE[1]
     assert np.all(model.predict(found, verbose=0).argmax(axis=-1) != y[:12])
-    attacked = stability.attack(model, x[:12], y[:12], 1.02 * sizes, steps=4, bounds=RANGE)
-    withstood = model.predict(attacked, verbose=0).argmax(axis=-1) == y[:12]
-    assert 0 < np.mean(withstood) < 1
+    half, more = (stability.attack(model, x[:12], y[:12], f * sizes, steps=4, bounds=RANGE) for f in (0.5, 1.5))
+    assert accuracy(model, half, y[:12]) > 0.6
+    assert accuracy(model, more, y[:12]) < 0.2
 
 
 def test_a_wrong_certificate_is_refuted(linear, eager):

@@ -77,7 +77,7 @@ def savedmodel(
     name = checks.check_model(model)
     convolution_dtype = {"float32": None, "bfloat16": "bfloat16"}[check_precision(precision, "savedmodel")]
     head = heads.head_of(model, class_names, outputs)
-    has_classes = isinstance(head, heads.Classes)
+    classes = head if isinstance(head, heads.Classes) else None
     jit_compile = arguments.check_flag("jit_compile", jit_compile)
     path = pathlib.Path(path).expanduser()
     spec = tf.TensorSpec((None, *model.input_shape[1:]), tf.float32, name=name)
@@ -86,13 +86,14 @@ def savedmodel(
     path.mkdir(parents=True, exist_ok=True)
     # A server that watches the folder must not see an incomplete version.
     with tempfile.TemporaryDirectory(prefix=".part-", dir=path) as temporary:
-        table = _table(head.names, pathlib.Path(temporary, _NAMES)) if has_classes else None
+        table = None if classes is None else _table(classes.names, pathlib.Path(temporary, _NAMES))
+        labels = None if classes is None or classes.of_pixels else table
 
         @tf.function(input_signature=[spec], autograph=False)  # both signatures share its weights
         def serve(x):
             outputs = call(x)
-            if has_classes and not head.of_pixels:
-                outputs = {**outputs, heads.LABEL: table.lookup(outputs[heads.CLASS])}
+            if labels is not None:
+                outputs = {**outputs, heads.LABEL: labels.lookup(outputs[heads.CLASS])}
             return outputs
 
         endpoints = {"serving_default": (serve, spec)}
@@ -102,7 +103,7 @@ def savedmodel(
         part = pathlib.Path(temporary, "model")
         _write(part, endpoints, table)
         facts = {"task": head.task(model), "max_value": recognition.max_value(model)}
-        facts |= {} if has_classes or head.names is None else {"names": head.names}
+        facts |= {"names": head.names} if classes is None and head.names is not None else {}
         (part / _NETWORK).parent.mkdir()
         (part / _NETWORK).write_text(json.dumps(facts))
         return _publish(part, path)
