@@ -16,7 +16,7 @@ thresholds of the pixel values reach, chosen on the volumes for training, is pri
 import argparse
 import itertools
 
-from membranes import overlaps
+from keras_pdecnn.tasks.segmentation import intersection_over_union
 
 import numpy as np
 from matplotlib.figure import Figure
@@ -61,7 +61,8 @@ def histogram(x, y):
 
 def overlap(counts, low, high):
     """Return the mean intersection over union of the classes that two thresholds of the pixel values give."""
-    return overlaps(np.stack([part.sum(axis=1) for part in np.split(counts, [low, high], axis=1)], axis=1)).mean()
+    parts = [part.sum(axis=1) for part in np.split(counts, [low, high], axis=1)]
+    return intersection_over_union(np.stack(parts, axis=1)).mean()
 
 
 def draw(parts):

@@ -17,6 +17,7 @@ import itertools
 import pathlib
 
 import keras_pdecnn as pde
+from keras_pdecnn.tasks.segmentation import intersection_over_union
 
 from networks_compared import label, mean_of, options, plain_unet, trained, unet, weights_of, write_table
 
@@ -102,20 +103,10 @@ class Patches(keras.utils.PyDataset):
         return tuple(turn(part[patch], tuple(range(len(space))), turns, mirrored) for part in (self.x, self.y))
 
 
-def overlaps(counts):
-    """Return the intersection over union of each class; counts[i, j] pixels of class i are predicted as class j.
-
-    A class that no pixel has, and for which none is taken, has none: NaN.
-    """
-    both = np.diag(counts)
-    union = counts.sum(axis=0) + counts.sum(axis=1) - both
-    return np.divide(both, union, out=np.full(len(both), np.nan), where=union > 0)
-
-
 def scores(classes, y, number):
     """Return the mean intersection over union, that of each class, and the accuracy of the pixels."""
     counts = np.bincount((number * y.astype(int) + classes).ravel(), minlength=number**2).reshape(number, number)
-    each = overlaps(counts)
+    each = intersection_over_union(counts)
     return {"mean": np.nanmean(each), "each": each, "accuracy": np.trace(counts) / counts.sum()}
 
 

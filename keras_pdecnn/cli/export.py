@@ -82,8 +82,8 @@ def export(run, kind, output, precision, jit_compile):
         task = TASKS[recipe.task]
         names = None if task.exported == "values" and task.of_pixels else info.class_names
         settings = {"jit_compile": True} if jit_compile else {}
-        path = output or folder.path / _DEFAULTS[kind]
-        path = FORMATS[kind](model, path, names, task.exported, precision, **settings)
+        target = output or folder.path / _DEFAULTS[kind]
+        path = FORMATS[kind](model, target, names, task.exported, precision, **settings)
     except (OSError, tf.errors.OpError) as error:
         reason = one_line(error)
         raise WrongInput(f"The export cannot be written ({reason}). Received: {str(output or run)!r}") from error

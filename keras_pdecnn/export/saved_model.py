@@ -103,7 +103,7 @@ def savedmodel(
         part = pathlib.Path(temporary, "model")
         _write(part, endpoints, table)
         facts = {"task": head.task(model), "max_value": recognition.max_value(model)}
-        facts |= {"names": head.names} if classes is None and head.names is not None else {}
+        facts |= {"names": head.names} if classes is None and head.names else {}
         (part / _NETWORK).parent.mkdir()
         (part / _NETWORK).write_text(json.dumps(facts))
         return _publish(part, path)

@@ -11,6 +11,17 @@ import numpy as np
 from keras_pdecnn.tasks.task import UNMIXED, Targets, Task, as_array, output_names
 
 
+def intersection_over_union(counts: np.ndarray) -> np.ndarray:
+    """Return the intersection over union of each class; NaN for a class that no pixel has or gets.
+
+    Args:
+        counts: Array of shape (classes, classes); counts[i, j] pixels of class i are predicted as class j.
+    """
+    both = np.diag(counts)
+    union = counts.sum(axis=0) + counts.sum(axis=1) - both
+    return np.divide(both, union, out=np.full(len(both), np.nan), where=union > 0)
+
+
 @dataclasses.dataclass(frozen=True)
 class Segmentation(Task):
     """A class for each pixel of an image, each sample of a signal or each voxel of a volume.
@@ -93,11 +104,9 @@ class Segmentation(Task):
         import keras
 
         counts = np.asarray(keras.ops.convert_to_numpy(metrics[0].total_cm), np.float64)
-        both = np.diag(counts)
-        union = counts.sum(0) + counts.sum(1) - both
-        shares = np.divide(both, union, out=np.full(len(both), np.nan), where=union > 0)
+        shares = intersection_over_union(counts).tolist()
         return {
-            "iou": dict(zip(info.class_names, shares.tolist(), strict=True)),
+            "iou": dict(zip(info.class_names, shares, strict=True)),
             "confusion_matrix": counts.astype(np.int64).tolist(),
         }
 
