@@ -73,6 +73,14 @@ def pictures(request, monkeypatch):
     monkeypatch.setattr(Figure, "savefig", leave_empty)
 
 
+@pytest.fixture(autouse=True)
+def bfloat16_instructions(monkeypatch):
+    """Let "mixed_bfloat16" mean in every test what it means on a processor with instructions for bfloat16."""
+    from keras_pdecnn.layers import mixed_precision
+
+    monkeypatch.setattr(mixed_precision, "has_bfloat16", lambda: True)
+
+
 @pytest.fixture
 def rng():
     """Return a random generator with a fixed seed."""

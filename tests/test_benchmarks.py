@@ -1,6 +1,7 @@
 """Memory of a training step, measured as the high-water mark of a fresh process, and the package's own tables."""
 
 import json
+import os
 import re
 import subprocess
 import sys
@@ -8,14 +9,20 @@ import sys
 import pytest
 
 from keras_pdecnn.benchmarks import report, suite
+from keras_pdecnn.utils.processor import has_bfloat16
 
 STATE = 8 * 64 * 64 * 32 * 4  # bytes of the features of one time
 
 
 def figures_of(module, **settings):
-    """Return what a program of `keras_pdecnn.benchmarks` measures in a process of its own."""
+    """Return what a program of `keras_pdecnn.benchmarks` measures in a process of its own.
+
+    Tensors are given back to the system as soon as they are freed. By default, glibc keeps some of them, more or fewer
+    depending on what else the machine does.
+    """
     command = [sys.executable, "-m", f"keras_pdecnn.benchmarks.{module}", json.dumps(settings)]
-    done = subprocess.run(command, capture_output=True, text=True, timeout=300, check=True)
+    environment = {**os.environ, "MALLOC_MMAP_THRESHOLD_": "1000000"}
+    done = subprocess.run(command, capture_output=True, text=True, timeout=300, check=True, env=environment)
     return json.loads(done.stdout.splitlines()[-1])
 
 
@@ -115,4 +122,8 @@ def test_the_measurements_run():
     assert result["rows"]["depth"][0]["step_s"] > 0
     assert result["rows"]["network"][0]["peak_bytes"] > 0
     errors = {row["policy"]: row["error"] for row in result["rows"]["precision"]}
-    assert 0 < errors["float32"] < 1e-6 < errors["mixed_float16"] < errors["mixed_bfloat16"] < 0.05
+    assert 0 < errors["float32"] < 1e-6 < errors["mixed_float16"] < 0.05
+    if has_bfloat16():
+        assert errors["mixed_float16"] < errors["mixed_bfloat16"] < 0.05
+    else:
+        assert errors["mixed_bfloat16"] == errors["float32"]

@@ -7,7 +7,7 @@ from collections.abc import Callable, Sequence
 import keras
 from keras import ops
 
-from keras_pdecnn.layers.mixed_precision import pointwise_policy
+from keras_pdecnn.layers.mixed_precision import convolution_dtype, pointwise_policy
 from keras_pdecnn.layers.plain import Exportable
 from keras_pdecnn.ops import convolution, layout
 from keras_pdecnn.ops.backend import primitives
@@ -95,7 +95,7 @@ class BaseConnector(Exportable, keras.layers.Layer):
 
     def _convolve(self, y, kernel):
         """Return K y in the type of y, or its pixels at the strides; an export leaves its gradient to the backend."""
-        dtype = self._convolution_dtype or self.compute_dtype
+        dtype = self._convolution_dtype or convolution_dtype(self)
         return ops.cast(self._convolve_in_type(ops.cast(y, dtype), ops.cast(kernel, dtype)), y.dtype)
 
     def _convolve_in_type(self, y, kernel):

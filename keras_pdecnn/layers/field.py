@@ -10,7 +10,7 @@ import numpy as np
 from keras import ops
 
 from keras_pdecnn.initializers import draw
-from keras_pdecnn.layers.mixed_precision import pointwise_policy
+from keras_pdecnn.layers.mixed_precision import convolution_dtype, pointwise_policy
 from keras_pdecnn.ops import layout
 from keras_pdecnn.ops.convolution import PADDINGS
 from keras_pdecnn.ops.fields import Field
@@ -187,7 +187,7 @@ class FieldLayer(keras.layers.Layer):
             padding=self.padding,
             symmetric=self.symmetric,
             compute_dtype=pointwise_policy(self).compute_dtype,
-            convolution_dtype=self.compute_dtype,
+            convolution_dtype=convolution_dtype(self),
         )
 
     def theta(self) -> Theta:
