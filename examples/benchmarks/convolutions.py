@@ -7,9 +7,10 @@ and much else to oneDNN, which tells the time of every call (ONEDNN_VERBOSE). Th
 twice: as usual, and told, where TensorFlow does one operation at a time, so that the times of the parts add up.
 
 The first table shows how much faster the package is than each of the others, and how much faster it could be at most,
-if all but its convolutions cost nothing. The second one shows the parts of the steps of the network. All figures are
-medians; a cell is empty where oneDNN has nothing to tell, as of bfloat16 on processors without it. Nothing else should
-run meanwhile: five rounds take a quarter of an hour.
+if all but its convolutions cost nothing. In one row, only ReLU is left between the convolutions of the blocks: the
+network then has a normalisation, a scale and a bias that cost nothing. The second table shows the parts of the steps of
+the network. All figures are medians; a cell is empty where oneDNN has nothing to tell. Nothing else should run
+meanwhile: five rounds take half an hour.
 """
 
 import argparse
@@ -26,7 +27,9 @@ OTHERS = {"batch_normalization": "batch normalisation", "reorder": "changes of t
 PARTS = ("step", FEATURES, KERNELS, *OTHERS.values(), "other calls")
 TOLD = {"ONEDNN_VERBOSE": "profile_exec", "TF_NUM_INTEROP_THREADS": "1"}
 PEERS = ("revlib", "memcnn")
-NETWORKS = OURS, MIXED, THEIRS = "keras_pdecnn", "keras_pdecnn, mixed_bfloat16", "PyTorch, compiled"
+OURS, THEIRS = "keras_pdecnn", "PyTorch, compiled"
+MIXED, RELU = f"{OURS}, mixed_bfloat16", f"{OURS}, ReLU alone"
+NETWORKS = OURS, RELU, MIXED, THEIRS
 
 
 def contenders(small):
@@ -35,6 +38,7 @@ def contenders(small):
     settings = {"backprop": "stored", "repetitions": REPETITIONS, "warmup": WARMUP, **sizes}
     commands = {
         OURS: package("network", settings),
+        RELU: package("network", {**settings, "normalization": None, "use_bias": False}),
         MIXED: package("network", {**settings, "policy": "mixed_bfloat16"}),
         THEIRS: torch({"case": "network", "compiled": True, "repetitions": REPETITIONS, **sizes}),
     }
@@ -70,7 +74,7 @@ def block(name, steps):
 def comparisons(small):
     """Return pairs of a contender of the package and another one."""
     blocks = [(block(OURS, steps), block(peer, steps)) for steps in depths(small) for peer in PEERS]
-    return [(OURS, THEIRS), (MIXED, THEIRS), *blocks]
+    return [*((network, THEIRS) for network in (OURS, RELU, MIXED)), *blocks]
 
 
 def parts(lines, count):
