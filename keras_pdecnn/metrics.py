@@ -1,4 +1,4 @@
-"""Metrics of images that Keras has no class for: peak signal-to-noise ratio and structural similarity.
+"""Metrics that Keras has no class for, or one that is not exact enough.
 
 For classes of pixels Keras has `SparseCategoricalAccuracy` and `MeanIoU(num_classes, sparse_y_pred=False)`.
 """
@@ -6,6 +6,7 @@ For classes of pixels Keras has `SparseCategoricalAccuracy` and `MeanIoU(num_cla
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 
 import keras
 from keras import ops
@@ -108,3 +109,87 @@ class SSIM(keras.metrics.Mean):
 
     def get_config(self):
         return {"name": self.name, "dtype": self.dtype, "max_value": self.max_value}
+
+
+@keras.saving.register_keras_serializable(package="keras_pdecnn")
+class StandardizedR2Score(keras.metrics.R2Score):
+    """Coefficient of determination R^2 = 1 - sum (y - y')^2 / sum (y - mean(y))^2, the mean over the outputs.
+
+    Keras's `R2Score` computes the second sum as sum y^2 - (sum y)^2 / n, which loses all digits in float32 if the
+    numbers are large compared with their deviation. Here they are standardised first, (y - mean) / deviation, which
+    does not change R^2.
+
+    Args:
+        mean: Mean of each output, or about that; a number, or one per output. Default 0.
+        deviation: Standard deviation of each output, or about that, positive; a number, or one per output. Default 1.
+        name: Name of the metric; default "r2_score".
+        dtype: Type of the computation; default `keras.config.floatx()`.
+
+    Raises:
+        ValueError: If a deviation is not positive.
+
+    Example:
+        >>> metric = StandardizedR2Score(mean=1e5, deviation=10)
+        >>> y = keras.ops.array([[100010.0], [99990.0], [100000.0]])
+        >>> metric.update_state(y, 0 * y + 1e5)
+        >>> round(float(metric.result()), 3)
+        0.0
+    """
+
+    def __init__(self, mean=0.0, deviation=1.0, name="r2_score", dtype=None):
+        super().__init__(name=name, dtype=arguments.check_dtype(dtype))
+        for number in deviation if isinstance(deviation, Sequence) else (deviation,):
+            arguments.check_positive("deviation", number)
+        self.mean, self.deviation = mean, deviation
+
+    def update_state(self, y_true, y_pred, sample_weight=None):
+        mean, deviation = (ops.convert_to_tensor(value, self.dtype) for value in (self.mean, self.deviation))
+        y_true, y_pred = ((ops.cast(y, self.dtype) - mean) / deviation for y in (y_true, y_pred))
+        return super().update_state(y_true, y_pred, sample_weight)
+
+    def get_config(self):
+        return {"name": self.name, "dtype": self.dtype, "mean": self.mean, "deviation": self.deviation}
+
+
+@keras.saving.register_keras_serializable(package="keras_pdecnn")
+class LogitAUC(keras.metrics.AUC):
+    """Area under the receiver operating characteristic of probabilities, the mean over the labels.
+
+    Keras's `AUC` counts at 200 thresholds between 0 and 1. The probabilities of a rare label may all lie between two of
+    them. Here 4,000 thresholds have equal distances of their logits, log(p / (1 - p)), between -16 and 16.
+
+    Args:
+        num_labels: Number of labels, the size of the last axis of the probabilities.
+        name: Name of the metric; default "auc".
+        dtype: Type of the computation; default `keras.config.floatx()`.
+
+    Raises:
+        ValueError: If `num_labels` is not a positive integer.
+
+    Example:
+        >>> metric = LogitAUC(num_labels=1)
+        >>> metric.update_state([[0], [1], [0], [1]], [[0.001], [0.003], [0.0005], [0.002]])
+        >>> round(float(metric.result()), 3)
+        1.0
+    """
+
+    _THRESHOLDS, _LARGEST = 4000, 16.0
+
+    def __init__(self, num_labels, name="auc", dtype=None):
+        labels = arguments.check_positive_integer("num_labels", num_labels)
+        super().__init__(
+            num_thresholds=self._THRESHOLDS,
+            multi_label=True,
+            num_labels=labels,
+            name=name,
+            dtype=arguments.check_dtype(dtype),
+        )
+
+    def update_state(self, y_true, y_pred, sample_weight=None):
+        y_pred = ops.cast(y_pred, self.dtype)
+        logit = ops.log(ops.maximum(y_pred, 1e-30)) - ops.log(ops.maximum(1 - y_pred, 1e-30))
+        # The area depends only on the order of the numbers, which stay between 0 and 1.
+        return super().update_state(y_true, ops.clip(0.5 + logit / (2 * self._LARGEST), 0, 1), sample_weight)
+
+    def get_config(self):
+        return {"name": self.name, "dtype": self.dtype, "num_labels": self.num_labels}

@@ -30,7 +30,7 @@ class Info:
         crop: Part of the images that is seen, see `load`. Default None, whole images or other examples.
         target_mean: Mean of each number of a regression over the training part. Default None, other tasks.
         target_deviation: Standard deviation of each number of a regression. Default None, other tasks.
-        max_value: Value of white: the largest of the integer type of the images, or 1. Default 1.
+        max_value: Value of white, see `parts.white_of`; default 1.
 
     Example:
         >>> keras_pdecnn.data.load("digits").info.input_shape

@@ -174,7 +174,7 @@ def load(
     targets = parts.targets_of(chosen, raw, x, classes, worse is not None)
     rows = parts.rows_of(chosen, raw.where, targets, x, validation)
     sizes = {part: len(numbers) for part, numbers in rows.items()}
-    max_value = parts.white_of(raw, x_train.dtype) if chosen.of_pixels else 1.0
+    max_value = parts.white_of(chosen, raw, x_train, targets) if chosen.of_pixels else 1.0
     cut = None if patch is None else settings.check_patch(patch, x_train.shape[1:-1])
     rows["train"] = np.tile(rows["train"], 1 if cut is None else patches)
     pixels = parts.pixels_of(chosen, worse, max_value, cut)

@@ -10,7 +10,9 @@ from keras_pdecnn.data import checks
 from keras_pdecnn.data.sources import Raw
 from keras_pdecnn.data.splits import stratified_split
 from keras_pdecnn.data.stored import Stored
-from keras_pdecnn.tasks import Degradation, Targets, Task
+from keras_pdecnn.tasks import Degradation, Targets, Task, check_names
+
+_BEYOND = 1.5  # largest value of floating-point images with white at 1: resampling may exceed white a little
 
 
 def check_alike(x_train: np.ndarray | Stored, x: np.ndarray | Stored, part: str, where: str):
@@ -46,6 +48,8 @@ def targets_of(task: Task, raw: Raw, examples: tuple, classes: int | None, degra
         return task.check_targets({part: y for part, (y, _) in parts.items()}, shapes, raw.class_names, raw.where)
     labels = {part: checks.check_labels(y, len(x), f"{raw.where}: {part}") for part, (y, x) in parts.items()}
     names = raw.class_names
+    if names is not None:
+        check_names(names, raw.where)  # first, as labels that are names cannot tell classes of one name apart
     if names is not None and classes not in (None, len(names)):
         raise ValueError(f"{raw.where} has {len(names)} classes. Received: classes={classes}")
     if classes is None:
@@ -98,8 +102,33 @@ def examples_of(parts: tuple, targets: Targets, rows: dict[str, np.ndarray], bat
     return examples
 
 
-def white_of(raw: Raw, dtype: np.dtype) -> float:
-    """Return the value of white."""
+def white_of(task: Task, raw: Raw, x: np.ndarray | Stored, targets: Targets) -> float:
+    """Return the value of white in images.
+
+    It is the largest number of the integer type, and 1 for floating-point numbers. Images that are restored may use 10,
+    12 or 14 bits of longer integers: white is then the smallest 2^k - 1 that no pixel exceeds, from 255 on.
+
+    Args:
+        task: The task.
+        raw: What the source holds.
+        x: Training examples.
+        targets: Targets, which may be images, too.
+
+    Raises:
+        ValueError: If floating-point images that are restored have values far beyond 1.
+    """
     if raw.max_value is not None:
         return raw.max_value
-    return float(np.iinfo(dtype).max) if dtype.kind in "ui" else 1.0
+    white = float(np.iinfo(x.dtype).max) if x.dtype.kind in "ui" else 1.0
+    images = [part for part in (x, targets.parts.get("y_train")) if isinstance(part, np.ndarray)]
+    if task.partner != "targets" or not images or x.dtype == np.uint8:
+        return white
+    largest = max(max(abs(float(part.min())), abs(float(part.max()))) for part in images)
+    if x.dtype.kind in "ui":
+        return min(white, 2.0 ** max(8, int(largest).bit_length()) - 1)
+    if largest > _BEYOND:
+        raise ValueError(
+            f"{raw.where}: floating-point images that are restored must have black at 0 and white at 1. Divide them by "
+            f"the value of white, or make them integers. Received: values up to {largest:.6g}"
+        )
+    return white

@@ -54,10 +54,9 @@ class MultiLabel(Task):
     def metrics(self, recipe, info) -> list:
         import keras
 
-        return [
-            keras.metrics.AUC(multi_label=True, num_labels=info.classes, name="auc"),
-            keras.metrics.BinaryAccuracy(name="label_accuracy"),
-        ]
+        from keras_pdecnn import metrics
+
+        return [metrics.LogitAUC(info.classes), keras.metrics.BinaryAccuracy(name="label_accuracy")]
 
     def report(self, results) -> str:
         return (

@@ -10,6 +10,8 @@ import numpy as np
 
 from keras_pdecnn.tasks.task import AUGMENTATION, OF_EXAMPLES, UNMIXED, Targets, Task, output_names, vectors
 
+_LOST = 0.02  # rounding errors of targets, as a fraction of their standard deviation, that are accepted
+
 
 @dataclasses.dataclass(frozen=True)
 class Regression(Task):
@@ -41,15 +43,23 @@ class Regression(Task):
                 raise ValueError(
                     f"{where}: {part} must be finite. Received: NaN or infinite numbers in example {np.argmin(finite)}"
                 )
-        train = np.asarray(arrays["y_train"], np.float64)
-        deviation = train.std(axis=0)
+        train = np.asarray(next(iter(arrays.values())), np.float64)
+        mean, deviation = train.mean(axis=0), train.std(axis=0)
+        lost = np.abs(train.astype(np.float32) - train).max(axis=0) > _LOST * deviation
+        if lost.any():
+            output = int(np.argmax(lost))
+            raise ValueError(
+                f"{where}: float32, in which networks compute, does not tell the numbers of output {output} apart. "
+                "Subtract something from them, such as their mean. "
+                f"Received: mean={mean[output]:.6g}, standard deviation={deviation[output]:.6g}"
+            )
         deviation[deviation == 0] = 1.0
         count = train.shape[1]
         return Targets(
             {part: y.astype(np.float32) for part, y in arrays.items()},
             count,
             output_names(names, count, where),
-            mean=tuple(train.mean(axis=0).tolist()),
+            mean=tuple(mean.tolist()),
             deviation=tuple(deviation.tolist()),
         )
 
@@ -74,7 +84,10 @@ class Regression(Task):
     def metrics(self, recipe, info) -> list:
         import keras
 
-        return [keras.metrics.R2Score(name="r2"), keras.metrics.RootMeanSquaredError(name="rmse")]
+        from keras_pdecnn import metrics
+
+        scales = info.target_mean or 0.0, info.target_deviation or 1.0
+        return [metrics.StandardizedR2Score(*scales, name="r2"), keras.metrics.RootMeanSquaredError(name="rmse")]
 
     def report(self, results) -> str:
         return (
