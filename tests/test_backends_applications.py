@@ -50,7 +50,7 @@ def test_applications(backend, tmp_path):
 
 
 def check_run(outcome, backend):
-    """A run is trained, evaluated and predicts; a resumed one ends with the same weights."""
+    """A run whose weights are averaged is trained, evaluated and predicts; a resumed one ends with the same weights."""
     assert outcome["train"][0] == 0
     assert outcome["metrics"]["accuracy"] > 0.9
     assert outcome["config"]["backend"] == backend

@@ -17,7 +17,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from keras_pdecnn import cli, data, training, tuning
+from keras_pdecnn import cli, data, inference, training, tuning
 from keras_pdecnn.cli import progress, settings
 from keras_pdecnn.cli.predict import after
 from keras_pdecnn.networks import NETWORKS
@@ -229,11 +229,15 @@ def test_a_run_is_resumed_by_its_own_recipe(chosen, tmp_path):
     resume = ("--resume", "--output", tmp_path)
     assert chosen(*resume)[0] is None
     assert chosen("x.npz", *resume)[0] == begun
+    path = str(tmp_path / "x.npz")
+    assert chosen(path, *resume)[0] == dataclasses.replace(begun, data=path)
     assert chosen(*resume, "--epochs", "40")[0] == dataclasses.replace(begun, epochs=(20, 6, 14))
     assert chosen(*resume, "--epochs", "32")[0] == begun
     assert chosen(*resume, "--steps", "5")[0] == dataclasses.replace(begun, steps=5)
     longer = chosen("y.npz", "--recipe", "digits", "--epochs", "40", *resume)[0]
     assert longer == Recipe(data="y.npz", epochs=(20, 6, 14))
+    (tmp_path / "x.npz").rename(tmp_path / "z.npz")
+    assert chosen("z.npz", *resume)[0] == dataclasses.replace(begun, data="z.npz")
 
 
 def test_none_and_no_are_values(chosen):
@@ -358,6 +362,8 @@ def test_wrong_input_of_tune_is_one_line_and_exit_code_2(arguments, tmp_path):
     assert done.exit_code == 2, done.output
     assert len(done.stderr.strip().splitlines()) == 1
     assert "Received" in done.stderr
+    if arguments[0] == "--search":
+        assert arguments[1].partition("=")[2] in done.stderr  # as it was typed
     assert not (tmp_path / "search").exists()
 
 
@@ -377,11 +383,17 @@ def test_an_option_that_is_given_twice_is_an_error(arguments, received):
     assert done.stderr.endswith(f"must be given once. Received: {received}\n")
 
 
-@pytest.mark.parametrize("arguments", [["train", "--stepz", "3"], ["trian"], ["train", "a", "b"], ["predict", "run"]])
-def test_wrong_usage(arguments):
+@pytest.mark.parametrize(
+    "arguments",
+    [["train", "--stepz", "3"], ["trian"], ["train", "a", "b"], ["predict", "run"], ["tune", "--method", "x"]],
+)
+def test_wrong_usage_is_one_line(arguments):
     done = invoke(*arguments)
     assert done.exit_code == 2
-    assert "Usage" in done.stderr
+    assert done.stderr.startswith("Error: ")
+    assert done.stderr.count("\n") == 1
+    command = "main" if arguments == ["trian"] else f"main {arguments[0]}"  # as the tests call the program
+    assert done.stderr.endswith(f" Try '{command} --help' for help.\n")
 
 
 def test_help():
@@ -556,6 +568,35 @@ def test_predict_prints_json_and_csv(run, tmp_path):
     done = invoke("predict", run, tmp_path / "bad, file.png", "--format", "json")
     assert done.exit_code == 2
     assert json.loads(done.stdout)["predictions"] == []
+
+
+@pytest.mark.parametrize(
+    ("names", "heads"),
+    [
+        (("index", "file"), ("index (output 0)", "file (output 1)")),
+        (("class", "label"), ("class", "label")),
+        (("a", "a"), ("a", "a (output 1)")),  # a network of an earlier version
+        (("index", "index (output 0)"), ("index (output 0)'", "index (output 0)")),
+    ],
+)
+def test_predict_shows_every_output_whatever_its_name(names, heads, tmp_path, monkeypatch):
+    outputs = inference.Classifier((2, 2, 1), names, lambda x: x[:, 0, :, 0], quantity="value", task="regression")
+    monkeypatch.setattr(inference, "load", lambda path: outputs)
+    (tmp_path / "config.json").touch()
+    file = tmp_path / "x.npz"
+    np.savez(file, x=np.arange(8.0).reshape(2, 2, 2, 1))
+    kinds = ("csv", "json", "table")
+    csv_, json_, table = (invoke("predict", tmp_path, file, "--format", kind).stdout for kind in kinds)
+    assert list(csv.reader(csv_.splitlines())) == [
+        ["file", "index", *heads],
+        [str(file), "0", "0.0", "1.0"],
+        [str(file), "1", "4.0", "5.0"],
+    ]
+    row = json.loads(json_)["predictions"][1]
+    assert row == {"file": str(file), "index": 1, heads[0]: 4.0, heads[1]: 5.0}
+    head, _, last = table.splitlines()
+    assert head.split()[1:] == " ".join(heads).split()
+    assert last.split() == [f"{file}[1]", "4.0000", "5.0000"]
 
 
 def test_predict_images_of_every_kind(run, tmp_path):

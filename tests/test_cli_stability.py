@@ -3,9 +3,10 @@
 import csv
 
 import click.testing
+import numpy as np
 import pytest
 
-from keras_pdecnn import cli, data, training
+from keras_pdecnn import cli, data, stability, training
 from keras_pdecnn.recipes import Recipe
 from keras_pdecnn.runs import RunFolder
 
@@ -125,7 +126,17 @@ def test_wrong_input_is_one_line_and_exit_code_2(run, arguments, tmp_path, monke
     assert done.exit_code == 2, done.output
     assert len(done.stderr.strip().splitlines()) == 1
     assert "Received" in done.stderr
+    if "--attack" in arguments:
+        assert done.stderr.endswith(f"Received: {' '.join(arguments[2:])}\n")
     assert "|" not in done.stdout
+
+
+@pytest.mark.parametrize("epsilons", [[], [-1.0], [1.0, float("nan")]])
+def test_sizes_of_attacks_are_named_as_they_were_given(run, epsilons):
+    model = RunFolder(run()).load_model()
+    with pytest.raises(ValueError, match=r"numbers of at least 0\. Received: epsilons=") as error:
+        stability.accuracies(model, np.zeros((2, 8, 8, 1)), [0, 1], epsilons=epsilons)
+    assert str(error.value).endswith(f"={epsilons}")
 
 
 def test_train_monitors_the_stability(tmp_path):

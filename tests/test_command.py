@@ -73,8 +73,11 @@ def test_module_is_the_command(options, code, monkeypatch, capsys):
         runpy.run_module("keras_pdecnn", run_name="__main__")
     assert stop.value.code == code
     out, err = capsys.readouterr()
-    said = out if code == 0 else err
-    assert said.startswith("Usage: keras-pdecnn")
+    if code == 0:
+        assert out.startswith("Usage: keras-pdecnn")
+    else:
+        assert err.startswith("Error: No such option '--wdith'")
+        assert err.endswith(" Try 'keras-pdecnn train --help' for help.\n")
     assert (err == "") is (code == 0)
 
 

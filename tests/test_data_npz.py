@@ -202,6 +202,30 @@ def test_npz_whose_labels_are_no_integers(tmp_path, kind):
     assert loaded.info.class_names == names.get(kind, ("ant", "bee", "dog", "emu"))
 
 
+def changed(y, value):
+    y = np.array(y)
+    y[77] = value
+    return y
+
+
+@pytest.mark.parametrize(
+    ("task", "y", "message"),
+    [
+        ("classification", changed(Y, 7), "labels must lie in 0..3, one per name. Received: label 7 in y, example 77"),
+        ("regression", changed(X[:, :, 0] * 0.5, np.nan), "y must be finite. .* in example 77"),
+        ("multi_label", changed(X[:, :, 0] * 0, 5), "y must hold 0 and 1, .* in example 77"),
+        ("segmentation", changed(X[:, :, 0] % 4, -1), "y must not be negative. Received: class -1 in mask 77"),
+        ("segmentation", changed(X[:, :, 0] % 4, 4), "0..3, one per name. Received: class 4 in y, mask 77"),
+        ("segmentation", Y, r"y must have a class for every pixel .*, shape \(120, 4\). Received: shape=\(120,\)"),
+        ("restoration", Y, r"y must have the shape of the examples, \(120, 4, 1\)"),
+    ],
+)
+def test_targets_of_an_npz_without_a_test_part_are_named_as_in_the_file(tmp_path, task, y, message):
+    np.savez(tmp_path / "set.npz", x=X, y=y, class_names=list("abcd"))
+    with pytest.raises(ValueError, match=rf"set.npz: .*{message}"):
+        data.load(tmp_path / "set.npz", task=task)
+
+
 def test_npz_without_a_test_part(tmp_path):
     path = str(tmp_path / "set.npz")
     np.savez(path, x=X, y=NAMES[Y])

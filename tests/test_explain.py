@@ -293,21 +293,26 @@ def test_a_page_is_not_overwritten_unasked(page):
 
 def test_images_of_the_user(run, tmp_path):
     Image.fromarray(np.eye(20, dtype="uint8") * 250).save(tmp_path / "one.png")
-    np.savez(tmp_path / "two.npz", x=np.random.default_rng(0).integers(0, 255, (2, *SHAPE)))
+    (tmp_path / "more").mkdir()
+    np.savez(tmp_path / "more" / "two.npz", x=np.random.default_rng(0).integers(0, 255, (2, *SHAPE)))
     output = tmp_path / "page.html"
     output.write_text("old")
-    done = invoke(run, tmp_path / "one.png", tmp_path / "two.npz", "--output", output, "--overwrite")
+    done = invoke(run, tmp_path / "one.png", tmp_path / "more", "--output", output, "--overwrite")
     assert done.exit_code == 0, done.output
     said = "".join(check_page(output.read_text(), pictures=3 + 3 * 2 + 1 + 4).text)
     assert all(name in said for name in ("one.png", "two.npz[0]", "two.npz[1]"))
     assert "true class" not in said
-    assert sorted(path.name for path in tmp_path.iterdir()) == ["one.png", "page.html", "two.npz"]
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["more", "one.png", "page.html"]
 
 
 def test_wrong_input_is_one_line_and_exit_code_2(run, tmp_path):
     (tmp_path / "bad.png").write_bytes(b"no image")
     np.savez(tmp_path / "many.npz", x=np.zeros((17, *SHAPE)))
     np.savez(tmp_path / "shape.npz", x=np.zeros((2, 9, 9, 1)))
+    for name in ("empty", "full"):
+        (tmp_path / name).mkdir()
+    for index in range(17):
+        (tmp_path / "full" / f"{index}.png").touch()
     output = ["--output", tmp_path / "page.html"]
     for arguments in (
         [tmp_path / "nowhere"],
@@ -315,6 +320,8 @@ def test_wrong_input_is_one_line_and_exit_code_2(run, tmp_path):
         [run, tmp_path / "missing.png", *output],
         [run, tmp_path / "shape.npz", *output],
         [run, tmp_path / "many.npz", *output],
+        [run, tmp_path / "empty", *output],
+        [run, tmp_path / "full", *output],
         [run, "--output", tmp_path / "no" / "page.html"],
         [run, "--output", tmp_path, "--overwrite"],
     ):
@@ -322,6 +329,7 @@ def test_wrong_input_is_one_line_and_exit_code_2(run, tmp_path):
         assert done.exit_code == 2, arguments
         assert len(done.stderr.strip().splitlines()) == 1
         assert "Received" in done.stderr
+        assert tmp_path / "full" not in arguments or "at most 16 examples. Received: 17 files" in done.stderr
     assert not (tmp_path / "page.html").exists()
 
 

@@ -1,7 +1,9 @@
 """Interrupted runs end like runs that were never interrupted, bit for bit, with one process and with two."""
 
 import dataclasses
+import os
 import resource
+import shutil
 import time
 
 import numpy as np
@@ -9,9 +11,12 @@ import pytest
 from helpers import cluster
 
 from keras_pdecnn import data, training
+from keras_pdecnn.data.sources import absolute
 from keras_pdecnn.recipes import Recipe
 from keras_pdecnn.runs import RunFolder
 from keras_pdecnn.runs.checkpoints import CheckpointFolder
+from keras_pdecnn.training.beginning import begin_run, open_run
+from keras_pdecnn.training.inputs import located
 
 
 class Interrupted(Exception):
@@ -187,6 +192,51 @@ def test_what_can_be_resumed(recipe, tmp_path):
     (tmp_path / "mine" / "text").write_text("mine")
     with pytest.raises(ValueError, match="must not exist"):
         training.run(recipe, tmp_path / "mine", resume=True)
+
+
+def test_a_run_finds_its_data_from_every_directory(archive, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    shutil.copy(archive, "digits.npz")
+    recipe = Recipe(data="digits.npz", data_dir="sets")
+    info, folder = training.load_data(recipe).info, RunFolder(tmp_path / "run")
+    begin_run(folder, recipe, info, model=None, start_from=None)
+    kept, _ = folder.read_config()
+    assert (kept.data, kept.data_dir) == (str(tmp_path / "digits.npz"), str(tmp_path / "sets"))
+    again = dataclasses.replace(recipe, data="../digits.npz", data_dir="../sets")
+    monkeypatch.chdir(folder.path)
+    for source in (None, "../digits.npz"):  # with the validation part, which other data sets lack
+        assert training.load_like(kept, info, source).info == info
+    assert open_run(None, folder.path, resume=True)[0] == kept
+    assert open_run(again, folder.path, resume=True)[0] == again
+    # A run of an earlier version has the path that was typed.
+    monkeypatch.chdir(tmp_path)
+    folder.write_config(recipe, info)
+    assert open_run(kept, folder.path, resume=True)[0] == kept
+    assert open_run(recipe, folder.path, resume=True)[0] == recipe
+    begin_run(folder, recipe, info, model=None, start_from=None)
+    assert folder.read_config()[0] == kept
+    (tmp_path / "sets").mkdir()
+    moved = (tmp_path / "digits.npz").rename(tmp_path / "sets" / "digits.npz")
+    for use in (lambda: training.load_like(kept, info), lambda: open_run(None, folder.path, resume=True)):
+        with pytest.raises(ValueError, match=r"no longer at its path.*--data") as error:
+            use()
+        assert str(error.value).endswith(f"Received: data={kept.data!r}")
+    assert training.load_like(kept, info, str(moved)).info.sizes["test"] == info.sizes["test"]
+    found, _ = open_run(dataclasses.replace(recipe, data="sets/digits.npz"), folder.path, resume=True)
+    begin_run(folder, found, info, model=None, start_from=None)
+    assert folder.read_config()[0].data == str(moved)
+
+
+def test_names_of_data_sets_are_no_paths(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "digits").mkdir()
+    (tmp_path / "photos").mkdir()
+    names = "digits", "cifar10", "name/config:1.0.0"
+    assert tuple(map(absolute, names)) == names
+    assert absolute("photos") == absolute("photos/") == str(tmp_path / "photos")
+    assert absolute("~/photos") == os.path.expanduser("~/photos")
+    cloud = Recipe(data="cifar10", data_dir="gs://bucket/sets")
+    assert located(cloud) == cloud
 
 
 # What follows starts programs.

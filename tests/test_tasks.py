@@ -166,6 +166,30 @@ def test_degradations_of_known_images():
     assert (np.count_nonzero(border), border[1, 1]) == (4, 5)
 
 
+@pytest.mark.parametrize(
+    ("dtype", "largest", "white"),
+    [("uint8", 100, 255), ("uint16", 3000, 4095), ("uint16", 40000, 65535), ("int16", 200, 255), ("float32", 0.7, 1)],
+)
+def test_white_is_what_the_images_show(dtype, largest, white):
+    x = np.full((20, 6, 6, 1), largest, dtype)
+    settings = {"task": "restoration", "degradation": "noise:25", "validation": 0}
+    loaded = data.load(((x, x), (x, x)), 20, **settings)
+    assert loaded.info.max_value == white
+    noise = np.concatenate([x.numpy() - y.numpy() for x, y in loaded.test])
+    assert noise.std() == pytest.approx(25 / 255 * white, rel=0.1)
+
+
+def test_floating_point_images_to_restore_have_white_at_one(rng):
+    x = rng.uniform(0, 255, (8, 6, 6, 1)).astype("float32")
+    with pytest.raises(ValueError, match=r"Divide them by the value of white.* Received: values up to 25\d"):
+        data.load(((x, x), (x, x)), 4, task="restoration", degradation="noise:25", validation=0)
+    with pytest.raises(ValueError, match="Divide them by the value of white"):
+        data.load(((x / 255, x), (x / 255, x)), 4, task="restoration", validation=0)
+    masks = np.zeros((8, 6, 6), "int32")
+    masks[:, 0] = 1
+    assert data.load(((x, masks), (x, masks)), 4, task="segmentation", validation=0).info.max_value == 1
+
+
 def test_degraded_test_images_depend_on_nothing_but_their_number():
     x, _ = disks(12, 16)
     source, settings = ((x, x), (x[:7], x[:7])), {"task": "restoration", "degradation": "noise:25", "validation": 0}
@@ -228,6 +252,24 @@ def test_targets_that_do_not_fit(task, y, message):
     x = np.zeros((4, 6, 6, 1), np.uint8)
     with pytest.raises(ValueError, match="Received: ") as error:
         data.load(((x, y), (x, y)), task=task, validation=0)
+    assert message in str(error.value)
+
+
+@pytest.mark.parametrize("task", [*TASKS][:-1])  # the outputs of a restoration are channels, which have no names
+@pytest.mark.parametrize(
+    ("names", "message"),
+    [
+        (["a", "b", "a"], "different names. Received: 2 times 'a' in class_names=('a', 'b', 'a')"),
+        (["a", "b\nc", "d"], "one line of text, and not empty. Received: 'b\\nc' in class_names=('a', 'b\\nc', 'd')"),
+        (["a", "", "b"], "one line of text, and not empty. Received: '' in class_names=('a', '', 'b')"),
+    ],
+)
+def test_names_of_classes_and_outputs_are_lines_that_differ(tmp_path, task, names, message):
+    x, y = np.zeros((12, 6, 6, 1), np.uint8), np.arange(12) % 3
+    y = {"classification": y, "segmentation": np.ones((12, 6, 6), int) * y[:, None, None]}.get(task, np.eye(3)[y])
+    np.savez(tmp_path / "x.npz", x=x, y=y, class_names=names)
+    with pytest.raises(ValueError, match=r"x\.npz: ") as error:
+        data.load(tmp_path / "x.npz", task=task)
     assert message in str(error.value)
 
 
@@ -324,6 +366,14 @@ def test_a_restoration_is_the_identity_before_training(rng):
     np.testing.assert_allclose(model.predict(x, verbose=0), x, rtol=1e-5)
 
 
+def test_targets_that_float32_cannot_tell_apart_are_refused():
+    x, y = np.zeros((40, 4, 4, 1), "float32"), 1.7e9 + np.linspace(0, 1000, 40)
+    settings = {"task": "regression", "validation": 0}
+    with pytest.raises(ValueError, match=r"output 1 apart. .* Received: mean=1.7e\+09, standard deviation=295.985"):
+        data.load(((x, np.stack([y - 1.7e9, y], axis=1)),) * 2, 4, **settings)
+    assert data.load(((x, y - 1.7e9 + 1e5),) * 2, 4, **settings).info.target_mean == (100500.0,)
+
+
 def test_a_regression_predicts_in_its_units():
     recipe = Recipe(widths=(4,), steps=1, weight_decay=0.0).with_settings(task="regression")
     info = data.Info(
@@ -384,7 +434,7 @@ def test_train_evaluate_predict(task, archives, tmp_path, eager, monkeypatch):
         assert "one" in invoke("predict", "run", archives[task]).output
         assert invoke("predict", "run", archives[task], "--output", "out").exit_code == 2
     assert inference.load(folder.model).task == task
-    for command in (("explain", "run"), ("stability", "run", "--attack")):
+    for command in (("explain", "run"), ("stability", "run", "--attack"), ("evaluate", "run", "--flipped")):
         done = invoke(*command)
         assert (done.exit_code, done.output.count("\n")) == (2, 1), done.output
         assert f"task={task!r}" in done.output

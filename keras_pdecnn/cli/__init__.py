@@ -77,15 +77,34 @@ class Commands(click.Group):
         """Write the first commands to try."""
         help.write_examples("", formatter)
 
+    def make_context(self, info_name, args, parent=None, **extra):
+        try:
+            return super().make_context(info_name, args, parent, **extra)
+        except click.UsageError as error:
+            raise _in_one_line(error) from error
+
     def invoke(self, ctx):
         try:
             return super().invoke(ctx)
+        except click.UsageError as error:  # also in the words behind the name of a command
+            raise _in_one_line(error) from error
         except ValueError as error:
             raise WrongInput(one_line(error)) from error
         except BrokenPipeError:
             raise  # the reader of the output has closed it; click ends quietly
         except (OSError, MissingPackageError) as error:
             raise click.ClickException(one_line(error)) from error
+
+
+def _in_one_line(error: click.UsageError) -> click.ClickException:
+    """Return an error of click as wrong input, without the usage that click prints above it.
+
+    The help in answer to a command without words stays as it is.
+    """
+    if isinstance(error, click.exceptions.NoArgsIsHelpError):
+        return error
+    hint = "" if error.ctx is None else f" Try '{error.ctx.command_path} --help' for help."
+    return WrongInput(one_line(error.format_message()) + hint)
 
 
 @click.group(cls=Commands, context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 110})
@@ -212,13 +231,13 @@ def evaluate(run, source, flipped):
 
     folder = RunFolder(run)
     recipe, info = folder.read_config()
+    if flipped and not TASKS[recipe.task].has_labels:
+        raise WrongInput(f"Only a classification is evaluated with mirrored copies. Received: task={recipe.task!r}")
     model = folder.load_model(compile=False)
     dataset = training.load_like(recipe, info, source)
     click.echo(f"{dataset.info.name}: {dataset.info.sizes['test']:,} test examples")
     verbose = int(sys.stdout.isatty())
     metrics = training.evaluate_part(model, dataset, recipe, verbose=verbose)
-    if flipped and not TASKS[recipe.task].has_labels:
-        raise WrongInput(f"Only a classification is evaluated with mirrored copies. Received: task={recipe.task!r}")
     if recipe.evaluate_flipped if flipped is None else flipped:
         metrics["flipped"] = training.evaluate_part(model, dataset, recipe, flipped=True, verbose=verbose)
     report_accuracy(metrics, recipe.task)

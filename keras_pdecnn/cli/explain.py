@@ -19,16 +19,17 @@ _SHOWN = 6  # number of test examples on the page if no image is given
 
 @click.command(cls=Command)
 @click.argument("run", type=ExistingPath("The run folder"))
-@click.argument("images", nargs=-1, type=ExistingPath("The image"), metavar="[IMAGE]...")
+@click.argument("images", nargs=-1, type=ExistingPath("The image or folder"), metavar="[IMAGE]...")
 @click.option("--output", type=click.Path(path_type=pathlib.Path), help="File to write.  [default: RUN/explain.html]")
 @click.option("--overwrite", is_flag=True, help="Replace the file if it exists; without it, that is an error.")
 def explain(run, images, output, overwrite):
     """Write a page that shows what the network of the folder RUN does, as one HTML file.
 
-    An IMAGE is an image, a video for a network of video, or an .npz file with examples under x or x_test. Without one,
-    the page shows some test examples of the data set of the run. It opens in any browser, also offline, and shows what
-    speaks for the predicted class (saliency, SmoothGrad, class-activation maps), features, energy and the growth of a
-    small change over time, the weights over time, and the kernels as differential operators.
+    An IMAGE is an image, a .wav file for a network of signals, a video for a network of video, an .npz file with
+    examples under x or x_test, or a folder of such files; a page shows up to 16 examples. Without one, the page shows
+    some test examples of the data set of the run. It opens in any browser, also offline, and shows what speaks for the
+    predicted class (saliency, SmoothGrad, class-activation maps), features, energy and the growth of a small change
+    over time, the weights over time, and the kernels as differential operators.
     """
     from keras_pdecnn.runs import RunFolder
 
@@ -48,15 +49,18 @@ def explain(run, images, output, overwrite):
     import numpy as np
 
     from keras_pdecnn import inference, training
-    from keras_pdecnn.explain.sections import page
+    from keras_pdecnn.explain.sections import MOST_EXAMPLES, page
     from keras_pdecnn.utils import files
 
+    found = list(inference.find(images, videos=len(info.input_shape) == 4))
+    if len(found) > MOST_EXAMPLES:  # before all of them are read
+        raise WrongInput(f"A page shows at most {MOST_EXAMPLES} examples. Received: {len(found)} files")
     progress.announce("Explaining the examples")
     model = folder.load_model()
-    if images:
+    if found:
         shape, rate = info.input_shape, info.sampling_rate
-        read = [inference.read_examples(image, shape, rate, info.crop) for image in images]
-        names = [name for image, x in zip(images, read, strict=True) for name in inference.example_names(image, len(x))]
+        read = [inference.read_examples(file, shape, rate, info.crop) for file in found]
+        names = [name for file, x in zip(found, read, strict=True) for name in inference.example_names(file, len(x))]
         x, labels = np.concatenate(read), None
     else:
         import_tensorflow("explain")

@@ -10,7 +10,7 @@ import operator
 import os
 import pathlib
 import shlex
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 
 import click
 
@@ -21,6 +21,7 @@ from keras_pdecnn.cli.settings import WrongInput, import_tensorflow, one_line, s
 from keras_pdecnn.tasks import TASKS
 
 _FOLDER = "predictions"
+_OWN = ("file", "index")  # columns of the command, whatever the outputs of a network are called
 
 
 @click.command(cls=Command)
@@ -107,20 +108,58 @@ class Written:
         return cls(outputs.file, outputs.index, click.format_filename(path))
 
 
-def _columns(classifier) -> dict[str, Callable]:
-    """Return the columns behind file and index by their heads, as functions of a row."""
+@dataclasses.dataclass(frozen=True)
+class Column:
+    """A column of the predictions behind those for file and index.
+
+    Args:
+        head: Its head in JSON and CSV.
+        read: Function of a row.
+        shown: Its head in the table, which leaves it out where this is empty.
+    """
+
+    head: str
+    read: Callable
+    shown: str
+
+
+def _columns(classifier) -> list[Column]:
+    """Return the columns behind file and index, whose heads differ."""
     task = TASKS[classifier.task]
     if task.of_pixels:
-        return {"prediction": lambda row: row.path}
+        return [Column("prediction", operator.attrgetter("path"), "prediction")]
     if task.has_labels:
-        heads = {"class": "class_index", "label": "label", classifier.quantity: "output"}
-        return {head: operator.attrgetter(name) for head, name in heads.items()}
-    return {
-        name: lambda row, place=place: float(row.values[place]) for place, name in enumerate(classifier.class_names)
-    }
+        return [
+            Column("class", operator.attrgetter("class_index"), ""),
+            Column("label", operator.attrgetter("label"), "class"),
+            Column(classifier.quantity, operator.attrgetter("output"), classifier.quantity),
+        ]
+    return [
+        Column(head, lambda row, place=place: float(row.values[place]), head)
+        for place, head in enumerate(_heads(classifier.class_names))
+    ]
 
 
-def _to_json(rows, unreadable, columns: dict[str, Callable]) -> str:
+def _heads(names: Sequence[str]) -> list[str]:
+    """Return the heads of columns of outputs: their names, with the number of the output where a name is taken.
+
+    The names "file" and "index" are those of the columns before. Networks that were not trained by this version may
+    have outputs of the same name.
+    """
+    taken = {*_OWN, *names}
+    heads: list[str] = []
+    for place, name in enumerate(names):
+        head = name
+        if name in _OWN or name in heads:
+            head = f"{name} (output {place})"
+            while head in taken:
+                head += "'"
+        heads.append(head)
+        taken.add(head)
+    return heads
+
+
+def _to_json(rows, unreadable, columns: list[Column]) -> str:
     """Return JSON with the predictions, and the files that could not be read."""
     content = {
         "predictions": [_fields(row, columns) for row in rows],
@@ -129,22 +168,23 @@ def _to_json(rows, unreadable, columns: dict[str, Callable]) -> str:
     return json.dumps(content, indent=2) + "\n"
 
 
-def _to_csv(rows, _, columns: dict[str, Callable]) -> str:
+def _to_csv(rows, _, columns: list[Column]) -> str:
     text = io.StringIO()
-    writer = csv.DictWriter(text, ("file", "index", *columns), lineterminator="\n")
+    writer = csv.DictWriter(text, (*_OWN, *(column.head for column in columns)), lineterminator="\n")
     writer.writeheader()
     writer.writerows({**_fields(row, columns), "file": click.format_filename(row.file)} for row in rows)
     return text.getvalue()
 
 
-def _to_table(rows, _, columns: dict[str, Callable]) -> str:
-    shown = {"class" if name == "label" else name: read for name, read in columns.items() if name != "class"}
-    cells = [["file", *(name if _is_text(name) else f"{name:>11}" for name in shown)]]
-    for row in rows:
+def _to_table(rows, _, columns: list[Column]) -> str:
+    shown = [column for column in columns if column.shown]
+    values = [[column.read(row) for column in shown] for row in rows]
+    is_text = [isinstance(value, str) for value in values[0]]
+    cells = [["file", *(c.shown if text else f"{c.shown:>11}" for c, text in zip(shown, is_text, strict=True))]]
+    for row, entries in zip(rows, values, strict=True):
         name = click.format_filename(row.file)  # names need not be text
         name = name if row.index is None else f"{name}[{row.index}]"
-        values = [read(row) for read in shown.values()]
-        cells.append([name, *(value if isinstance(value, str) else f"{value:11.4f}" for value in values)])
+        cells.append([name, *(entry if isinstance(entry, str) else f"{entry:11.4f}" for entry in entries)])
     widths = [max(map(len, column)) for column in zip(*cells, strict=True)]
     widths[-1] = 0  # nothing stands behind the last column
     return "".join(
@@ -152,12 +192,8 @@ def _to_table(rows, _, columns: dict[str, Callable]) -> str:
     )
 
 
-def _is_text(name: str) -> bool:
-    return name in ("class", "prediction")
-
-
-def _fields(row, columns: dict[str, Callable]) -> dict:
-    return {"file": row.file, "index": row.index, **{name: read(row) for name, read in columns.items()}}
+def _fields(row, columns: list[Column]) -> dict:
+    return {**dict(zip(_OWN, (row.file, row.index), strict=True)), **{c.head: c.read(row) for c in columns}}
 
 
 _WRITERS = {"table": _to_table, "json": _to_json, "csv": _to_csv}

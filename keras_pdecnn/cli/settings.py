@@ -13,7 +13,7 @@ import click
 from keras_pdecnn.cli import progress
 from keras_pdecnn.recipes import RECIPES, Recipe, for_source, phases
 from keras_pdecnn.tasks import DEFAULT, TASKS
-from keras_pdecnn.utils import arguments
+from keras_pdecnn.utils import arguments, files
 from keras_pdecnn.utils.streams import quiet
 
 _PART = 1000  # characters; a message about a damaged file may hold names of any length
@@ -112,15 +112,23 @@ def chosen_recipe(dataset: str | None, name: str | None, changes: dict) -> Recip
 def resumed_recipe(begun: Recipe, dataset: str | None, name: str | None, changes: dict) -> Recipe:
     """Return the recipe with which a run is resumed: that of the run, unless another data set or recipe is named.
 
+    Data that are no longer at their path may be named at another one.
     A single number of epochs that is not smaller than that of the run makes its last phase longer.
     """
     total = phases.single(changes.get("epochs"))
     if total is not None and total >= sum(begun.epochs):
         longer = {"epochs": phases.extended(begun.epochs, total), "learning_rates": begun.learning_rates}
         changes = {**longer, **changes, "epochs": longer["epochs"]}
-    if name is None and dataset in (None, begun.data):
-        return begun.with_settings(**changes)
+    if name is None and (dataset is None or _may_be(dataset, begun.data)):
+        return begun.with_settings(**({} if dataset is None else {"data": dataset}), **changes)
     return chosen_recipe(dataset, name, changes)
+
+
+def _may_be(dataset: str, begun: str) -> bool:
+    """Return whether a source is that of a run, or may be its new path, as there is nothing at the old one."""
+    from keras_pdecnn.data.sources import absolute
+
+    return absolute(dataset) == absolute(begun) or files.is_missing(begun)
 
 
 def import_tensorflow(command: str):

@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import csv
 import dataclasses
+import math
 import os
 import pathlib
 import shlex
+from collections.abc import Callable
 
 import click
 
@@ -30,13 +32,14 @@ class Numbers(click.ParamType):
     """Numbers separated by commas.
 
     Args:
-        count: Number of the numbers; default None, at least one.
+        what: What they must be, in words, for messages.
+        suits: Function of a tuple of finite numbers, which says whether they are that.
     """
 
     name = "number,…"
 
-    def __init__(self, count: int | None = None):
-        self.count = count
+    def __init__(self, what: str, suits: Callable[[tuple[float, ...]], bool]):
+        self.what, self.suits = what, suits
 
     def convert(self, value, param, ctx):
         if not isinstance(value, str):
@@ -45,9 +48,11 @@ class Numbers(click.ParamType):
             numbers = tuple(float(part) for part in value.split(","))
         except ValueError:
             numbers = ()
-        if not numbers or self.count not in (None, len(numbers)):
-            what = f"{self.count} numbers" if self.count else "numbers"
-            raise WrongInput(f"{param.opts[0]} must be {what} separated by commas. Received: {value!r}")
+        if not (numbers and all(map(math.isfinite, numbers)) and self.suits(numbers)):
+            raise WrongInput(
+                f"{param.opts[0]} must be {self.what}, separated by commas. "
+                f"Received: {param.opts[0]} {shlex.quote(value)}"
+            )
         return numbers
 
 
@@ -67,14 +72,14 @@ class Numbers(click.ParamType):
 )
 @click.option(
     "--epsilon",
-    type=Numbers(),
+    type=Numbers("numbers of at least 0", lambda numbers: min(numbers) >= 0),
     help="Sizes of the attacks in the units of the data; default 1/8, 1/4, 1/2 of the range of the data for l2, and "
     "1/64, 1/32, 1/16 of it for linf.",
 )
 @click.option(
     "--range",
     "bounds",
-    type=Numbers(2),
+    type=Numbers("two numbers, the smaller one first", lambda numbers: len(numbers) == 2 and numbers[0] < numbers[1]),
     help="Smallest and largest value of the data, low,high; default: those of the test examples.",
 )
 @click.option("--steps", type=click.IntRange(1), default=40, show_default=True, help="Number of steps of PGD.")
@@ -110,7 +115,7 @@ def stability(run, source, examples, file, attack, norm, epsilon, bounds, steps,
     dataset = training.load_like(recipe, info, source)
     x, y = training.spread(dataset.test, dataset.info.sizes["test"], examples or (200 if attack else 4))
     if attack:
-        bounds = _range(dataset.test) if bounds is None else bounds
+        bounds = _range(dataset.test) if bounds is None else _check_range(bounds, x)
         rows = _attack(model, x, y, dataset.info.name, norm, epsilon, bounds, steps, restarts, seed)
     else:
         rows = _report(model, x, dataset.info.name, seed)
@@ -171,6 +176,17 @@ def _range(dataset) -> tuple[float, float]:
 
     extremes = [(np.min(x), np.max(x)) for x, _ in dataset]
     return float(min(low for low, _ in extremes)), float(max(high for _, high in extremes))
+
+
+def _check_range(bounds: tuple[float, float], x) -> tuple[float, float]:
+    """Return the bounds of --range; raise an error if examples are outside."""
+    low, high = bounds
+    if x.min() < low or x.max() > high:
+        raise WrongInput(
+            f"--range must hold the test examples, whose values lie between {x.min():g} and {x.max():g}. "
+            f"Received: --range {low:g},{high:g}"
+        )
+    return bounds
 
 
 def _number(value) -> str:

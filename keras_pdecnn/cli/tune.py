@@ -37,13 +37,24 @@ def parse_range(text: str) -> tuple[str, bool | tuple | list]:
         return name, [choice.strip() for choice in values.split(",")]
     try:
         if ":" in values:
-            low, high = map(float, values.split(":"))
+            low, high = map(_number, values.split(":"))
+            if not low <= high:
+                raise ValueError
             return name, (low, high)
-        return name, [float(choice) for choice in values.split(",")]
+        return name, list(map(_number, values.split(",")))
     except ValueError:
         raise ValueError(
-            f"The range of --search must be low:high or numbers separated by commas. Received: {text!r}"
+            "The range of --search must be low:high, the smaller number first, or numbers separated by commas. "
+            f"Received: {text!r}"
         ) from None
+
+
+def _number(text: str) -> int | float:
+    """Return a number as it is written, so that messages show it like that."""
+    try:
+        return int(text)
+    except ValueError:
+        return float(text)
 
 
 @click.command(cls=Command)

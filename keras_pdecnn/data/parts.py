@@ -10,7 +10,8 @@ from keras_pdecnn.data import checks
 from keras_pdecnn.data.sources import Raw
 from keras_pdecnn.data.splits import stratified_split
 from keras_pdecnn.data.stored import Stored
-from keras_pdecnn.tasks import Degradation, Targets, Task, check_names
+from keras_pdecnn.tasks import Degradation, Targets, Task
+from keras_pdecnn.tasks.task import check_names
 
 _BEYOND = 1.5  # largest value of floating-point images with white at 1: resampling may exceed white a little
 

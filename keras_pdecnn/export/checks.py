@@ -53,8 +53,7 @@ def check_names(class_names, model: keras.Model) -> tuple[str, ...]:
     """
     classes = model.output_shape[-1]
     names = tuple(map(str, range(classes))) if class_names is None else tuple(class_names)
-    lines = all(isinstance(name, str) and name.splitlines() == [name] for name in names)
-    if len(names) != classes or not lines:
+    if len(names) != classes or not all(map(arguments.is_line, names)):
         raise ValueError(
             f"class_names must be {classes} texts of one line, one per class or value. "
             f"Received: class_names={arguments.describe(names)}"

@@ -11,8 +11,9 @@ from keras_pdecnn import layers
 from keras_pdecnn.layers.plain import plain_operations
 from keras_pdecnn.models.adaptive import adaptive
 from keras_pdecnn.models.refinement import at_resolution, carry_optimizer, carry_variables
+from keras_pdecnn.ops.backend import primitives
 from keras_pdecnn.utils import arguments
-from keras_pdecnn.utils.optimizers import build_optimizer
+from keras_pdecnn.utils.optimizers import build_optimizer, separate_weights
 
 _Base: Any = keras.Model
 if keras.backend.backend() == "tensorflow":
@@ -147,6 +148,19 @@ class PDEModel(_Base):
         given = inspect.signature(super().compile).bind(*args, **kwargs)
         given.apply_defaults()
         self._jit_compile_as_given = given.arguments["jit_compile"]
+
+    def compute_loss(self, x=None, y=None, y_pred=None, sample_weight=None, training=True):
+        """Compute the loss as `keras.Model.compute_loss` does, with outputs in a layout that every loss can use."""
+        # A network that returns images with the channels first ends with a layer of this name.
+        axis = 1 if any(layer.name == "channels_first" for layer in self.layers) else -1
+        y_pred = keras.tree.map_structure(lambda output: primitives.for_loss(output, axis), y_pred)
+        return super().compute_loss(x, y, y_pred, sample_weight, training)
+
+    def fit(self, *args, **kwargs):
+        """Fit as `keras.Model.fit` does; the averages of an optimiser with `use_ema=True` stay intact under JAX."""
+        history = super().fit(*args, **kwargs)
+        separate_weights(self)
+        return history
 
     def make_train_function(self, force=False):
         """Make the function of a training step as Keras does, with the variables of the optimiser already there.

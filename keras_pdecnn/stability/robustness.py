@@ -3,15 +3,17 @@
 from __future__ import annotations
 
 import dataclasses
+import math
 from collections.abc import Callable, Iterable
 
 import keras
 import numpy as np
 from numpy.typing import ArrayLike
 
-from keras_pdecnn.stability.attacks import attack
+from keras_pdecnn.stability.attacks import NORMS, attack
 from keras_pdecnn.stability.certificates import certified_radius
 from keras_pdecnn.stability.perturbations import blur, check_bounds, gaussian_noise, salt_and_pepper
+from keras_pdecnn.utils import arguments
 
 NOISE = (1 / 20, 1 / 10, 1 / 5)  # Standard deviations, as fractions of the range of the data.
 SALT = (0.02, 0.05, 0.1)  # Fractions of the pixels.
@@ -84,7 +86,10 @@ def accuracies(
     """
     low, high = map(float, check_bounds(bounds))
     span = high - low
-    epsilons = [part * span for part in EPSILON.get(norm, ())] if epsilons is None else list(map(float, epsilons))
+    arguments.check_choice("norm", norm, NORMS)
+    epsilons = [part * span for part in EPSILON[norm]] if epsilons is None else list(map(float, epsilons))
+    if not epsilons or not all(math.isfinite(size) and size >= 0 for size in epsilons):
+        raise ValueError(f"epsilons must be numbers of at least 0. Received: epsilons={arguments.describe(epsilons)}")
     x, y = np.asarray(x, np.float32), np.asarray(y)
 
     # One call for all sizes, as each call compiles the network again.

@@ -57,7 +57,7 @@ class Restoration(Task):
                     f"targets, a degradation makes examples from them. Received: shape={array.shape}"
                 )
             arrays[part] = array
-        channels = shapes["y_train"][-1]
+        channels = next(iter(shapes.values()))[-1]
         return Targets(arrays, channels, tuple(map(str, range(channels))))
 
     def build(self, network, recipe, info):

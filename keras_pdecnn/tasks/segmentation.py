@@ -66,7 +66,7 @@ class Segmentation(Task):
 
     def check_targets(self, parts, shapes, names, where) -> Targets:
         arrays = {part: _masks(y, shapes[part], f"{where}: {part}") for part, y in parts.items()}
-        train = arrays["y_train"]
+        train = next(iter(arrays.values()))
         count = int(train.max()) + 1 if names is None else len(names)
         if count < 2:
             raise ValueError(f"{where}: a segmentation needs at least two classes. Received: classes={count}")
@@ -169,5 +169,6 @@ def _masks(y, shape: tuple[int, ...], what: str) -> np.ndarray:
     if y.dtype.kind not in "ui":
         raise ValueError(f"{what} must be integers, the classes of pixels. Received: dtype={y.dtype}")
     if y.dtype.kind == "i" and y.min() < 0:
-        raise ValueError(f"{what} must not be negative. Received: class {y.min()}")
+        index = int(np.argmin(y.reshape(len(y), -1).min(axis=1)))
+        raise ValueError(f"{what} must not be negative. Received: class {y.min()} in mask {index}")
     return y

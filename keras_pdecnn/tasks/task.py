@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import abc
+import collections
 import dataclasses
 from collections.abc import Mapping, Sequence
 from types import MappingProxyType
@@ -156,7 +157,8 @@ class Task(abc.ABC):
         """Return the targets of all parts in the form that the training needs.
 
         Args:
-            parts: Targets by the name of the part, "y_train" first.
+            parts: Targets by the name of the part, the training part first: "y_train", or "y" of a source that is not
+                divided into parts yet. Then they are checked once more after the division.
             shapes: Shapes of the examples of the same parts, (n, *space, channels).
             names: Names of the outputs that the source has, or None.
             where: Name or path of the data set, for error messages.
@@ -259,13 +261,40 @@ def vectors(parts: dict[str, Any], shapes: dict[str, tuple[int, ...]], where: st
     return arrays
 
 
+def check_names(names: Sequence[str], where: str):
+    """Raise ValueError unless names of classes or outputs are lines of text that differ.
+
+    Tables, JSON and the files of exports tell classes and outputs apart by their names.
+
+    Args:
+        names: The names.
+        where: Name or path of the data set, for messages.
+    """
+    received = f"class_names={arguments.describe(tuple(names))}"
+    wrong = next((name for name in names if not arguments.is_line(name)), None)
+    if wrong is not None:
+        raise ValueError(
+            f"{where}: the name of a class or an output must be one line of text, and not empty. "
+            f"Received: {arguments.describe(wrong)} in {received}"
+        )
+    name, count = collections.Counter(names).most_common(1)[0]
+    if count > 1:
+        raise ValueError(
+            f"{where}: classes and outputs must have different names. "
+            f"Received: {count} times {arguments.describe(name)} in {received}"
+        )
+
+
 def output_names(names: Sequence[str] | None, count: int, where: str) -> tuple[str, ...]:
-    """Return one name per output; without names their numbers.
+    """Return one name per class or output; without names their numbers.
 
     Args:
         names: Names that the source has, or None.
-        count: Number of outputs.
+        count: Number of classes or outputs.
         where: Name or path of the data set, for messages.
+
+    Raises:
+        ValueError: If there are more or fewer names than outputs, or `check_names` refuses them.
     """
     if names is None:
         return tuple(map(str, range(count)))
@@ -274,4 +303,5 @@ def output_names(names: Sequence[str] | None, count: int, where: str) -> tuple[s
             f"{where}: class_names must have one name for each of the {count} outputs. "
             f"Received: class_names={arguments.describe(tuple(names))}"
         )
+    check_names(names, where)
     return tuple(names)

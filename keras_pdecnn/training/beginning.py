@@ -10,6 +10,8 @@ from keras_pdecnn import data
 from keras_pdecnn.recipes import Recipe
 from keras_pdecnn.runs import RunFolder, default_path
 from keras_pdecnn.runs.checkpoints import Checkpoint, CheckpointFolder
+from keras_pdecnn.training.inputs import check_present, located
+from keras_pdecnn.utils import files
 from keras_pdecnn.utils.arguments import describe
 
 
@@ -17,14 +19,15 @@ def open_run(recipe: Recipe | None, path, resume: bool, start_from: str | None =
     """Return the recipe and the path of a run that is to begin or to be resumed.
 
     Args:
-        recipe: Recipe of the run; None with `resume` stands for the recipe in the folder.
+        recipe: Recipe of the run; None with `resume` stands for the recipe in the folder. It may name the new path of
+            data that have been moved.
         path: Path of the run folder; None stands for a new one in `runs`.
         resume: Whether the folder may exist, with a run of this recipe, whose last phase may have been shorter.
         start_from: Path of the network whose weights the run starts from; default None, random weights.
 
     Raises:
-        ValueError: If the folder exists and is not to be resumed, has another recipe or other weights to start from, or
-            there is no recipe.
+        ValueError: If the folder exists and is not to be resumed, has another recipe or other weights to start from,
+            its data are gone, or there is no recipe.
     """
     if path is None and (resume or recipe is None):
         raise ValueError("The folder of the run to be resumed must be named. Received: folder=None")
@@ -34,7 +37,7 @@ def open_run(recipe: Recipe | None, path, resume: bool, start_from: str | None =
             raise ValueError(f"There is no run to resume and no recipe to begin with. Received: {str(folder.path)!r}")
         folder.check_vacant(allow_empty=resume)
         return recipe, str(folder.path)
-    begun, _ = folder.read_config()
+    begun = located(folder.read_config()[0])
     if start_from is not None and start_from != folder.read_start():
         raise ValueError(
             f"The run has begun with other weights, {folder.read_start() or 'random ones'}. "
@@ -45,9 +48,13 @@ def open_run(recipe: Recipe | None, path, resume: bool, start_from: str | None =
             "With the refinement 'auto', another number of epochs has other levels. "
             f"Received: epochs={list(recipe.epochs)} (was {list(begun.epochs)})"
         )
-    if recipe not in (None, begun) and not (recipe and _is_longer(recipe, begun)):
-        assert recipe is not None  # for mypy
-        old, new = begun.to_dict(), recipe.to_dict()
+    asked = None if recipe is None else located(recipe)
+    if asked and files.is_missing(begun.data):  # moved, or seen from another machine; `begin_run` compares the data
+        begun = dataclasses.replace(begun, data=asked.data)
+    check_present(begun)
+    if asked not in (None, begun) and not (asked and _is_longer(asked, begun)):
+        assert asked is not None  # for mypy
+        old, new = begun.to_dict(), asked.to_dict()
         differences = ", ".join(f"{name}={new[name]!r} (was {old[name]!r})" for name in old if old[name] != new[name])
         raise ValueError(
             "A run must be resumed with the settings that it began with; only its last phase may become longer. "
@@ -81,11 +88,11 @@ def begin_run(
         folder.create()
         if start_from is not None:
             checkpoints.write(Checkpoint.of(model, epoch=0, seconds=0.0))
-        folder.write_config(recipe, info, start_from)
+        folder.write_config(located(recipe), info, start_from)
     else:
         _check_data(folder, info)
-        if folder.read_config()[0] != recipe:
-            folder.write_config(recipe, info, folder.read_start())
+        if folder.read_config()[0] != located(recipe):
+            folder.write_config(located(recipe), info, folder.read_start())
     last = checkpoints.read_last()
     folder.cut_history(last.epoch if last else 0)
     return last

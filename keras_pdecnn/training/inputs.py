@@ -8,8 +8,10 @@ import os
 import numpy as np
 
 from keras_pdecnn import data
+from keras_pdecnn.data.sources import absolute
 from keras_pdecnn.recipes import Recipe
 from keras_pdecnn.tasks import TASKS
+from keras_pdecnn.utils import files
 
 _OF_NETWORK = ("target_mean", "target_deviation", "max_value")  # properties of data that a network has learned with
 
@@ -54,6 +56,35 @@ def load_data(recipe: Recipe) -> data.Data:
     )
 
 
+def located(recipe: Recipe) -> Recipe:
+    """Return a recipe whose paths are absolute, as a run keeps it: it is read in any working directory.
+
+    Args:
+        recipe: Recipe of a run.
+
+    Example:
+        >>> located(Recipe(data="/data/photos/")).data, located(Recipe(data="cifar10")).data
+        ('/data/photos', 'cifar10')
+    """
+    folder = recipe.data_dir
+    if folder is not None and "://" not in folder:  # TensorFlow Datasets also reads from gs://…
+        folder = os.path.abspath(os.path.expanduser(folder))
+    return dataclasses.replace(recipe, data=absolute(recipe.data), data_dir=folder)
+
+
+def check_present(recipe: Recipe):
+    """Raise ValueError if there is nothing any more at the path of the data of a run.
+
+    Args:
+        recipe: Recipe of the run.
+    """
+    if files.is_missing(recipe.data):
+        raise ValueError(
+            "The data set of the run is no longer at its path. Name its new one: as DATASET of train --resume, with "
+            f"--data of evaluate and stability, or as `source` of `load_like`. Received: data={recipe.data!r}"
+        )
+
+
 def load_like(recipe: Recipe, info: data.Info, source: str | None = None) -> data.Data:
     """Load a data set for a network that was trained by `recipe` on a data set described by `info`.
 
@@ -75,7 +106,9 @@ def load_like(recipe: Recipe, info: data.Info, source: str | None = None) -> dat
         360
     """
     task = TASKS[recipe.task]
-    if source is not None and source != recipe.data:
+    if source is None:
+        check_present(recipe)
+    elif absolute(source) != absolute(recipe.data):
         path = os.path.expanduser(source)
         of_files = os.path.isdir(path) or path.lower().endswith(".csv")
         recipe = dataclasses.replace(

@@ -7,6 +7,7 @@ import contextlib
 import keras
 
 from keras_pdecnn import data
+from keras_pdecnn.utils.optimizers import separate_weights
 
 VALIDATION_BATCHES = 20
 """Number of training batches on which statistics are estimated before a validation."""
@@ -85,6 +86,7 @@ class EvaluationWeights(keras.callbacks.Callback):
             weights = self.model.trainable_variables
             self._trained = [keras.ops.convert_to_numpy(weight).copy() for weight in weights]
             self.model.optimizer.finalize_variable_values(weights)
+            separate_weights(self.model)
         estimate_statistics(self.model, first_batches(self._dataset, self._epoch, VALIDATION_BATCHES))
 
     def on_test_end(self, logs=None):

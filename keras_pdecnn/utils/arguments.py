@@ -209,6 +209,11 @@ def per_entry(name: str, value, count: int, entry: str) -> tuple:
     return (value,) * count
 
 
+def is_line(value) -> bool:
+    """Return whether value is one line of text, and not empty."""
+    return isinstance(value, str) and value.splitlines() == [value]
+
+
 def is_number(value) -> bool:
     """Return whether value is a real number, finite or not."""
     return isinstance(value, numbers.Real) and not isinstance(value, bool)

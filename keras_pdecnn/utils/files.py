@@ -30,6 +30,11 @@ def is_path(source: str) -> bool:
     return source.lower().endswith((".npz", ".csv")) or source.startswith((".", "~", os.sep))
 
 
+def is_missing(source: str) -> bool:
+    """Return whether a source of data is written as a path at which there is nothing."""
+    return is_path(source) and not os.path.exists(os.path.expanduser(source))
+
+
 def replace(path: pathlib.Path, content: bytes):
     """Write a file as a whole: at every moment, even if the machine crashes, the old content or the new one is there.
 

@@ -24,7 +24,8 @@ import keras_pdecnn as pde
 from keras_pdecnn import cli
 
 SMALL = ["--widths", "4", "--steps", "2", "--batch-size", "16", "--validation", "0.25", "--pad", "0.125"]
-TRAIN = ["train", "stripes.npz", *SMALL, "--epochs", "2,1", "--learning-rates", "0.1,0.02", "--verbose", "0"]
+RATES = ["--epochs", "2,1", "--learning-rates", "0.1,0.02"]
+TRAIN = ["train", "stripes.npz", *SMALL, *RATES, "--ema", "0.5", "--verbose", "0"]
 
 
 def stripes(count, seed):

@@ -21,6 +21,7 @@ SHAPE, CLASSES = (6, 6, 1), 3
 RNG = np.random.default_rng(5)
 X = RNG.uniform(0, 255, (4, *SHAPE)).astype("float32")
 Y = np.array([0, 1, 2, 1])
+MASKS = RNG.integers(0, CLASSES, X.shape[:-1])
 
 
 def fill(model, scale=0.3):
@@ -36,14 +37,20 @@ def weights(model):
     return np.concatenate([weight.ravel().astype(np.float64) for weight in model.get_weights()])
 
 
-def trained(model, x=X, learning_rate=0.01, epochs=2, **settings):
-    model.compile(keras.optimizers.SGD(learning_rate, momentum=0.9), "sparse_categorical_crossentropy")
-    model.fit(x, Y, batch_size=2, epochs=epochs, shuffle=False, verbose=0, **settings)
+def trained(model, x=X, y=Y, loss="sparse_categorical_crossentropy", learning_rate=0.01, epochs=2, **settings):
+    model.compile(keras.optimizers.SGD(learning_rate, momentum=0.9), loss)
+    model.fit(x, y, batch_size=2, epochs=epochs, shuffle=False, verbose=0, **settings)
     return model
 
 
+def unet(data_format):
+    shape = (*SHAPE[:-1], 1) if data_format == "channels_last" else (1, *SHAPE[:-1])
+    settings = {"widths": (4,), "steps": 1, "output_activation": "softmax", "data_format": data_format}
+    return fill(pde.models.ParabolicUNet(shape, CLASSES, **settings))
+
+
 def networks(folder):
-    """Yield what training changes: a network, one with a frozen block, one with a shared block, one in bfloat16."""
+    """Yield what training changes: a network, one of pixels, one with a frozen or a shared block, one in bfloat16."""
     settings = {"widths": (4,), "steps": 3, "step_size": 0.3}
     regularizers = {"time_smoothness": 1e-3, "weight_decay": 1e-3, "box": 1.0}
     keras.config.set_floatx("float64")
@@ -59,6 +66,9 @@ def networks(folder):
             "prediction": model.predict(X, verbose=0),
         },
     )
+
+    model = trained(unet("channels_last"), y=MASKS, epochs=1)
+    yield "pixels", {"weights": weights(model), "loss": np.array(model.evaluate(X, MASKS, verbose=0))}
 
     model = fill(pde.models.SecondOrderCNN(SHAPE, CLASSES, **{**settings, "widths": (4, 4)}))
     model.blocks[0].trainable = model.get_layer("connector_1").trainable = False
@@ -85,6 +95,14 @@ def networks(folder):
     assert {weight.dtype for weight in model.trainable_weights} == {"float32"}
     yield "bfloat16", {"weights": weights(trained(model))}
     keras.config.set_dtype_policy("float32")
+
+
+def check_channels_first():
+    """Check that a network with the channels first learns the classes of pixels as one with the channels last does."""
+    loss = keras.losses.SparseCategoricalCrossentropy(axis=1)
+    first = trained(unet("channels_first"), np.moveaxis(X, -1, 1), MASKS, loss, epochs=1)
+    last = trained(unet("channels_last"), y=MASKS, epochs=1)
+    assert np.allclose(weights(first), weights(last), rtol=0, atol=1e-5)
 
 
 def energies():
@@ -166,6 +184,8 @@ def main():
         print(group, time.perf_counter(), flush=True)
         for name, arrays in values:
             results |= {f"{group}/{name}/{key}": array for key, array in arrays.items()}
+    if BACKEND == "torch":  # whose losses depend on the layout of memory
+        check_channels_first()
     np.savez(folder / f"{BACKEND}.npz", **results)
 
 

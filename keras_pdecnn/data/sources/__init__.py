@@ -9,7 +9,7 @@ from keras_pdecnn.data.sources.raw import Raw
 from keras_pdecnn.tasks import DEFAULT, TASKS, Task
 from keras_pdecnn.utils import arguments, files
 
-__all__ = ["Raw", "check_source", "read"]
+__all__ = ["Raw", "absolute", "check_source", "read"]
 
 _BUNDLED = {"digits": digits.read, "moving_digits": moving_digits.read}
 
@@ -51,14 +51,14 @@ def read(
     is_text = isinstance(source, (str, os.PathLike))
     if not is_text and arrays.is_arrays(source):
         _refuse(source, crop=crop, size=size, sampling_rate=sampling_rate)
-        return arrays.read(source, in_memory, task.has_labels)
+        return arrays.read(source, in_memory, None if degraded else task)
     if not (is_text and os.fspath(source)):
         raise ValueError(f"{catalog.ACCEPTED} Received: source={arguments.describe(source)}")
     path = os.path.expanduser(os.fspath(source))
     if source in _BUNDLED or path.lower().endswith(".npz"):
         _refuse(source, crop=crop, size=size, sampling_rate=sampling_rate)
         bundled = _BUNDLED.get(source)
-        return bundled(in_memory) if bundled else npz.read(path, in_memory, task.has_labels, not degraded)
+        return bundled(in_memory) if bundled else npz.read(path, in_memory, None if degraded else task)
     if size is not None and len(size) == 3 and (degraded or task.of_pixels or not os.path.exists(path)):
         raise ValueError(
             "`size` with a number of frames is for folders of video with a class for each file. "
@@ -109,6 +109,23 @@ def check_source(source: str, data_dir: str | None = None):
         files.check_exists("The data set", source)
     elif source not in _BUNDLED and not os.path.exists(path):
         catalog.check_name(source, data_dir)
+
+
+def absolute(source: str) -> str:
+    """Return the path of a data set as an absolute one, and the name of one as it is.
+
+    What `read` takes as a path is one: text with the form of a path, and whatever exists in the working directory.
+
+    Args:
+        source: Name or path of a data set, see `read`.
+
+    Example:
+        >>> absolute("digits"), absolute("/data/photos/"), absolute("cifar10")
+        ('digits', '/data/photos', 'cifar10')
+    """
+    path = os.path.expanduser(source)
+    is_path = source not in _BUNDLED and (files.is_path(source) or os.path.exists(path))
+    return os.path.abspath(path) if is_path else source
 
 
 def _check_suffix(path: str, source):

@@ -12,6 +12,7 @@ from keras_pdecnn.data.memory import check_memory, is_held, refuse_streaming
 from keras_pdecnn.data.sources.channels import check_channels
 from keras_pdecnn.data.sources.raw import Raw, divided, in_two_parts
 from keras_pdecnn.data.stored import Rows
+from keras_pdecnn.tasks import DEFAULT, TASKS, Task
 from keras_pdecnn.utils import arguments
 
 _NAME = "arrays"
@@ -23,7 +24,7 @@ def is_arrays(source) -> bool:
     return isinstance(source, tuple) or _is_dataset(source)
 
 
-def read(source, in_memory: bool | None = None, has_labels: bool = True) -> Raw:
+def read(source, in_memory: bool | None = None, task: Task | None = TASKS[DEFAULT]) -> Raw:
     """Return the examples of one part, of which a fifth becomes the test part, or of a pair of parts (train, test).
 
     A part is a pair of arrays `(x, y)`, or a dataset of batches `(x, y)`, which is read once, in its order.
@@ -32,7 +33,7 @@ def read(source, in_memory: bool | None = None, has_labels: bool = True) -> Raw:
         source: One part or two.
         in_memory: Whether arrays are copied into the memory of TensorFlow; False for taking rows from the arrays
             themselves, which may be memory maps of NumPy. Default None, copied up to `memory.STREAMING_LIMIT`.
-        has_labels: Whether y are the labels of classes; otherwise they are left to the task. Default True.
+        task: What the targets are for; default a classification, None if they are not used.
     """
     parts = _parts(source)
     if any(map(_is_dataset, parts)):
@@ -44,7 +45,7 @@ def read(source, in_memory: bool | None = None, has_labels: bool = True) -> Raw:
             what = f"{_describe(source)}: x"
             examples = [(Rows(check_examples(x, what)), y) for x, y in examples]
     joined = [array for pair in examples for array in pair]
-    divide = functools.partial(divided if len(parts) == 1 else in_two_parts, has_labels=has_labels)
+    divide = functools.partial(divided if len(parts) == 1 else in_two_parts, task=task)
     return divide(_NAME, _describe(source), *joined)
 
 

@@ -14,6 +14,7 @@ from keras_pdecnn.data.opened import OpenFile
 from keras_pdecnn.data.sources.channels import LAYOUTS, check_channels
 from keras_pdecnn.data.sources.raw import Raw, divided, in_two_parts
 from keras_pdecnn.data.stored import Read, check_finite
+from keras_pdecnn.tasks import DEFAULT, TASKS, Task
 from keras_pdecnn.utils import archives, files
 
 _KEYS = ("x_train", "y_train", "x_test", "y_test")
@@ -53,7 +54,7 @@ class NpzExamples(Read):
         return x
 
 
-def read(path: str, in_memory: bool | None = None, has_labels: bool = True, needs_targets: bool = True) -> Raw:
+def read(path: str, in_memory: bool | None = None, task: Task | None = TASKS[DEFAULT]) -> Raw:
     """Return the arrays `x_train`, `y_train`, `x_test`, `y_test` of an .npz file, and `class_names` if it is there.
 
     Of a file with `x` and `y` in place of those, a fifth of the examples, stratified by class, is the test part.
@@ -65,8 +66,7 @@ def read(path: str, in_memory: bool | None = None, has_labels: bool = True, need
         path: Path of the file.
         in_memory: Whether x is held in memory; False for reading rows when they are needed, which an array that is
             compressed does not allow. Default None, in memory up to `memory.STREAMING_LIMIT`, or if it is compressed.
-        has_labels: Whether y are the labels of classes; otherwise they are left to the task. Default True.
-        needs_targets: Whether the file must have y; default True.
+        task: What the targets are for; default a classification, None if the file need not have any.
     """
     files.check_exists("The .npz file", path, "Received: source=")
     try:
@@ -75,7 +75,7 @@ def read(path: str, in_memory: bool | None = None, has_labels: bool = True, need
     except Exception as error:  # a damaged archive raises a dozen types
         raise ValueError(f"Not a readable .npz file ({error}). Received: source={path!r}") from error
     undivided, divided_keys = (
-        tuple(key for key in keys if needs_targets or key.startswith("x")) for keys in (_UNDIVIDED, _KEYS)
+        tuple(key for key in keys if task is not None or key.startswith("x")) for keys in (_UNDIVIDED, _KEYS)
     )
     is_undivided = all(key in headers for key in undivided) and not any(key in headers for key in _KEYS)
     missing = [] if is_undivided else [key for key in divided_keys if key not in headers]
@@ -109,12 +109,10 @@ def read(path: str, in_memory: bool | None = None, has_labels: bool = True, need
     for key in wanted:
         if key.startswith("x"):
             arrays[key] = _with_channels(arrays[key], layout, f"Received: source={path!r}, {key} of shape")
-    if not needs_targets:
+    if task is None:
         arrays |= {key.replace("x", "y"): np.zeros(len(x), np.int64) for key, x in tuple(arrays.items())}
     name = os.path.splitext(os.path.basename(path))[0]
-    return (divided if is_undivided else in_two_parts)(
-        name, path, class_names=class_names, has_labels=has_labels, **arrays
-    )
+    return (divided if is_undivided else in_two_parts)(name, path, class_names=class_names, task=task, **arrays)
 
 
 def _choose_starts(path: str, keys: list[str], needed: int, in_memory: bool | None) -> dict[str, int]:

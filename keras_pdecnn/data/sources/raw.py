@@ -11,6 +11,7 @@ from keras_pdecnn.data.crops import Crop
 from keras_pdecnn.data.labels import to_integers
 from keras_pdecnn.data.splits import stratified_split
 from keras_pdecnn.data.stored import Stored
+from keras_pdecnn.tasks import DEFAULT, TASKS, Task
 
 TEST = 0.2
 """Fraction of the examples that is the test part where a source has none."""
@@ -53,27 +54,42 @@ class Raw:
     max_value: float | None = None
 
 
-def divided(name: str, where: str, x, y, class_names: tuple[str, ...] | None = None, has_labels: bool = True) -> Raw:
+def divided(
+    name: str,
+    where: str,
+    x,
+    y,
+    class_names: tuple[str, ...] | None = None,
+    task: Task | None = TASKS[DEFAULT],
+) -> Raw:
     """Return a data set without a test part: a fifth of the examples, stratified by class, becomes it.
 
-    The split depends on the labels alone, see `splits.stratified_split`.
+    The split depends on the labels alone, see `splits.stratified_split`. Targets are checked before it, so that errors
+    name the rows that they have in the source.
 
     Args:
         name: Name of the data set.
         where: Name or path of the data set, for error messages.
         x: Examples.
-        y: Labels as integers, one-hot rows or names.
+        y: Labels as integers, one-hot rows or names; or targets of another task.
         class_names: Names of the classes; default None.
-        has_labels: Whether y are the labels of classes; otherwise they are left to the task. Default True.
+        task: What the targets are for; default a classification, None if they are not used.
     """
-    if not has_labels:
+    if task is None or not task.has_labels:
         x = checks.check_stored(x, f"{where}: x")
-        train, test = plain_split(len(x), where)
         y = checks.check_length(y, len(x), f"{where}: y")
+        if task is not None:
+            task.check_targets({"y": y}, {"y": x.shape}, class_names, where)
+        train, test = plain_split(len(x), where)
         return Raw(name, where, x[train], y[train], x[test], y[test], class_names)
     labels, class_names, classes = to_integers({"y": y}, class_names, where)
     x = checks.check_stored(x, f"{where}: x")
     y = checks.check_labels(labels["y"], len(x), f"{where}: y")
+    if class_names is not None and y.max() >= len(class_names):
+        raise ValueError(
+            f"{where}: labels must lie in 0..{len(class_names) - 1}, one per name. "
+            f"Received: label {y.max()} in y, example {np.argmax(y)}"
+        )
     train, test = stratified_split(y, round(TEST * len(y)), where)
     return Raw(name, where, x[train], y[train], x[test], y[test], class_names, classes)
 
@@ -84,7 +100,7 @@ def plain_split(count: int, where: str, part: float = TEST) -> tuple[np.ndarray,
 
 
 def in_two_parts(
-    name: str, where: str, x_train, y_train, x_test, y_test, class_names=None, has_labels: bool = True
+    name: str, where: str, x_train, y_train, x_test, y_test, class_names=None, task: Task | None = TASKS[DEFAULT]
 ) -> Raw:
     """Return a data set of a training and a test part, whose labels may be integers, one-hot rows or names.
 
@@ -96,9 +112,10 @@ def in_two_parts(
         x_test: Test examples.
         y_test: Test labels.
         class_names: Names of the classes; default None.
-        has_labels: Whether targets are the labels of classes; otherwise they are left to the task. Default True.
+        task: What the targets are for; default a classification, None if they are not used. Targets of another task
+            are not checked here.
     """
-    if not has_labels:
+    if task is None or not task.has_labels:
         return Raw(name, where, x_train, y_train, x_test, y_test, class_names)
     labels, class_names, classes = to_integers({"y_train": y_train, "y_test": y_test}, class_names, where)
     return Raw(name, where, x_train, labels["y_train"], x_test, labels["y_test"], class_names, classes)

@@ -18,6 +18,7 @@ concrete = _module.concrete
 convolve = _module.convolve
 delayed = _module.delayed
 float32_product_roundoff = _module.float32_product_roundoff
+for_loss = _module.for_loss
 in_float64 = _module.in_float64
 jit = _module.jit
 jvp = _module.jvp

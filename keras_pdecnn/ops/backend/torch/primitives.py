@@ -111,6 +111,21 @@ def float32_product_roundoff() -> float:
     return 2.0**-24
 
 
+def for_loss(output, axis: int):
+    """Return an output of a network in the layout that losses of classes ask for.
+
+    PyTorch has a gradient of the negative log-likelihood of images only for logarithms that lie in memory channel by
+    channel. Keras calculates them entry by entry, which keeps the layout of the output.
+
+    Args:
+        output: Output of a network; anything but a batch of images is returned as it is.
+        axis: Axis of the channels.
+    """
+    if getattr(output, "ndim", 0) != 4:
+        return output
+    return output.movedim(axis, 1).contiguous().movedim(1, axis)
+
+
 def activation(function: Callable) -> Callable:
     """Return an activation that keeps the type of its argument: the activation itself."""
     return function
