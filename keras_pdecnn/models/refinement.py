@@ -32,7 +32,7 @@ def carry_variables(old: Sequence, new: Sequence, interpolation: str):
     """
     arguments.check_choice("interpolation", interpolation, time_basis.INTERPOLATIONS)
     for source, target in zip(old, new, strict=True):
-        value = ops.convert_to_tensor(source)
+        value = ops.copy(source)  # under JAX, variables that share memory lose it together
         if tuple(source.shape) != tuple(target.shape):
             matrix = time_basis.interpolation(source.shape[0], target.shape[0], interpolation)
             value = time_basis.combine(matrix, value)
@@ -67,7 +67,7 @@ def at_resolution(model: keras.Model, factor: float, method: str) -> Any:
             f"Received: factor={factor!r} for {model.name}"
         ) from error
     for source, target in zip(model.variables, new.variables, strict=True):
-        target.assign(source)  # the states of random layers, too
+        target.assign(ops.copy(source))  # the states of random layers, too
     for layer in new.layers:
         if isinstance(layer, layers.PDEBlock | BaseConnector):
             first = 2 if isinstance(layer, layers.PDEBlock) else 0  # after steps and fields

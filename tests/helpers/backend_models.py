@@ -67,6 +67,10 @@ def networks(folder):
         },
     )
 
+    finer = model.with_steps(6).predict(X, verbose=0)
+    coarser = model.at_resolution(0.5).predict(X[:, ::2, ::2], verbose=0)
+    yield "carried", {"finer": finer, "coarser": coarser, "prediction": model.predict(X, verbose=0)}
+
     model = trained(unet("channels_last"), y=MASKS, epochs=1)
     yield "pixels", {"weights": weights(model), "loss": np.array(model.evaluate(X, MASKS, verbose=0))}
 
