@@ -372,6 +372,9 @@ def test_targets_that_float32_cannot_tell_apart_are_refused():
     with pytest.raises(ValueError, match=r"output 1 apart. .* Received: mean=1.7e\+09, standard deviation=295.985"):
         data.load(((x, np.stack([y - 1.7e9, y], axis=1)),) * 2, 4, **settings)
     assert data.load(((x, y - 1.7e9 + 1e5),) * 2, 4, **settings).info.target_mean == (100500.0,)
+    for constant in (0.1, 1.7e9 + 1):  # no number to tell apart
+        info = data.load(((x, np.full(40, constant)),) * 2, 4, **settings).info
+        assert info.target_deviation == (1.0,)
 
 
 def test_a_regression_predicts_in_its_units():

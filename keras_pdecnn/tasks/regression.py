@@ -45,7 +45,9 @@ class Regression(Task):
                 )
         train = np.asarray(next(iter(arrays.values())), np.float64)
         mean, deviation = train.mean(axis=0), train.std(axis=0)
-        lost = np.abs(train.astype(np.float32) - train).max(axis=0) > _LOST * deviation
+        constant = train.min(axis=0) == train.max(axis=0)  # then rounding makes the deviation a little more than 0
+        deviation[constant] = 1.0
+        lost = (np.abs(train.astype(np.float32) - train).max(axis=0) > _LOST * deviation) & ~constant
         if lost.any():
             output = int(np.argmax(lost))
             raise ValueError(
@@ -53,7 +55,6 @@ class Regression(Task):
                 "Subtract something from them, such as their mean. "
                 f"Received: mean={mean[output]:.6g}, standard deviation={deviation[output]:.6g}"
             )
-        deviation[deviation == 0] = 1.0
         count = train.shape[1]
         return Targets(
             {part: y.astype(np.float32) for part, y in arrays.items()},
