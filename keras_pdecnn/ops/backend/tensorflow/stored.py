@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import dataclasses
+
 import tensorflow as tf
 
 from keras_pdecnn.ops.backend.tensorflow import primitives
@@ -11,12 +13,18 @@ from keras_pdecnn.ops.fields import BoundField
 from keras_pdecnn.ops.theta import Theta
 
 
+@dataclasses.dataclass(frozen=True)
 class FrugalField(BoundField):
     """A right-hand side whose gradient keeps only x and the normalised K1 x of the forward pass.
 
     The activation is pointwise, so it costs little to compute again, and a third of the memory is free. Convolutions in
     half precision halve what is kept of K1 x, at the cost of their rounding.
+
+    Attributes:
+        due: Gets the gradients of the weights; all steps share the list.
     """
+
+    due: list[tf.Tensor]
 
     def __call__(self, index: int, y, factor=1.0):
         """Return factor * F(theta_index, y) in the type of y."""
@@ -35,8 +43,10 @@ class FrugalField(BoundField):
             def gradient(w):
                 # What depends on the forward pass alone, TensorFlow would compute ahead of the gradients, or not again.
                 again = tuple(primitives.delayed(tensor, w) for tensor in kept)
-                _, of_y, of_weights = bound.pull_back(index, y, again, w, factor)
-                return of_y, *(of_weights[key] for key in keys)
+                _, of_y, gradients = bound.pull_back(index, y, again, w, factor)
+                of_weights = [gradients[key] for key in keys]
+                self.due.extend(of_weights)
+                return of_y, *of_weights
 
             return bound.value(index, (n, *lengths), factor, like=y), gradient
 
@@ -56,10 +66,33 @@ def propagate(integrator, field, theta: Theta, h, state: tuple, first=0, frugal:
         frugal: Whether pointwise parts are computed again for the gradient; default True. False keeps all activations.
     """
     series = SeriesTheta(theta, written_out=theta.steps <= UNROLLED)
+    due: list[tf.Tensor] = []
 
     def advance(j, state):
         bound = field.bind(series.at(j))
-        F = FrugalField(field, bound.theta) if frugal and not field.plain else bound
+        F = FrugalField(field, bound.theta, due) if frugal and not field.plain else bound
         return integrator.step(F, h, state, first + j)
 
-    return repeat(theta.steps, advance, tuple(state))
+    state = tuple(state)
+    if frugal:
+        state = tuple(_with_gradient_after(part, due) for part in state)
+    return repeat(theta.steps, advance, state)
+
+
+def _with_gradient_after(x, due: list[tf.Tensor]):
+    """Return x, whose cotangent is available only when the gradients in a list have been computed.
+
+    Nothing waits for the gradients of weights, so that TensorFlow could put them off, and would keep all that they need
+    while it computes the gradients of the layers before.
+    """
+
+    @tf.custom_gradient
+    def run(x):
+        def gradient(w):
+            # Those of a loop are in other graphs, and ready when the loop ends.
+            waited_for = [] if tf.executing_eagerly() else [value for value in due if value.graph is w.graph]
+            return primitives.delayed(w, waited_for)
+
+        return tf.identity(x), gradient
+
+    return run(x)
