@@ -1,7 +1,6 @@
 """Memory of a training step, measured as the high-water mark of a fresh process, and the package's own tables."""
 
 import json
-import os
 import re
 import subprocess
 import sys
@@ -15,14 +14,9 @@ STATE = 8 * 64 * 64 * 32 * 4  # bytes of the features of one time
 
 
 def figures_of(module, **settings):
-    """Return what a program of `keras_pdecnn.benchmarks` measures in a process of its own.
-
-    Tensors are given back to the system as soon as they are freed. By default, glibc keeps some of them, more or fewer
-    depending on what else the machine does.
-    """
+    """Return what a program of `keras_pdecnn.benchmarks` measures in a process of its own."""
     command = [sys.executable, "-m", f"keras_pdecnn.benchmarks.{module}", json.dumps(settings)]
-    environment = {**os.environ, "MALLOC_MMAP_THRESHOLD_": "1000000"}
-    done = subprocess.run(command, capture_output=True, text=True, timeout=300, check=True, env=environment)
+    done = subprocess.run(command, capture_output=True, text=True, timeout=300, check=True)
     return json.loads(done.stdout.splitlines()[-1])
 
 

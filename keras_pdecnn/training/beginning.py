@@ -83,16 +83,16 @@ def begin_run(
 
     A run that starts from trained weights has a checkpoint of them, as their file may be gone when it is resumed.
     """
-    checkpoints = CheckpointFolder(folder.checkpoints)
+    checkpoints, recipe = CheckpointFolder(folder.checkpoints), located(recipe)
     if not folder.is_begun():
         folder.create()
         if start_from is not None:
             checkpoints.write(Checkpoint.of(model, epoch=0, seconds=0.0))
-        folder.write_config(located(recipe), info, start_from)
+        folder.write_config(recipe, info, start_from)
     else:
         _check_data(folder, info)
-        if folder.read_config()[0] != located(recipe):
-            folder.write_config(located(recipe), info, folder.read_start())
+        if folder.read_config()[0] != recipe:
+            folder.write_config(recipe, info, folder.read_start())
     last = checkpoints.read_last()
     folder.cut_history(last.epoch if last else 0)
     return last

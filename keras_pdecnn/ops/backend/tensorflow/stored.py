@@ -66,17 +66,16 @@ def propagate(integrator, field, theta: Theta, h, state: tuple, first=0, frugal:
         frugal: Whether pointwise parts are computed again for the gradient; default True. False keeps all activations.
     """
     series = SeriesTheta(theta, written_out=theta.steps <= UNROLLED)
+    frugal = frugal and not field.plain
     due: list[tf.Tensor] = []
 
     def advance(j, state):
         bound = field.bind(series.at(j))
-        F = FrugalField(field, bound.theta, due) if frugal and not field.plain else bound
+        F = FrugalField(field, bound.theta, due) if frugal else bound
         return integrator.step(F, h, state, first + j)
 
-    state = tuple(state)
-    if frugal:
-        state = tuple(_with_gradient_after(part, due) for part in state)
-    return repeat(theta.steps, advance, state)
+    begin = tuple(_with_gradient_after(part, due) for part in state) if frugal else tuple(state)
+    return repeat(theta.steps, advance, begin)
 
 
 def _with_gradient_after(x, due: list[tf.Tensor]):
