@@ -2,8 +2,7 @@
 
 python examples/cifar10.py
 
-The data set is read by TensorFlow Datasets, which downloads it once (160 MB). A network takes hours on a processor and
-minutes on a GPU.
+The data set is read by TensorFlow Datasets, which downloads it once (160 MB). A network takes hours on a processor.
 """
 
 import keras_pdecnn as pde

@@ -10,7 +10,7 @@ The first table shows how much faster the package is than each of the others, an
 if all but its convolutions cost nothing. In one row, only ReLU is left between the convolutions of the blocks: the
 network then has a normalisation, a scale and a bias that cost nothing. The second table shows the parts of the steps of
 the network. All figures are medians; a cell is empty where oneDNN has nothing to tell. Nothing else should run
-meanwhile: five rounds take half an hour.
+meanwhile: five rounds take twenty minutes.
 """
 
 import argparse

@@ -27,14 +27,14 @@ EXAMPLES = {
     "train": (
         "keras-pdecnn train  # handwritten digits, without a download",
         "keras-pdecnn train moving_digits  # video, without a download",
-        "keras-pdecnn train photos --epochs 20 --output runs/photos  # one sub-folder of images per class",
+        "keras-pdecnn train photos --size 64 --epochs 20 --output runs/photos  # one sub-folder of images per class",
         "keras-pdecnn train cifar10 --architecture parabolic --widths 32,64,112 --strategy mirrored",
         "keras-pdecnn train cells --task segmentation  # folders images and masks",
         "keras-pdecnn train --output runs/photos --resume",
     ),
     "tune": (
         "keras-pdecnn tune digits",
-        "keras-pdecnn tune photos --search steps=1:6 --search width=16,24,32 --trials 20",
+        "keras-pdecnn tune photos --size 64 --search steps=1:6 --search width=16,24,32 --trials 20",
     ),
     "evaluate": ("keras-pdecnn evaluate runs/digits", "keras-pdecnn evaluate runs/photos --data other_photos"),
     "predict": (
