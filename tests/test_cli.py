@@ -803,6 +803,10 @@ def test_benchmark_writes_a_report_and_overwrites_none(tmp_path, monkeypatch):
     monkeypatch.setattr(suite, "run", fail)
     (tmp_path / "other").mkdir()  # as a kill leaves it
     assert "no memory" in invoke("benchmark", "--output", tmp_path / "other").stderr
+    monkeypatch.setenv("HOME", str(tmp_path))
+    (tmp_path / "mine").mkdir()
+    (tmp_path / "mine" / "text").write_text("mine")
+    assert "must not exist yet" in invoke("benchmark", "--output=~/mine").stderr
 
 
 @pytest.mark.parametrize("epoch", [None, 0, pytest.param(2, marks=pytest.mark.slow)])

@@ -5,6 +5,7 @@ import csv
 import click.testing
 import numpy as np
 import pytest
+from helpers.data_sets import picture
 
 from keras_pdecnn import cli, data, stability, training
 from keras_pdecnn.recipes import Recipe
@@ -75,6 +76,19 @@ def test_report_says_which_limits_are_theorems(run, architecture, text):
         large = invoke("stability", run(architecture, normalization=None, step_size=100.0), "--examples", 1)
         assert large.exit_code == 0, large.output
         assert large.stderr.startswith("Warning: block_1 has h up to")
+
+
+def test_a_damaged_file_is_one_line(run, tmp_path):
+    for label in range(10):
+        for index in range(5):
+            picture(tmp_path / str(label) / f"{index}.png", (9, 9), "L", value=20 * label + index)
+    folder = run(data=str(tmp_path), size=8, crop="random", crop_area=0.5)  # such images are read when they are needed
+    assert invoke("stability", folder, "--examples", 2).exit_code == 0
+    for path in tmp_path.glob("*/*.png"):
+        path.write_bytes(path.read_bytes()[:50])
+    done = invoke("stability", folder, "--examples", 2)
+    assert done.exit_code == 2, done.output
+    assert "Not a readable" in done.stderr and len(done.stderr.strip().splitlines()) == 1
 
 
 def test_attack_is_a_table_of_accuracies(run, tmp_path):

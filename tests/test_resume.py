@@ -9,6 +9,7 @@ import time
 import numpy as np
 import pytest
 from helpers import cluster
+from helpers.data_sets import picture
 
 from keras_pdecnn import data, training
 from keras_pdecnn.data.sources import absolute
@@ -192,6 +193,47 @@ def test_what_can_be_resumed(recipe, tmp_path):
     (tmp_path / "mine" / "text").write_text("mine")
     with pytest.raises(ValueError, match="must not exist"):
         training.run(recipe, tmp_path / "mine", resume=True)
+
+
+def test_a_run_that_was_interrupted_before_it_began(recipe, tmp_path):
+    run, other = tmp_path / "run", tmp_path / "other"
+    (run / "checkpoints").mkdir(parents=True)
+    (run / "checkpoints" / "epoch-00000.checkpoint").write_bytes(b"from weights that are not asked for now")
+    (run / "checkpoints" / "epoch-00000.checkpoint.part").write_bytes(b"")
+    with pytest.raises(Interrupted):
+        training.run(recipe, run, [stop_at(0, 1)], verbose=0, resume=True)
+    assert CheckpointFolder(run / "checkpoints").paths() == []
+    (other / "checkpoints").mkdir(parents=True)
+    (other / "checkpoints" / "epoch-00001.checkpoint").write_bytes(b"of somebody")
+    with pytest.raises(ValueError, match="must not exist"):
+        training.run(recipe, other, resume=True)
+
+
+def test_a_run_is_resumed_with_renamed_data_and_the_same_files_left_out(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    for label, name in enumerate("ab"):
+        for index in range(10):
+            picture(tmp_path / "photos" / name / f"{index}.png", (8, 8), value=90 * label + index)
+    (tmp_path / "photos" / "a" / "3.png").write_bytes(b"damaged")
+    settings = {"widths": (4,), "steps": 1, "learning_rates": 0.01, "epochs": 2, "batch_size": 4}
+    with pytest.raises(Interrupted):
+        recipe = Recipe(data="photos", skip_unreadable=True, **settings)
+        training.run(recipe, "run", [stop_at(1, 1)], verbose=0)
+    (tmp_path / "photos").rename(tmp_path / "pictures")
+    moved = dataclasses.replace(recipe, data="pictures")
+    (tmp_path / "elsewhere").mkdir()
+    with pytest.raises(ValueError, match="no longer at its path"):
+        training.run(None, "run", verbose=0, resume=True)
+    begin = open_run(moved, "run", resume=True)
+    assert begin[1] == "run"
+    training.run(moved, "run", verbose=0, resume=True)
+    kept, _ = RunFolder("run").read_config()
+    assert kept.data == str(tmp_path / "pictures")
+    monkeypatch.chdir(tmp_path / "elsewhere")
+    assert training.run(None, tmp_path / "run", verbose=0, resume=True).metrics
+    (tmp_path / "pictures" / "b" / "3.png").write_bytes(b"damaged")
+    with pytest.raises(ValueError, match="which have changed"):
+        training.run(None, tmp_path / "run", verbose=0, resume=True)
 
 
 def test_a_run_finds_its_data_from_every_directory(archive, tmp_path, monkeypatch):

@@ -5,15 +5,18 @@ import dataclasses
 import json
 import math
 import os
+import pathlib
 
 import keras
 import numpy as np
 import pytest
+import tensorflow as tf
 
 from keras_pdecnn import data, models, training
 from keras_pdecnn.callbacks import DivergenceGuard
 from keras_pdecnn.recipes import RECIPES, Recipe
 from keras_pdecnn.runs import RunFolder, default_path
+from keras_pdecnn.training import beginning, execution
 
 PICTURES = ("training_curves.png", "confusion_matrix.png", "predictions.png")
 
@@ -345,6 +348,42 @@ def test_wrong_input_leaves_nothing_behind(recipe, tmp_path, wrong):
     with pytest.raises(ValueError, match="Received"):
         training.run(recipe, tmp_path / "run")
     assert not (tmp_path / "run").exists()
+
+
+@pytest.mark.parametrize(
+    "error",
+    [
+        MemoryError("Unable to allocate 9 GiB"),
+        tf.errors.ResourceExhaustedError(None, None, "OOM when allocating tensor"),
+        RuntimeError("RESOURCE_EXHAUSTED: Out of memory while trying to allocate"),
+        type("OutOfMemoryError", (RuntimeError,), {})("CUDA out of memory"),
+    ],
+    ids=lambda error: type(error).__name__,
+)
+def test_a_run_without_enough_memory_stops(recipe, tmp_path, monkeypatch, error):
+    def exhausted(*_):
+        raise error
+
+    monkeypatch.setattr(execution, "fit", exhausted)
+    with pytest.raises(training.StoppedError, match=r"out of memory.*batch_size.*(allocat|CUDA)"):
+        training.run(recipe, tmp_path / "run", verbose=0)
+    error = RuntimeError("something else")
+    with pytest.raises(RuntimeError, match="something else"):
+        training.run(recipe, tmp_path / "other", verbose=0)
+
+
+def test_runs_that_begin_at_the_same_moment_have_folders_of_their_own(recipe, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    names = iter(["runs/a", "runs/a", "runs/b"])
+    monkeypatch.setattr(beginning, "default_path", lambda recipe: pathlib.Path(next(names)))
+    paths = [beginning.open_run(recipe, None, resume=False)[1] for _ in range(2)]
+    assert paths == ["runs/a", "runs/b"]
+    beginning.open_run(recipe, tmp_path / "named", resume=False)
+    with pytest.raises(ValueError, match=r"must not exist yet\. Received: .*named"):
+        beginning.open_run(recipe, tmp_path / "named", resume=False)
+    monkeypatch.setattr(beginning, "default_path", lambda recipe: pathlib.Path(recipe.data, "a"))  # a file
+    with pytest.raises(ValueError, match="cannot be made"):
+        beginning.open_run(recipe, None, resume=False)
 
 
 def test_default_paths_are_new(tmp_path):

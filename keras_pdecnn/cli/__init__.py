@@ -272,6 +272,7 @@ def benchmark(quick, tables, output):
     """
     from keras_pdecnn.benchmarks import report, suite
 
+    output = output.expanduser()
     is_vacant = output.is_dir() and not any(output.iterdir())  # left by a benchmark that was killed
     if os.path.lexists(output) and not is_vacant:
         raise WrongInput(f"The folder of a report must not exist yet. Received: {str(output)!r}")

@@ -50,6 +50,7 @@ def explain(run, images, output, overwrite):
 
     from keras_pdecnn import inference, training
     from keras_pdecnn.explain.sections import MOST_EXAMPLES, page
+    from keras_pdecnn.training.failures import report_unreadable
     from keras_pdecnn.utils import files
 
     found = list(inference.find(images, videos=len(info.input_shape) == 4))
@@ -65,7 +66,8 @@ def explain(run, images, output, overwrite):
     else:
         import_tensorflow("explain")
         dataset = training.load_like(recipe, info)
-        x, labels = training.spread(dataset.test, dataset.info.sizes["test"], _SHOWN)
+        with report_unreadable():
+            x, labels = dataset.evaluation["test"].spread(_SHOWN)
         names = [f"test example {i}" for i in range(1, len(x) + 1)]
     weights = sum(int(np.prod(weight.shape)) for weight in model.trainable_weights)
     kind = label(recipe.architecture)

@@ -102,6 +102,7 @@ def stability(run, source, examples, file, attack, norm, epsilon, bounds, steps,
     import_tensorflow("stability")
     from keras_pdecnn import training
     from keras_pdecnn.runs import RunFolder
+    from keras_pdecnn.training.failures import report_unreadable
 
     if file is not None and (file.exists() or not file.parent.is_dir()):
         raise WrongInput(f"The file of the rows must not exist yet, and its folder must exist. Received: {str(file)!r}")
@@ -113,9 +114,11 @@ def stability(run, source, examples, file, attack, norm, epsilon, bounds, steps,
         )
     model = folder.load_model()
     dataset = training.load_like(recipe, info, source)
-    x, y = training.spread(dataset.test, dataset.info.sizes["test"], examples or (200 if attack else 4))
+    with report_unreadable():
+        x, y = dataset.evaluation["test"].spread(examples or (200 if attack else 4))
+        if attack:
+            bounds = _range(dataset.test) if bounds is None else _check_range(bounds, x)
     if attack:
-        bounds = _range(dataset.test) if bounds is None else _check_range(bounds, x)
         rows = _attack(model, x, y, dataset.info.name, norm, epsilon, bounds, steps, restarts, seed)
     else:
         rows = _report(model, x, dataset.info.name, seed)

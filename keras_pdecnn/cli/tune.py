@@ -177,7 +177,7 @@ def tune(
             f"Received: --strategy {strategy}, with the workers of TF_CONFIG"
         )
     scope = distribute.strategy(strategy)
-    folder = output or pathlib.Path("searches", f"{data_name(start)}-{method}")
+    folder = output.expanduser() if output else pathlib.Path("searches", f"{data_name(start)}-{method}")
     if trials is None and budget is None and method != "hyperband":
         trials = 12
     try:

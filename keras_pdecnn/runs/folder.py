@@ -12,6 +12,7 @@ import os
 import pathlib
 import platform
 import re
+import shutil
 
 from keras_pdecnn.recipes import Recipe
 from keras_pdecnn.utils import files
@@ -63,24 +64,48 @@ class RunFolder:
         """Raise ValueError if there is anything at the path: a run never overwrites.
 
         Args:
-            allow_empty: Whether there may be an empty folder, of a run that was interrupted before it wrote anything;
+            allow_empty: Whether there may be an empty folder, or that of a run that was interrupted before it began;
                 default False.
         """
-        if allow_empty and self.path.is_dir() and all(path.suffix == ".part" for path in self.path.iterdir()):
-            return
-        if os.path.lexists(self.path):
-            raise ValueError(f"The folder of a new run must not exist yet. Received: {str(self.path)!r}")
+        if os.path.lexists(self.path) and not (allow_empty and self._holds_no_run()):
+            raise self._is_taken()
+
+    def _is_taken(self) -> ValueError:
+        return ValueError(f"The folder of a new run must not exist yet. Received: {str(self.path)!r}")
+
+    def _holds_no_run(self) -> bool:
+        """Return whether there is a folder with nothing in it but what a run writes before it has begun."""
+        return self.path.is_dir() and all(
+            path.suffix == ".part"
+            or (path == self.checkpoints and all(file.name.startswith("epoch-00000.") for file in path.glob("*")))
+            for path in self.path.iterdir()
+        )
 
     def is_begun(self) -> bool:
         """Return whether there is a run in the folder."""
         return self.config.is_file()
 
-    def create(self):
-        """Make the folder if it is not there; raise ValueError if it cannot be made."""
+    def create(self, is_new: bool = False):
+        """Make the folder.
+
+        Args:
+            is_new: Whether there must be nothing at the path, not even a folder that another process has just made;
+                default False, the folder may be there.
+
+        Raises:
+            ValueError: If the folder cannot be made, or there is something at the path of a new one.
+        """
         try:
-            self.path.mkdir(parents=True, exist_ok=True)
+            self.path.mkdir(parents=True, exist_ok=not is_new)
+        except FileExistsError as error:
+            raise self._is_taken() from error
         except OSError as error:
             raise ValueError(f"The run folder cannot be made ({error}). Received: {str(self.path)!r}") from error
+
+    def discard(self):
+        """Remove the folder if no run has begun in it; one that holds anything else stays."""
+        if self._holds_no_run():
+            shutil.rmtree(self.path, ignore_errors=True)
 
     def write_config(self, recipe: Recipe, info, start_from: str | None = None):
         """Write config.json: the recipe, the properties of the data (`data.Info`) and the versions in use.
@@ -115,8 +140,13 @@ class RunFolder:
         _write_json(self.metrics, metrics)
 
     def read_metrics(self) -> dict:
-        """Return the content of metrics.json; raise ValueError if there is none."""
-        return _read_json(self.metrics)
+        """Return the content of metrics.json, where null stands for a number that is not finite, which becomes NaN.
+
+        Raises:
+            ValueError: If there is no such file.
+        """
+        metrics = _read_json(self.metrics)
+        return {name: value if name == "diverged" else _with_nan(value) for name, value in metrics.items()}
 
     def cut_history(self, epochs: int):
         """Keep the first epochs of history.csv, if there is one: a resumed run does the others again."""
@@ -223,6 +253,15 @@ def _to_json(value, indent="") -> str:
         return json.dumps(None if isinstance(value, float) and not math.isfinite(value) else value, allow_nan=False)
     lines = ",".join(f"\n{inner}{entry}" for entry in entries)
     return f"{brackets[0]}{lines}\n{indent}{brackets[1]}"
+
+
+def _with_nan(value):
+    """Return what JSON holds, with NaN in place of null."""
+    if isinstance(value, dict):
+        return {name: _with_nan(entry) for name, entry in value.items()}
+    if isinstance(value, list):
+        return [_with_nan(entry) for entry in value]
+    return math.nan if value is None else value
 
 
 def _number(text) -> float:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import os
 
 import keras
 
@@ -31,11 +32,17 @@ def open_run(recipe: Recipe | None, path, resume: bool, start_from: str | None =
     """
     if path is None and (resume or recipe is None):
         raise ValueError("The folder of the run to be resumed must be named. Received: folder=None")
-    folder = RunFolder(default_path(recipe) if path is None and recipe else path)
+    if path is None:
+        assert recipe is not None  # for mypy
+        return recipe, str(_new_folder(recipe).path)
+    folder = RunFolder(path)
     if not (resume and folder.is_begun()):
         if recipe is None:
             raise ValueError(f"There is no run to resume and no recipe to begin with. Received: {str(folder.path)!r}")
-        folder.check_vacant(allow_empty=resume)
+        if resume:
+            folder.check_vacant(allow_empty=True)
+        else:
+            folder.create(is_new=True)  # at once, as another run may begin at the same path
         return recipe, str(folder.path)
     begun = located(folder.read_config()[0])
     if start_from is not None and start_from != folder.read_start():
@@ -63,6 +70,19 @@ def open_run(recipe: Recipe | None, path, resume: bool, start_from: str | None =
     return recipe or begun, str(folder.path)
 
 
+def _new_folder(recipe: Recipe) -> RunFolder:
+    """Make a folder in `runs`, which no other run takes that begins at the same moment."""
+    while True:
+        folder = RunFolder(default_path(recipe))
+        try:
+            folder.create(is_new=True)
+        except ValueError:
+            if not os.path.lexists(folder.path):
+                raise
+        else:
+            return folder
+
+
 def _is_longer(recipe: Recipe, begun: Recipe) -> bool:
     """Return whether a recipe differs from that of a run only by more epochs in its last phase."""
     same = dataclasses.replace(recipe, epochs=begun.epochs, learning_rates=begun.learning_rates) == begun
@@ -84,13 +104,16 @@ def begin_run(
     A run that starts from trained weights has a checkpoint of them, as their file may be gone when it is resumed.
     """
     checkpoints, recipe = CheckpointFolder(folder.checkpoints), located(recipe)
+    info = dataclasses.replace(info, skipped=tuple(map(os.path.abspath, info.skipped)))
     if not folder.is_begun():
         folder.create()
+        for path in checkpoints.paths():  # of a run that was interrupted before it began, perhaps from other weights
+            path.unlink()
         if start_from is not None:
             checkpoints.write(Checkpoint.of(model, epoch=0, seconds=0.0))
         folder.write_config(recipe, info, start_from)
     else:
-        _check_data(folder, info)
+        _check_data(folder, info, recipe)
         if folder.read_config()[0] != recipe:
             folder.write_config(recipe, info, folder.read_start())
     last = checkpoints.read_last()
@@ -98,9 +121,9 @@ def begin_run(
     return last
 
 
-def _check_data(folder: RunFolder, info: data.Info):
+def _check_data(folder: RunFolder, info: data.Info, recipe: Recipe):
     """Raise ValueError if the data are not those that a run has begun with, as far as their properties tell."""
-    begun, now = (dataclasses.asdict(entry) for entry in (folder.read_config()[1], info))
+    begun, now = (_wherever(*pair) for pair in (folder.read_config(), (recipe, info)))
     changed = {name: value for name, value in begun.items() if now[name] != value}
     if changed:
         differences = [f"{name}={describe(now[name])} (was {describe(value)})" for name, value in changed.items()]
@@ -108,3 +131,10 @@ def _check_data(folder: RunFolder, info: data.Info):
             "A run must be resumed with the data that it began with, which have changed. "
             f"Received: {', '.join(differences)}"
         )
+
+
+def _wherever(recipe: Recipe, info: data.Info) -> dict:
+    """Return the properties of data, but not where they are: data may have been moved or renamed."""
+    folder = os.path.dirname(recipe.data) if recipe.data.lower().endswith(".csv") else recipe.data
+    skipped = tuple(os.path.relpath(file, folder) for file in info.skipped)
+    return {**dataclasses.asdict(info), "name": "", "skipped": skipped}

@@ -26,6 +26,7 @@ from keras_pdecnn.training.failures import (
     report_files,
     report_interruption,
     report_lost_worker,
+    report_memory,
     report_unreadable,
 )
 from keras_pdecnn.training.fitting import compile, fit
@@ -85,7 +86,7 @@ def run(
             replicas does not divide the size of a batch; then nothing has been written.
         ImportError: If TensorFlow, whose tf.data feeds the training under every backend, is not installed.
         DivergedError: If the loss stopped being finite; the folder then holds the last good model.
-        StoppedError: If a file could not be written, or another worker no longer answers.
+        StoppedError: If a file could not be written, the memory does not suffice, or another worker no longer answers.
         Interrupted: If the run is interrupted from the keyboard; it is a KeyboardInterrupt that names the folder.
 
     Example:
@@ -99,8 +100,13 @@ def run(
     with report_lost_worker(strategy):
         start = None if start_from is None else os.path.abspath(os.path.expanduser(start_from))
         recipe, path = distribute.from_chief(strategy, lambda: open_run(recipe, folder, resume, start))
-        with report_interruption(path), report_files(path), report_unreadable():
-            return _train(recipe, RunFolder(path), callbacks, verbose, strategy, monitor, start)
+        try:
+            with report_interruption(path), report_files(path), report_unreadable(), report_memory(path):
+                return _train(recipe, RunFolder(path), callbacks, verbose, strategy, monitor, start)
+        except BaseException:
+            if distribute.worker(strategy)[0] == 0 and not resume:
+                RunFolder(path).discard()
+            raise
 
 
 def _train(

@@ -33,7 +33,9 @@ class DivergedError(RuntimeError):
 
 
 class StoppedError(RuntimeError):
-    """A run stopped before its end: a file could not be written or read, or another worker no longer answers.
+    """A run stopped before its end.
+
+    A file could not be written or read, the memory does not suffice, or another worker no longer answers.
 
     The files in the run folder are undamaged; `run(…, resume=True)` continues from the last checkpoint.
     """
@@ -79,6 +81,35 @@ def report_files(path):
         raise StoppedError(f"The run in {str(path)!r} stopped, a file could not be written: {error}.") from error
     except data.ReadError as error:
         raise StoppedError(f"The run in {str(path)!r} stopped. {error}") from error
+
+
+@contextlib.contextmanager
+def report_memory(path):
+    """Raise a StoppedError if there is not enough memory, for which every backend has errors of its own."""
+    try:
+        yield
+    except Exception as error:
+        if not _is_out_of_memory(error):
+            raise
+        reason = str(error).strip().partition("\n")[0]
+        raise StoppedError(
+            f"The run in {str(path)!r} stopped: out of memory. Begin a new one with a smaller batch_size or network; "
+            f"`keras-pdecnn describe` tells what they need. {reason}"
+        ) from error
+
+
+def _is_out_of_memory(error: Exception) -> bool:
+    from tensorflow import errors
+
+    if isinstance(error, MemoryError | errors.ResourceExhaustedError):
+        return True
+    # torch.OutOfMemoryError, JAX's RuntimeError and that of PyTorch's allocator on a CPU
+    text = str(error)
+    return isinstance(error, RuntimeError) and (
+        type(error).__name__ == "OutOfMemoryError"
+        or text.startswith("RESOURCE_EXHAUSTED")
+        or "DefaultCPUAllocator: can't allocate memory" in text
+    )
 
 
 @contextlib.contextmanager

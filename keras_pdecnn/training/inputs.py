@@ -111,14 +111,18 @@ def load_like(recipe: Recipe, info: data.Info, source: str | None = None) -> dat
     elif absolute(source) != absolute(recipe.data):
         path = os.path.expanduser(source)
         of_files = os.path.isdir(path) or path.lower().endswith(".csv")
+        size = recipe.size if task.of_pixels else info.input_shape[:-1]
         recipe = dataclasses.replace(
             recipe,
             data=source,
-            size=info.input_shape[:-1] if of_files and not task.of_pixels else None,
+            size=size if of_files else None,
             sampling_rate=info.sampling_rate if of_files else None,
             crop=info.crop if of_files else None,
-            validation=0.0,  # only the test part is needed, and there may be too few examples for a validation part
+            # Only the test part is needed, and there may be too few examples for others.
+            validation=0.0,
+            drop_remainder=False,
             patch=None,
+            in_memory=None,
         )
     loaded = load_data(recipe)
     first = len(info.input_shape) - 1 if task.of_pixels else 0  # networks of pixels take examples of any size

@@ -107,7 +107,7 @@ def to_markdown(trials: list[Outcome], searched: Iterable[str], count: int = 10,
 
 def write(trials: list[Outcome], tuner: Search, folder: str | os.PathLike) -> str:
     """Write report.md and search.png into the folder of a search; return the text without the picture."""
-    folder = pathlib.Path(folder)
+    folder = pathlib.Path(folder).expanduser()
     task = tuner.hypermodel.start.task
     text = to_markdown(trials, tuner.hypermodel.space.ranges, task=task)
     figure = plotting.search(
