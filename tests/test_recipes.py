@@ -73,6 +73,35 @@ def test_the_recipe_of_a_file_depends_on_what_it_holds(tmp_path, shape, name):
         assert for_source(path, "own") == for_source(path) == expected
 
 
+@pytest.mark.parametrize(
+    ("name", "arrays", "layout", "expected"),
+    [
+        ("a.npz", "x", None, "speech"),
+        ("a.NPZ", "x_train", None, "speech"),
+        ("a.npz", "x", "signals", "speech"),
+        ("a.npz", "x_train", "images", "gray"),
+        ("a.npz", "x", "volumes", "moving_digits"),
+    ],
+)
+def test_the_recipe_of_a_file_in_each_of_its_forms(tmp_path, name, arrays, layout, expected):
+    path = str(tmp_path / name)
+    shape = {None: (2, 1000, 1), "signals": (2, 1000), "images": (2, 28, 28), "volumes": (2, 9, 9, 9)}[layout]
+    with open(path, "wb") as file:
+        np.savez(file, **{arrays: np.zeros(shape, np.int8)}, **({} if layout is None else {"layout": layout}))
+    assert for_source(path) == dataclasses.replace(RECIPES[expected], data=path)
+
+
+@pytest.mark.parametrize("inner", ["", "train"])
+def test_the_recipe_of_a_folder_of_sounds(tmp_path, inner):
+    folder = tmp_path / inner / "yes"
+    folder.mkdir(parents=True)
+    assert for_source(str(tmp_path)).widths == RECIPES["cifar10"].widths
+    (folder / "1.WAV").touch()
+    assert for_source(str(tmp_path)) == dataclasses.replace(RECIPES["speech"], data=str(tmp_path))
+    (tmp_path / "labels.csv").write_text("file,label\nyes/1.WAV,yes\n")
+    assert for_source(str(tmp_path / "labels.csv")).widths == RECIPES["speech"].widths
+
+
 def test_video_is_not_changed_at_random():
     """A mirror image of a video moves to the other side, and Augmentation rotates and zooms images alone."""
     recipe = RECIPES["moving_digits"]

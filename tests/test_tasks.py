@@ -1,8 +1,12 @@
 """The tasks: their targets, data, networks, and every command of the command line for each of them."""
 
 import csv
+import dataclasses
 import io
 import json
+import math
+import pathlib
+import shutil
 
 import click.testing
 import keras
@@ -13,6 +17,7 @@ from PIL import Image
 
 import keras_pdecnn as pde
 from keras_pdecnn import cli, data, inference, training
+from keras_pdecnn.data.sources import pairs as source_pairs
 from keras_pdecnn.networks import NETWORKS
 from keras_pdecnn.recipes import RECIPES, Recipe, for_source
 from keras_pdecnn.runs import RunFolder
@@ -179,6 +184,20 @@ def test_white_is_what_the_images_show(dtype, largest, white):
     assert noise.std() == pytest.approx(25 / 255 * white, rel=0.1)
 
 
+@pytest.mark.parametrize(("dtype", "largest", "white"), [("uint16", 3000, 4095), ("float32", 200, None)])
+def test_white_is_the_same_for_streamed_images(tmp_path, dtype, largest, white):
+    path, x = str(tmp_path / "images.npz"), np.zeros((600, 4, 4, 1), dtype)
+    x[599] = largest  # in the last of the pieces that are read at a time
+    np.savez(path, x_train=x, x_test=x[:20])
+    for in_memory in (True, False):
+        settings = {"task": "restoration", "degradation": "noise:25", "validation": 0, "in_memory": in_memory}
+        if white is None:
+            with pytest.raises(ValueError, match="values up to 200"):
+                data.load(path, 20, **settings)
+        else:
+            assert data.load(path, 20, **settings).info.max_value == white
+
+
 def test_floating_point_images_to_restore_have_white_at_one(rng):
     x = rng.uniform(0, 255, (8, 6, 6, 1)).astype("float32")
     with pytest.raises(ValueError, match=r"Divide them by the value of white.* Received: values up to 25\d"):
@@ -293,6 +312,56 @@ def test_a_folder_of_images_and_masks(pairs):
     assert data.load(str(pairs), 2, task="restoration", degradation="blur:1", validation=0).info.sizes["test"] == 1
 
 
+def test_damaged_images_and_masks_can_be_left_out(pairs, caplog):
+    whole = data.load(pairs, 2, task="segmentation", validation=0)
+    kept = {part: [file.name for file, _ in of_part] for part, of_part in chosen_pairs(pairs).items()}
+    image, mask = pairs / "images" / kept["train"][0], pairs / "masks" / kept["train"][2]
+    for file in (image, mask):
+        file.write_bytes(file.read_bytes()[:40])
+    with pytest.raises(ValueError, match="Not a readable image"):
+        data.load(pairs, 2, task="segmentation", validation=0)
+    left = data.load(pairs, 2, task="segmentation", validation=0, skip_unreadable=True)
+    assert left.info.skipped == (str(image), str(mask))
+    assert "2 of 12 files cannot be read and are left out" in caplog.text
+    assert (left.info.sizes["train"], left.info.sizes["test"]) == (whole.info.sizes["train"] - 2, 1)
+    np.testing.assert_array_equal(left.evaluation["test"].spread(9)[0], whole.evaluation["test"].spread(9)[0])
+    test = pairs / "masks" / kept["test"][0]
+    test.write_bytes(b"")
+    with pytest.raises(ValueError, match=r"No image of the part 'test' can be read"):
+        data.load(pairs, 2, task="segmentation", validation=0, skip_unreadable=True)
+
+
+def chosen_pairs(folder):
+    """Return the pairs of each part of a folder that is not divided."""
+    every = [(pathlib.Path(image), mask) for image, mask in source_pairs._pairs(str(folder), "masks")]
+    count = source_pairs.test_count(len(every))
+    return {"test": every[:count], "train": every[count:]}
+
+
+def test_masks_of_black_and_white_are_no_numbers_of_classes(pairs):
+    for path in (pairs / "masks").iterdir():
+        Image.fromarray(np.asarray(Image.open(path)) * np.uint8(255)).save(path)
+    with pytest.raises(ValueError, match=r"mask_colors, such as 000000,ffffff. Received: 0, 255 of 0\.\.255"):
+        data.load(pairs, 2, task="segmentation", validation=0)
+    colors = ("000000", "ffffff")
+    assert data.load(pairs, 2, task="segmentation", validation=0, mask_colors=colors).info.classes == 2
+    (pairs / "classes.txt").write_text("\n".join(f"grey {number}" for number in range(256)))
+    assert data.load(pairs, 2, task="segmentation", validation=0).info.classes == 256
+
+
+def test_another_data_set_for_a_network_of_pixels_is_resized_alike(pairs, tmp_path_factory):
+    recipe = Recipe(data=str(pairs), size=8, drop_remainder=True, batch_size=4, validation=0).with_settings(
+        task="segmentation"
+    )
+    info = training.load_data(recipe).info
+    other = shutil.copytree(pairs, tmp_path_factory.mktemp("other") / "moved")
+    found = training.load_like(recipe, info, str(other))
+    assert found.info.input_shape == info.input_shape == (8, 8, 1)
+    assert found.info.sizes == {"train": 5, "validation": 0, "test": 1}
+    many = dataclasses.replace(recipe, batch_size=64)  # more than there are for training, which are not needed
+    assert training.load_like(many, info, str(other)).info.sizes["test"] == 1
+
+
 def test_masks_in_colours(pairs):
     colors = np.array([[0, 0, 0], [255, 128, 0]], np.uint8)
     for path in (pairs / "masks").iterdir():
@@ -359,11 +428,28 @@ def test_a_certified_restoration_of_raw_images():
     assert pde.stability.lipschitz_bound(model) <= 1 + 1e-4
 
 
+def test_a_provable_restoration_is_trained_on_whole_images():
+    recipe = RECIPES["restoration"].with_settings(provable=True)
+    assert recipe.patch is None
+    info = data.Info("data", (256, 200, 1), 1, ("0",), {}, "uint8", max_value=255.0)
+    with pytest.raises(ValueError, match=r"whole images.* Received: patch=128.* images of \(256, 200\)"):
+        training.build(dataclasses.replace(recipe, patch=128), info)
+
+
 def test_a_restoration_is_the_identity_before_training(rng):
     recipe = Recipe(widths=(4, 4), steps=1).with_settings(task="restoration")
     model = training.build(recipe, data.Info("data", (8, 8, 1), 1, ("0",), {}, "uint8", max_value=255.0))
     x = rng.uniform(0, 255, (2, 9, 7, 1)).astype(np.float32)
     np.testing.assert_allclose(model.predict(x, verbose=0), x, rtol=1e-5)
+
+
+def test_numbers_that_are_not_finite_are_reported_from_a_file(tmp_path):
+    folder = RunFolder(tmp_path)
+    metrics = {"mean_iou": 0.5, "iou": {"a": 0.5, "b": math.nan}, "accuracy": 1.0, "loss": 1.0, "diverged": None}
+    folder.write_metrics(metrics)
+    read = folder.read_metrics()
+    assert read["diverged"] is None
+    assert "(a 0.5000, b nan)" in TASKS["segmentation"].report(read)
 
 
 def test_targets_that_float32_cannot_tell_apart_are_refused():

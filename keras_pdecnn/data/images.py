@@ -117,6 +117,11 @@ def measure_image(path: str | os.PathLike) -> tuple[int, int, int]:
     return _decode(path, lambda image: (image.height, image.width, 1 if image.mode in GRAY else 3))
 
 
+def check_image(path: str | os.PathLike):
+    """Raise ValueError if an image file cannot be read to its end."""
+    _decode(path, lambda image: image.load())
+
+
 def check_pixels(width: int, height: int):
     """Raise ValueError for an image of more pixels than Pillow's limit; up to twice as many, Pillow only warns."""
     from PIL import Image

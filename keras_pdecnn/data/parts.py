@@ -121,10 +121,11 @@ def white_of(task: Task, raw: Raw, x: np.ndarray | Stored, targets: Targets) -> 
     if raw.max_value is not None:
         return raw.max_value
     white = float(np.iinfo(x.dtype).max) if x.dtype.kind in "ui" else 1.0
-    images = [part for part in (x, targets.parts.get("y_train")) if isinstance(part, np.ndarray)]
-    if task.partner != "targets" or not images or x.dtype == np.uint8:
+    if task.partner != "targets" or x.dtype == np.uint8:
         return white
-    largest = max(max(abs(float(part.min())), abs(float(part.max()))) for part in images)
+    images = [part for part in (x, targets.parts.get("y_train")) if part is not None]
+    batches = (batch for part in images for batch in (part.batches() if isinstance(part, Stored) else [part]))
+    largest = max(max(abs(float(batch.min())), abs(float(batch.max()))) for batch in batches)
     if x.dtype.kind in "ui":
         return min(white, 2.0 ** max(8, int(largest).bit_length()) - 1)
     if largest > _BEYOND:

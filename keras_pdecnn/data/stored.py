@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import abc
 import math
+from collections.abc import Iterator
 from typing import Any
 
 import numpy as np
@@ -48,15 +49,18 @@ class Stored(abc.ABC):
                 that is cropped at random. Default None: the window in the centre, or the whole example.
         """
 
-    def to_array(self) -> np.ndarray:
-        """Return all examples as an array in memory."""
+    def batches(self) -> Iterator[np.ndarray]:
+        """Yield all examples in their order, as arrays of `_READ_AT_ONCE`."""
         import tensorflow as tf
 
-        x = np.empty(self.shape, self.dtype)
         starts = tf.data.Dataset.range(0, len(self), _READ_AT_ONCE)
         rows = starts.map(lambda first: tf.range(first, tf.minimum(first + _READ_AT_ONCE, len(self))))
-        batches = rows.map(self.batch, num_parallel_calls=tf.data.AUTOTUNE, deterministic=True)
-        for index, batch in enumerate(batches.as_numpy_iterator()):
+        yield from rows.map(self.batch, num_parallel_calls=tf.data.AUTOTUNE, deterministic=True).as_numpy_iterator()
+
+    def to_array(self) -> np.ndarray:
+        """Return all examples as an array in memory."""
+        x = np.empty(self.shape, self.dtype)
+        for index, batch in enumerate(self.batches()):
             x[index * _READ_AT_ONCE :][: len(batch)] = batch
         return x
 

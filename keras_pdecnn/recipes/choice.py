@@ -41,9 +41,10 @@ def for_source(
     Args:
         source: Any source of `data.load`.
         recipe: Name in `RECIPES`; or "published" or "own", the one or the other recipe of `source`. Default None, our
-            own recipe of `source` if there is one, or else the published one, or else "speech" for an .npz file of
-            signals with at least 1,000 samples, "gray" for one of gray images with sides of 20 to 40 pixels,
-            "moving_digits" for one of video or volumes, and that of CIFAR-10 without mirroring for everything else.
+            own recipe of `source` if there is one, or else the published one, or else "speech" for a folder of .wav
+            files and for an .npz file of signals with at least 1,000 samples, "gray" for one of gray images with sides
+            of 20 to 40 pixels, "moving_digits" for one of video or volumes, and that of CIFAR-10 without mirroring for
+            everything else.
         architecture: Name of the network. Recipes of a limited number of weights have other widths and numbers of steps
             for networks that would have more than the Hamiltonian one. Default None, the network of the recipe.
         task: Name of the task; segmentation and restoration have a recipe of their own, and other tasks take the recipe

@@ -1,18 +1,22 @@
-"""The kinds of examples that have a recipe of their own, recognised by the shape of the arrays of a file."""
+"""The kinds of examples that have a recipe of their own, recognised by the shape of arrays or by the names of files."""
 
 from __future__ import annotations
 
 import os
 
+from keras_pdecnn.utils.layouts import LAYOUTS
+
 LONG = 1000
 """Number of samples from which on a signal is long: its features then need more than a few blocks to shrink."""
+
+_SOUND = ".wav"
 
 SMALL = range(20, 41)
 """Sides of images that are small, but large enough for the features to be halved three times."""
 
 
 def kind_of(source: str) -> str | None:
-    """Return the kind of the examples in an .npz file; only the header of the array is read.
+    """Return the kind of the examples in an .npz file or a folder; only the header of the array is read, and no file.
 
     Whatever is wrong with a file is for `data.load` to say.
 
@@ -21,14 +25,16 @@ def kind_of(source: str) -> str | None:
 
     Returns:
         "speech" for signals of at least `LONG` samples, of shape (n, length, channels) with fewer channels than
-        samples, or (n, length) with an entry `layout` for the missing axis. "gray" for images of shape (n, height,
-        width, 1) whose sides are in `SMALL`. "moving_digits" for video or volumes of shape (n, frames, height, width,
-        channels). None for everything else.
+        samples, and for folders of .wav files. "gray" for images of shape (n, height, width, 1) whose sides are in
+        `SMALL`. "moving_digits" for video or volumes of shape (n, frames, height, width, channels). None for everything
+        else. An entry `layout` of the file adds a missing axis of channels.
 
     Example:
         >>> kind_of("digits") is None
         True
     """
+    if _holds_sounds(source):
+        return "speech"
     shape = _shape(source)
     if len(shape) in (2, 3) and shape[1] >= LONG and (len(shape) == 2 or shape[2] < shape[1]):
         return "speech"
@@ -37,14 +43,29 @@ def kind_of(source: str) -> str | None:
     return "moving_digits" if len(shape) == 5 else None
 
 
+def _holds_sounds(source: str) -> bool:
+    """Return whether a folder, or that of a table of labels, holds .wav files, by the first folder that holds any."""
+    path = os.path.expanduser(source)
+    path = os.path.dirname(path) or "." if path.lower().endswith(".csv") else path
+    for _, folders, names in os.walk(path):
+        if any(name.lower().endswith(_SOUND) for name in names):
+            return True
+        if not folders:  # the files of a class, which are images then
+            return False
+    return False
+
+
 def _shape(source: str) -> tuple[int, ...]:
-    """Return the shape of the training examples of an .npz file, or () if they cannot be read."""
-    if not source.endswith(".npz"):
+    """Return the shape of the examples of an .npz file, with their channels; () if they cannot be read."""
+    if not source.lower().endswith(".npz"):
         return ()
     from keras_pdecnn.utils import archives
 
     try:
         with archives.open_archive(os.path.expanduser(source)) as archive:
-            return archives.read_headers(archive)["x_train"][0]
+            headers = archives.read_headers(archive)
+            shape = headers["x_train" if "x_train" in headers else "x"][0]
+            layout = str(archives.read_array(archive, "layout")) if "layout" in headers else ""
     except Exception:  # a missing or damaged file raises a dozen types
         return ()
+    return (*shape, 1) if len(shape) == LAYOUTS.get(layout, 0) + 1 else shape

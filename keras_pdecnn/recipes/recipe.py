@@ -377,7 +377,8 @@ class Recipe:
         One number of `epochs` is divided over the phases of the recipe in proportion, with at least one epoch each
         where there are enough. A `schedule` other than "piecewise" takes the sum of the epochs and the largest learning
         rate of the recipe; "piecewise" drops its warm-up. `provable=True` takes the normalisation None, as that of the
-        recipes has no proof. Another `task` drops the settings that do not suit it.
+        recipes has no proof, and whole images in place of patches, as a bound is that of one size. Another `task` drops
+        the settings that do not suit it.
 
         Args:
             **changes: Values by the names of the settings.
@@ -394,6 +395,8 @@ class Recipe:
             changes = {**TASKS[check_task("task", task)].defaults, **changes}
         if changes.get("provable"):
             changes.setdefault("normalization", None)
+            if TASKS[task].of_pixels:
+                changes.setdefault("patch", None)
         if changes.get("schedule") == "piecewise":
             changes.setdefault("warmup", None)
         elif changes.get("schedule") in SCHEDULES:

@@ -64,6 +64,11 @@ class Restoration(Task):
         shape = info.input_shape
         if not recipe.provable:
             shape = (*[None] * (len(shape) - 1), shape[-1])
+        elif recipe.patch is not None and np.any(np.less(recipe.patch, shape[:-1])):
+            raise ValueError(
+                "A provable network is trained on whole images, as its bound is that of one size. "
+                f"Received: patch={recipe.patch!r}, provable=True and images of {shape[:-1]}"
+            )
         settings = {**self.network_settings(recipe), "restoration": True, "max_value": info.max_value}
         return unet_of(network, recipe)(shape, **settings)
 

@@ -67,7 +67,7 @@ class Segmentation(Task):
     def check_targets(self, parts, shapes, names, where) -> Targets:
         arrays = {part: _masks(y, shapes[part], f"{where}: {part}") for part, y in parts.items()}
         train = next(iter(arrays.values()))
-        count = int(train.max()) + 1 if names is None else len(names)
+        count = _count(train, where) if names is None else len(names)
         if count < 2:
             raise ValueError(f"{where}: a segmentation needs at least two classes. Received: classes={count}")
         for part, y in arrays.items():
@@ -153,6 +153,20 @@ def unet_of(network, recipe):
             f"Received: architecture={recipe.architecture!r}, task={recipe.task!r}"
         )
     return network.unet
+
+
+def _count(y: np.ndarray, where: str) -> int:
+    """Return the number of classes of masks without names; most of them must occur."""
+    count = int(y.max()) + 1
+    present = np.unique(y)
+    if 2 * len(present) < count:
+        shown = ", ".join(map(str, present[:8])) + (", …" if len(present) > 8 else "")
+        raise ValueError(
+            f"{where}: the classes of pixels must be the numbers 0, 1, …, and most of them do not occur. Write others, "
+            "name all classes (classes.txt beside a folder of masks, class_names in an .npz file), or give the grey "
+            f"values of mask files as mask_colors, such as 000000,ffffff. Received: {shown} of 0..{count - 1}"
+        )
+    return count
 
 
 def _masks(y, shape: tuple[int, ...], what: str) -> np.ndarray:

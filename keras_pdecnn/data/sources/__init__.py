@@ -66,7 +66,7 @@ def read(
         )
     if os.path.isdir(path) and task.of_pixels and not degraded:
         _refuse(source, crop=crop, sampling_rate=sampling_rate)
-        return pairs.read(path, task.partner, size, mask_colors, in_memory)
+        return pairs.read(path, task.partner, size, mask_colors, in_memory, skip_unreadable)
     if os.path.exists(path):
         listed = _list_files(path, source, task, degraded, size)
         return listing.read(listed, size, sampling_rate, skip_unreadable, crop, in_memory)

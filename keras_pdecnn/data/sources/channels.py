@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-LAYOUTS = {"signals": 1, "images": 2, "volumes": 3}
-"""Number of space axes of each kind of example."""
+from keras_pdecnn.utils.layouts import LAYOUTS
 
 _MOST_CHANNELS = 4  # of an image: grey or RGB, with or without transparency
 

@@ -108,11 +108,7 @@ def read(
             x_of, y_of = _into_memory(listing, plan, known, pool)
         else:
             x_of, y_of = _to_be_read(listing, plan, known)
-    skipped = [file for file in every if file in known.unreadable]
-    if skipped:
-        named = "; ".join(known.unreadable[file] for file in skipped[:_NAMED])
-        others = f"; and {len(skipped) - _NAMED:,} others" if len(skipped) > _NAMED else ""
-        _LOG.warning("%d of %d files cannot be read and are left out: %s%s", len(skipped), len(every), named, others)
+    skipped = left_out(every, known.unreadable)
     return Raw(
         name=_name(listing.where),
         where=listing.where,
@@ -124,9 +120,24 @@ def read(
         y_validation=y_of.get("validation"),
         class_names=listing.class_names,
         sampling_rate=plan.sampling_rate,
-        skipped=tuple(skipped),
+        skipped=skipped,
         crop=crop,
     )
+
+
+def left_out(files: list[str], unreadable: dict[str, str]) -> tuple[str, ...]:
+    """Return the files that cannot be read, in their order, and log a warning that names the first of them.
+
+    Args:
+        files: All files.
+        unreadable: What is wrong with each of those that cannot be read.
+    """
+    skipped = tuple(file for file in files if file in unreadable)
+    if skipped:
+        named = "; ".join(unreadable[file] for file in skipped[:_NAMED])
+        others = f"; and {len(skipped) - _NAMED:,} others" if len(skipped) > _NAMED else ""
+        _LOG.warning("%d of %d files cannot be read and are left out: %s%s", len(skipped), len(files), named, others)
+    return skipped
 
 
 class _Known:

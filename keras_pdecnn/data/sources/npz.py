@@ -11,11 +11,12 @@ import numpy as np
 from keras_pdecnn.data.checks import native
 from keras_pdecnn.data.memory import check_memory, is_held, refuse_streaming
 from keras_pdecnn.data.opened import OpenFile
-from keras_pdecnn.data.sources.channels import LAYOUTS, check_channels
+from keras_pdecnn.data.sources.channels import check_channels
 from keras_pdecnn.data.sources.raw import Raw, divided, in_two_parts
 from keras_pdecnn.data.stored import Read, check_finite
 from keras_pdecnn.tasks import DEFAULT, TASKS, Task
 from keras_pdecnn.utils import archives, files
+from keras_pdecnn.utils.layouts import LAYOUTS
 
 _KEYS = ("x_train", "y_train", "x_test", "y_test")
 _UNDIVIDED = ("x", "y")

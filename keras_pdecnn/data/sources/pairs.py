@@ -10,7 +10,7 @@ import numpy as np
 from keras_pdecnn.data import images
 from keras_pdecnn.data.memory import check_memory, refuse_streaming
 from keras_pdecnn.data.sources.folder import PARTS
-from keras_pdecnn.data.sources.listing import Listing, by_hash, test_count
+from keras_pdecnn.data.sources.listing import Listing, by_hash, left_out, test_count
 from keras_pdecnn.data.sources.media import Images
 from keras_pdecnn.data.sources.raw import Raw
 
@@ -24,6 +24,7 @@ def read(
     size: tuple[int, ...] | None,
     mask_colors: tuple[str, ...] | None = None,
     in_memory: bool | None = None,
+    skip_unreadable: bool = False,
 ) -> Raw:
     """Return the images of a folder `images` with their partners, the files of the same names in another folder.
 
@@ -37,6 +38,8 @@ def read(
         size: Size to which images and partners are resized; default None, the size of the files.
         mask_colors: Colours of the classes in masks; default None, masks hold the numbers of the classes.
         in_memory: Whether the images are held in memory, which they must be; False is an error.
+        skip_unreadable: Whether to leave out images that cannot be read, or whose partners cannot; default False, they
+            are an error. The parts are chosen before, so that the other images stay where they are.
     """
     refuse_streaming(in_memory, f"source={path!r}", "Images with partners are held in memory.")
     if partner is None:
@@ -48,8 +51,11 @@ def read(
             raise ValueError(f"There must be two images, one to train and one to test. Received: source={path!r}")
         count = test_count(len(every))
         pairs |= {"test": every[:count], "train": every[count:]}
-    files = [file for part in pairs.values() for file, _ in part]
     with ThreadPoolExecutor(min(16, os.cpu_count() or 1)) as pool:
+        skipped: tuple[str, ...] = ()
+        if skip_unreadable:
+            pairs, skipped = _readable(pairs, pool)
+        files = [file for part in pairs.values() for file, _ in part]
         headers = dict(zip(files, pool.map(images.measure_image, files), strict=True))
         plan = Images().plan(headers, size, None, path, None)
         check_memory(2 * len(files) * plan.example_bytes, path)
@@ -75,7 +81,27 @@ def read(
             return np.stack(list(pool.map(one, pairs[part])))
 
         arrays = {f"x_{part}": examples(part) for part in pairs} | {f"y_{part}": targets(part) for part in pairs}
-    return Raw(os.path.basename(os.path.abspath(path)), path, class_names=_names(path), **arrays)
+    return Raw(os.path.basename(os.path.abspath(path)), path, class_names=_names(path), skipped=skipped, **arrays)
+
+
+def _readable(pairs: dict[str, list[tuple[str, str]]], pool: ThreadPoolExecutor) -> tuple:
+    """Return the pairs of which both files can be read, and the files that cannot."""
+    every = [file for part in pairs.values() for pair in part for file in pair]
+    unreadable = {file: reason for file, reason in zip(every, pool.map(_reason, every), strict=True) if reason}
+    left = {part: [pair for pair in of_part if not unreadable.keys() & pair] for part, of_part in pairs.items()}
+    for part, of_part in left.items():
+        if not of_part:
+            raise ValueError(f"No image of the part {part!r} can be read; the first: {next(iter(unreadable.values()))}")
+    return left, left_out(every, unreadable)
+
+
+def _reason(file: str) -> str:
+    """Return why an image file cannot be read; empty if it can."""
+    try:
+        images.check_image(file)
+    except ValueError as error:
+        return str(error)
+    return ""
 
 
 def list_images(path: str) -> Listing | None:

@@ -38,12 +38,14 @@ class Shards:
 
     def read(self, rows: np.ndarray) -> np.ndarray:
         """Return the contents of records, an array of bytes objects."""
-        # There may be more files than a process may have open.
-        files = {number: OpenFile(self.paths[number]) for number in np.unique(self.shard[rows])}
-        for number, file in files.items():
+        contents = np.empty(len(rows), object)
+        of_rows = self.shard[rows]
+        for number in np.unique(of_rows):  # one by one, as there may be more files than a process may have open
+            file = OpenFile(self.paths[number])
             check_unchanged(file.path, tuple(self.stamps[number]))
-        contents = [files[self.shard[row]].read(int(self.start[row]), int(self.size[row])) for row in rows]
-        return np.array(contents, object)
+            for place in np.flatnonzero(of_rows == number):
+                contents[place] = file.read(int(self.start[rows[place]]), int(self.size[rows[place]]))
+        return contents
 
 
 class ArrayRecords:
