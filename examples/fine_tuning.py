@@ -22,7 +22,10 @@ TEST = 1000  # number of test images at most
 
 
 def images(source):
-    """Return training and test images as coloured ones of 32x32 pixels with values from 0 to 255, and the labels."""
+    """Return the number of classes, training images and labels, and those for the test.
+
+    The images are coloured ones of 32x32 pixels with values from 0 to 255.
+    """
     data = pde.data.load(source, batch_size=256, validation=0)
     x, y = (np.concatenate(arrays) for arrays in zip(*data.epochs().take(data.steps_per_epoch), strict=True))
     x_test, y_test = (np.concatenate(arrays) for arrays in zip(*data.test, strict=True))
@@ -32,15 +35,15 @@ def images(source):
         x = np.broadcast_to(255 * (x / x.max()), (*x.shape[:-1], 3))
         return keras.ops.convert_to_numpy(keras.ops.image.resize(x.astype("float32"), (32, 32)))
 
-    return coloured(x[chosen]), y[chosen], coloured(x_test[:TEST]), y_test[:TEST]
+    return data.info.classes, coloured(x[chosen]), y[chosen], coloured(x_test[:TEST]), y_test[:TEST]
 
 
-def train(weights, x, y, x_test, y_test):
+def train(weights, classes, x, y, x_test, y_test):
     """Return the accuracy on the test images of a network that starts from these weights."""
     keras.utils.set_random_seed(0)
     settings = {} if weights is None else {"weights": weights}
     features = pde.models.HamiltonianCNN((32, 32, 3), widths=WIDTHS, include_top=False, pooling="avg", **settings)
-    model = keras.Sequential([features, keras.layers.Dense(int(y.max()) + 1, activation="softmax")])
+    model = keras.Sequential([features, keras.layers.Dense(classes, activation="softmax")])
     rate = keras.optimizers.schedules.CosineDecay(RATE, EPOCHS * -(-len(x) // BATCH))
     optimizer = keras.optimizers.SGD(rate, momentum=0.9, nesterov=True)
     model.compile(optimizer, "sparse_categorical_crossentropy", metrics=["accuracy"])
@@ -51,7 +54,7 @@ def train(weights, x, y, x_test, y_test):
 def main(source="digits", weights="cifar10"):
     """Train both networks on the same few images and print their accuracy."""
     data = images(source)
-    print(f"{len(data[0])} training images, {len(data[2])} test images")
+    print(f"{len(data[1])} training images, {len(data[3])} test images")
     for name, start in (("trained weights", weights), ("from scratch", None)):
         print(f"{name}: {100 * train(start, *data):.1f} %")
 

@@ -18,6 +18,7 @@ from PIL import Image
 SIZE = (24, 32)  # height and width that all images are brought to
 WIDTHS = (8, 16)
 EPOCHS = 8
+SUFFIXES = (".png", ".jpg", ".jpeg", ".bmp", ".gif", ".webp")
 IMAGES = 60  # of each class, if they are made
 
 
@@ -55,7 +56,7 @@ def main(folder=None):
         model, photos, accuracy = train(folder)
         print(f"{photos.info.name}: {photos.info.sizes}, {', '.join(photos.info.class_names)}")
         print(f"Accuracy on the {photos.info.sizes['test']} test images: {100 * accuracy:.1f} %")
-        file = next(pathlib.Path(folder).glob("*/*.*"))
+        file = next(file for file in sorted(pathlib.Path(folder).rglob("*")) if file.suffix.lower() in SUFFIXES)
         image = pde.data.read_image(file, photos.info.input_shape)
         probabilities = model.predict(image[None], verbose=0)[0]
         print(f"{file.parent.name}/{file.name}: {photos.info.class_names[probabilities.argmax()]}")

@@ -1,5 +1,7 @@
 """Memory of a training step, measured as the high-water mark of a fresh process, and the package's own tables."""
 
+import importlib
+import inspect
 import json
 import re
 import subprocess
@@ -7,7 +9,8 @@ import sys
 
 import pytest
 
-from keras_pdecnn.benchmarks import report, suite
+from keras_pdecnn import layers
+from keras_pdecnn.benchmarks import block, precision, report, suite
 from keras_pdecnn.utils.processor import has_bfloat16
 
 STATE = 8 * 64 * 64 * 32 * 4  # bytes of the features of one time
@@ -86,11 +89,23 @@ def test_a_report_has_tables_and_pictures(tmp_path):
     assert json.loads((tmp_path / "benchmark.json").read_text()) == result
 
 
+def left_of(function, settings):
+    """Return the settings that a function hands on; raise TypeError if one is none of its own and it hands none on."""
+    return inspect.signature(function).bind(**settings).arguments.get("settings", {})
+
+
 def test_every_measurement_of_the_suite_fits_its_module():
     for extent in ("quick", "full"):
         wanted = suite.measurements(extent)
         assert {m.table for m in wanted} == {"depth", "network", "precision"}
-        assert all(json.loads(m.command[-1]) for m in wanted)
+        for m in wanted:
+            module = importlib.import_module(f"keras_pdecnn.benchmarks.{m.module}")
+            others = left_of(module.measure, json.loads(m.command[-1]))
+            if module is block:
+                assert set(left_of(block.BlockRun, others)) <= set(inspect.signature(layers.PDEBlock).parameters)
+            elif module is precision:
+                first = {"block": m.settings["block"], "steps": 4, "modes": m.settings["modes"]}
+                left_of(precision.gradient_errors, {**first, **others})
     stored = [m.settings["steps"] for m in wanted if m.settings.get("backprop") == "stored" and "steps" in m.settings]
     assert max(stored) == 256
 

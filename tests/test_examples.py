@@ -14,6 +14,8 @@ import pytest
 import tensorflow as tf
 
 import keras_pdecnn as pde
+from keras_pdecnn.recipes import Recipe
+from keras_pdecnn.tuning.sizes import count_weights
 
 EXAMPLES = pathlib.Path(__file__).parent.parent / "examples"
 
@@ -49,8 +51,9 @@ def test_digits(capsys):
     load("digits", NETWORKS=("parabolic",), WIDTHS=(4,), STEPS=1, EPOCHS=1, BATCH=256).main()
     *_, name, weights, accuracy, _, _ = capsys.readouterr().out.split("|")
     assert name.strip() == "parabolic"
-    assert int(weights) > 0
-    assert 0 <= float(accuracy.split()[0]) <= 100
+    recipe = Recipe(architecture="parabolic", widths=(4,), steps=1)
+    assert int(weights.replace(",", "")) == count_weights(recipe, (8, 8, 1), 10)
+    assert float(accuracy.split()[0]) >= 0
 
 
 @pytest.mark.slow
@@ -149,10 +152,9 @@ def test_robustness(tmp_path, capsys, eager):
     small = {"NETWORKS": networks, "STEPS": 1, "EPOCHS": 1, "BATCH": 256, "TEST_IMAGES": 40}
     load("robustness", DISTANCES=(0, 2), IN_TABLE=(2,), ATTACK_STEPS=2, **small).main(str(tmp_path / "figure.png"))
     rows = [line.strip("| ").split(" | ") for line in capsys.readouterr().out.splitlines()[-2:]]
-    for name, clean, noise, attack, certified in rows:
-        assert name in ("residual", "parabolic, provable")
+    assert [row[0] for row in rows] == ["residual", "parabolic, provable"]
+    for _, clean, _, attack, certified in rows:
         assert float(certified) <= float(attack) <= float(clean)
-        assert float(noise) <= 100
     assert (tmp_path / "figure.png").stat().st_size > 10_000
 
 
@@ -172,8 +174,10 @@ def test_export_and_serve(tmp_path, capsys):
 
 @pytest.mark.slow
 def test_own_folder(capsys):
-    load("own_folder", IMAGES=12, WIDTHS=(4,), EPOCHS=1).main()
-    assert capsys.readouterr().out.splitlines()[-1].split(": ")[1] in ("stripes", "rings")
+    load("own_folder", IMAGES=40, WIDTHS=(8,), EPOCHS=12).main()
+    accuracy, shown = capsys.readouterr().out.splitlines()[-2:]
+    assert float(accuracy.split()[-2]) > 80
+    assert shown.split(": ")[1] in ("stripes", "rings")
 
 
 def test_own_pde_solves_its_equation(float64, rng, randomize):
@@ -288,6 +292,17 @@ def test_comparison_with_pytorch_and_jax(capsys):
     assert all(float(row[2]) > 0 for row in rows)
 
 
+def test_bounds_of_a_network_without_all_but_its_convolutions(monkeypatch):
+    monkeypatch.syspath_prepend(str(EXAMPLES / "benchmarks"))
+    example = load("benchmarks/convolutions")
+    monkeypatch.setattr(example, "comparisons", lambda small: [(example.OURS, example.THEIRS)])
+    alone = {example.FEATURES: 150, example.KERNELS: 50}
+    medians = {example.OURS: {"step": 300}, example.THEIRS: {"step": 450}, example.told(example.OURS): alone}
+    assert list(example.bounds(medians, small=True)) == [
+        ("keras_pdecnn; PyTorch, compiled", "300", "200", "450", "1.50", "2.25")
+    ]
+
+
 @pytest.mark.slow
 def test_times_of_convolutions(monkeypatch, capsys):
     monkeypatch.syspath_prepend(str(EXAMPLES / "benchmarks"))
@@ -300,10 +315,7 @@ def test_times_of_convolutions(monkeypatch, capsys):
         [line.strip("| ").split(" | ") for line in table.splitlines()]
         for table in capsys.readouterr().out.strip().split("\n\n")
     )
-    mine, alone, other, faster, most = map(float, bounds[2][1:])
-    assert faster == pytest.approx(other / mine, abs=0.1)
-    assert alone < mine
-    assert most > faster
+    assert all(float(cell) > 0 for cell in bounds[2][1:])
     assert times[0][1:] == [name for name in of_package if "block" not in name]
     assert all(float(cell) for cell in times[2][1:])
 

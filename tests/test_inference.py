@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from keras_pdecnn import data, inference
+from keras_pdecnn import data, inference, models
 from keras_pdecnn.data.audio import read_sound
 from keras_pdecnn.inference import Classifier, Prediction, Unreadable, examples, limits
 
@@ -167,6 +167,17 @@ def test_sound_is_for_signals(tmp_path):
         inference.read_examples(tmp_path / "x.wav", (3, 3, 1))
 
 
+# Networks.
+
+
+def test_a_file_of_a_network_with_the_channels_first_is_refused(tmp_path):
+    settings = {"widths": (2,), "steps": 1, "data_format": "channels_first"}
+    for name, build in (("cnn", models.ParabolicCNN), ("unet", models.ParabolicUNet)):
+        build((3, 8, 6), 2, **settings).save(tmp_path / f"{name}.keras")
+        with pytest.raises(ValueError, match=rf"channels must come last.*Received: '.*{name}\.keras', with shapes"):
+            inference.load(tmp_path / f"{name}.keras")
+
+
 # File by file.
 
 
@@ -220,6 +231,28 @@ def test_files_of_one_example_are_predicted_together_and_in_order(tmp_path):
             value = 1 if outcome.index is not None else int(outcome.file[-6:-4]) % 3
             assert (outcome.class_index, outcome.label, outcome.output) == (value, "abc"[value], 1.0)
     assert [outcome.file for outcome in outcomes if isinstance(outcome, Unreadable)] == [str(tmp_path / "60a.png")]
+
+
+@pytest.mark.parametrize("white", [1.0, 16.0, 255.0, 4095.0])
+def test_image_files_are_restored_in_the_units_of_the_network(tmp_path, white):
+    pixels = np.arange(16, dtype=np.uint8).reshape(4, 4) * 17
+    Image.fromarray(pixels).save(tmp_path / "x.png")
+    np.savez(tmp_path / "x.npz", x=pixels[None, ..., None])  # arrays are what the network takes
+    identity = Classifier((None, None, 1), ("0",), lambda x: x, task="restoration", max_value=white)
+    image, array = inference.predict(identity, [str(tmp_path / "x.png"), str(tmp_path / "x.npz")])
+    np.testing.assert_allclose(image.values[..., 0], pixels / 255 * white, rtol=1e-6)
+    np.testing.assert_array_equal(array.values[..., 0], pixels)
+    with Image.open(inference.Pictures(tmp_path / "out", identity).write(image)) as written:
+        np.testing.assert_array_equal(written, pixels)
+
+
+def test_links_to_folders_are_followed_once(tmp_path):
+    (tmp_path / "data" / "cats").mkdir(parents=True)
+    (tmp_path / "photos").mkdir()
+    Image.new("L", (2, 2)).save(tmp_path / "data" / "cats" / "1.png")
+    (tmp_path / "photos" / "cats").symlink_to(tmp_path / "data" / "cats")
+    (tmp_path / "data" / "cats" / "back").symlink_to(tmp_path / "photos")
+    assert list(inference.find([tmp_path / "photos"])) == [str(tmp_path / "photos" / "cats" / "1.png")]
 
 
 def test_a_file_is_predicted_as_a_whole_or_not_at_all(tmp_path):

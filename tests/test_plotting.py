@@ -62,6 +62,24 @@ def test_predictions(tmp_path, rng, shape, count):
     assert len(figure.axes[0].lines) == (shape[-1] if len(shape) == 2 else 0)
 
 
+def test_names_are_drawn_as_they_are(tmp_path, rng):
+    """Matplotlib takes what stands between two dollar signs for a formula."""
+    names = ["$5_$10", "$\\frac", "10 %", "_a", "é"]
+    x, y = rng.uniform(0, 255, (4, 6, 6, 1)), rng.uniform(0, 1, (4, 5))
+    y /= y.sum(axis=1, keepdims=True)
+    figures = [
+        plotting.confusion_matrix(np.eye(5, dtype=int), names),
+        plotting.predictions(x, np.arange(4), y, names),
+        plotting.segmentation(x, np.arange(4)[:, None, None] + np.zeros((4, 6, 6), int), np.zeros((4, 6, 6)), names),
+        plotting.regression(y, y, names),
+        plotting.label_predictions(x, y > 0.2, y, names),
+    ]
+    for figure in figures:
+        figure.savefig(tmp_path / "picture.png")
+    ticks = [label.get_text() for label in figures[0].axes[0].get_yticklabels()]
+    assert ticks[0] == r"\$5_\$10"
+
+
 def test_four_slices_are_shown_row_by_row():
     x = np.arange(8.0)[None, :, None, None, None] * np.ones((1, 8, 3, 2, 1))
     shown = plotting.predictions(x, [0], [[1.0, 0.0]], "ab").axes[0].images[0].get_array()

@@ -11,6 +11,7 @@ from keras_pdecnn import models
 from keras_pdecnn.models import pretrained, weight_files
 
 SETTINGS = {"widths": (4, 6), "steps": 2}
+PRETRAINED = sorted(pretrained.FOLDER.glob("*/*.keras"))
 
 
 @pytest.fixture(scope="module")
@@ -70,6 +71,85 @@ def test_weights_that_do_not_fit(trained, changes, message):
         models.HamiltonianCNN(weights=trained[0] / "network.keras", **arguments)
 
 
+def saved(build, path, shape, **settings):
+    """Save a network, and return a function that builds one of other settings with its weights."""
+    build(shape, **settings).save(path)
+    return lambda **changes: build(shape, **{"weights": path, **settings, **changes})
+
+
+@pytest.mark.parametrize(
+    ("former", "changes", "message"),
+    [
+        ({}, {"scheme": "heun"}, "trained with scheme=None, the network has scheme='heun'"),
+        ({"time_basis": "linear"}, {"sampling": "midpoint"}, "trained with sampling='left', the network has sampling"),
+        ({}, {"backprop": "reversible"}, "trained with backprop='stored', the network has backprop='reversible'"),
+        ({"backprop": "reversible"}, {"coupling": 0.9}, "trained with coupling=None, the network has coupling=0.9"),
+        (
+            {},
+            {"opening_stride": 2},
+            "in the layer opening, they were trained with strides=1, the network has strides=2",
+        ),
+        (
+            {"opening_stride": (2, 1)},
+            {"opening_stride": 1},
+            r"trained with strides=\[2, 1\], the network has strides=1",
+        ),
+        (
+            {},
+            {"pool": (1, 1)},
+            "in the layer connector_1, they were trained with pool_size=2, the network has pool_size",
+        ),
+        ({}, {"include_preprocessing": False}, "trained with include_preprocessing=True, the network has include_pre"),
+        (
+            {"provable": True, "widths": (4,)},
+            {"orthogonal": True},
+            "in the layer opening, they were trained with activation='relu', the network has activation=None",
+        ),
+    ],
+)
+def test_weights_of_another_function(tmp_path, former, changes, message):
+    settings = {"classes": 2, "backprop": "stored", **SETTINGS, **former}
+    build = saved(models.ParabolicCNN, tmp_path / "network.keras", (8, 8, 1), **settings)
+    with pytest.raises(ValueError, match=f"The weights do not fit this ParabolicCNN: .*{message}"):
+        build(**changes)
+
+
+def test_weights_of_another_spectrogram(tmp_path):
+    settings = {"classes": 2, "spectrogram": 16, **SETTINGS}
+    build = saved(models.ParabolicCNN, tmp_path / "network.keras", (200, 1), **settings)
+    build(spectrogram_step=8)
+    with pytest.raises(ValueError, match="trained with spectrogram_step=8, the network has spectrogram_step=4"):
+        build(spectrogram_step=4)
+
+
+def test_weights_of_another_restoration(tmp_path):
+    settings = {"outputs": 1, "restoration": True, "max_value": 255, **SETTINGS}
+    build = saved(models.ParabolicUNet, tmp_path / "network.keras", (8, 8, 1), **settings)
+    with pytest.raises(ValueError, match=r"trained with max_value=255.0, the network has max_value=1.0"):
+        build(max_value=1)
+    with pytest.raises(ValueError, match="trained with restoration=True, the network has restoration=False"):
+        build(restoration=False, include_preprocessing=False, max_value=1)
+
+
+def test_weights_serve_every_gradient_and_other_strides_of_equal_size(tmp_path):
+    settings = {"classes": 2, "backprop": "reversible", "opening_stride": (2, 2), **SETTINGS}
+    build = saved(models.HamiltonianCNN, tmp_path / "network.keras", (8, 8, 1), **settings)
+    build(backprop="stored", opening_stride=2, classifier_activation=None, dropout=0.5)
+    # Copies of a network may have other names of layers.
+    copy = keras.models.clone_model(models.load_model(tmp_path / "network.keras"))
+    copy.save(tmp_path / "copy.keras")
+    build(weights=tmp_path / "copy.keras")
+
+
+def test_weights_of_steps_that_go_farther(tmp_path):
+    """The time of a cycle of the accelerated scheme grows with the square of its number of steps."""
+    settings = {"classes": 2, "widths": (4,), "scheme": "accelerated", "time_basis": "linear", "basis_size": 2}
+    build = saved(models.ParabolicCNN, tmp_path / "network.keras", (8, 8, 1), **settings, steps=2, step_size=1.0)
+    build(steps=3, step_size=0.5)
+    with pytest.raises(ValueError, match=r"trained with a final time .* of 2.0, the network has 2.6"):
+        build(steps=3, step_size=2 / 3)
+
+
 @pytest.mark.parametrize(
     ("weights", "message"),
     [
@@ -115,7 +195,12 @@ def test_an_error_leaves_the_network_as_it_is(trained):
         np.testing.assert_array_equal(weight, expected)
 
 
-@pytest.mark.parametrize("path", sorted(pretrained.FOLDER.glob("*/*.keras")), ids=lambda path: path.stem)
+def test_the_package_has_weights():
+    names = {path.relative_to(pretrained.FOLDER).with_suffix("").as_posix() for path in PRETRAINED}
+    assert names == {"cifar10/HamiltonianCNN", "cifar10/ParabolicCNN", "cifar10/SecondOrderCNN"}
+
+
+@pytest.mark.parametrize("path", PRETRAINED, ids=lambda path: path.stem)
 def test_weights_of_the_package(path):
     record = pretrained.record(path.parent.name, path.stem)
     model = getattr(models, path.stem)(**record["settings"], weights=path.parent.name)

@@ -5,6 +5,7 @@ import dataclasses
 import io
 import json
 import math
+import os
 import pathlib
 import shutil
 
@@ -513,6 +514,11 @@ def test_train_evaluate_predict(task, archives, tmp_path, eager, monkeypatch):
             assert image.mode == ("P" if task == "segmentation" else "L")
         done = invoke("predict", "run", "one.png", "--output", "out")
         assert (done.exit_code, "must be empty" in done.output) == (2, True)
+        os.mkdir("in")
+        for size in (6, 7, 8):  # of different sizes, so that each is written before the next is read
+            Image.fromarray(x[0, :size, :size, 0]).save(f"in/{size}.png")
+        done = invoke("predict", "run", "in", "--output", "in/out", "--format", "json")
+        assert [row["file"] for row in json.loads(done.output)["predictions"]] == ["in/6.png", "in/7.png", "in/8.png"]
     else:
         done = invoke("predict", "run", archives[task], "--format", "csv")
         assert done.exit_code == 0, done.output

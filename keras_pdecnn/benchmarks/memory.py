@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import pathlib
 import resource
+import sys
 
 from keras_pdecnn.ops.backend import runtime
 
@@ -31,7 +32,8 @@ class PeakMemory:
         if status.exists():
             line = next(line for line in status.read_text().splitlines() if line.startswith("VmHWM"))
             return int(line.split()[1]) * 1024
-        return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024
+        # In kilobytes, but on macOS in bytes.
+        return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * (1 if sys.platform == "darwin" else 1024)
 
     def read(self) -> int:
         """Return the peak above the starting level."""

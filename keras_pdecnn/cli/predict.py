@@ -67,9 +67,10 @@ def predict(model, files, kind, sampling_rate, output):
     task = TASKS[classifier.task]
     if output is not None and not task.of_pixels:
         raise WrongInput(f"--output is for masks and restored images. Received: a network for {task.label}")
+    # All files are found first: the pictures may be written into one of the folders.
+    found = list(inference.find(files, videos=len(classifier.input_shape) == 4))
     pictures = inference.Pictures(output or _FOLDER, classifier) if task.of_pixels else None
     rows, unreadable = [], []
-    found = inference.find(files, videos=len(classifier.input_shape) == 4)
     for outcome in inference.predict(classifier, progress.bar(found), sampling_rate):
         if isinstance(outcome, inference.Unreadable):
             unreadable.append(outcome)

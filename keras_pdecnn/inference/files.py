@@ -13,8 +13,9 @@ _SUFFIXES = (*images.SUFFIXES, ".wav", ".npz")
 def find(paths: Iterable, videos: bool = False) -> Iterator[str]:
     """Yield the files to predict: each path, or for a folder the images, sounds and arrays in it, in order of names.
 
-    Names in a folder that start with a point are left out, as in data sets. A folder without such files, or one that
-    cannot be read, is yielded in place of its files; `read_examples` then reports it as unreadable.
+    Names in a folder that start with a point are left out, as in data sets, and links to folders are followed. A folder
+    without such files, or one that cannot be read, is yielded in place of its files; `read_examples` then reports it as
+    unreadable.
 
     Args:
         paths: Paths of files and folders.
@@ -27,7 +28,13 @@ def find(paths: Iterable, videos: bool = False) -> Iterator[str]:
             continue
         is_empty = True
         unreadable: list[OSError] = []
-        for folder, names, files in os.walk(path, onerror=unreadable.append):
+        seen: set[str] = set()  # a link may lead back
+        for folder, names, files in os.walk(path, onerror=unreadable.append, followlinks=True):
+            real = os.path.realpath(folder)
+            if real in seen:
+                names.clear()
+                continue
+            seen.add(real)
             names[:] = sorted(name for name in names if not name.startswith("."))
             for file in sorted(files):
                 if not file.startswith(".") and file.lower().endswith(suffixes):

@@ -76,6 +76,8 @@ def predict(classifier: Classifier, files: Iterable, sampling_rate: int | None =
     for file in files:
         try:
             x = read_examples(file, classifier.input_shape, sampling_rate, classifier.crop)
+            if TASKS[classifier.task].improves_input and not str(file).lower().endswith(".npz"):
+                x = _in_units(classifier, x)
         except ValueError as error:
             yield from _predict(classifier, waiting)
             waiting = []
@@ -91,6 +93,12 @@ def predict(classifier: Classifier, files: Iterable, sampling_rate: int | None =
             yield from _predict(classifier, waiting)
             waiting = []
     yield from _predict(classifier, waiting)
+
+
+def _in_units(classifier: Classifier, x: np.ndarray) -> np.ndarray:
+    """Return the pixels of a file, whose white is 255, in the units of the images that are restored."""
+    is_alike = x.dtype != np.uint8 or classifier.max_value == 255
+    return x if is_alike else x.astype(np.float32) * np.float32(classifier.max_value / 255)
 
 
 def _predict(classifier: Classifier, waiting: list[tuple[str, np.ndarray]]):

@@ -117,9 +117,10 @@ def to_unit(image: np.ndarray) -> np.ndarray:
 
 
 def short(name: str, length: int = 14) -> str:
-    """Return a name; if it is longer than `length`, its middle is left out."""
+    """Return a name to be drawn; if it is longer than `length`, its middle is left out."""
     half = length // 2
-    return name if len(name) <= length else f"{name[: half - 1]}…{name[-half:]}"
+    name = name if len(name) <= length else f"{name[: half - 1]}…{name[-half:]}"
+    return name.replace("$", r"\$")  # which would begin a formula
 
 
 def some_steps(count: int) -> list[int]:

@@ -46,13 +46,27 @@ def kind_of(source: str) -> str | None:
 def _holds_sounds(source: str) -> bool:
     """Return whether a folder, or that of a table of labels, holds .wav files, by the first folder that holds any."""
     path = os.path.expanduser(source)
-    path = os.path.dirname(path) or "." if path.lower().endswith(".csv") else path
-    for _, folders, names in os.walk(path):
-        if any(name.lower().endswith(_SOUND) for name in names):
-            return True
-        if not folders:  # the files of a class, which are images then
-            return False
-    return False
+    return bool(_are_sounds(os.path.dirname(path) or "." if path.lower().endswith(".csv") else path))
+
+
+def _are_sounds(path: str, depth: int = 2) -> bool | None:
+    """Return whether the files in a folder are sounds, or those in the first folder inside that has any; None if none.
+
+    Args:
+        path: Path of the folder.
+        depth: Number of levels of folders inside that are looked into; default 2, those of a part and of its classes.
+    """
+    try:
+        names = sorted(name for name in os.listdir(path) if not name.startswith("."))
+    except OSError:
+        return None
+    if any(name.lower().endswith(_SOUND) for name in names):
+        return True
+    folders = [inner for name in names if os.path.isdir(inner := os.path.join(path, name))] if depth else []
+    for folder in folders:
+        if (found := _are_sounds(folder, depth - 1)) is not None:
+            return found
+    return False if len(names) > len(folders) else None
 
 
 def _shape(source: str) -> tuple[int, ...]:
