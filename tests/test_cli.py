@@ -17,7 +17,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from keras_pdecnn import cli, data, inference, training, tuning
+from keras_pdecnn import cli, data, inference, models, training, tuning
 from keras_pdecnn.cli import progress, settings
 from keras_pdecnn.cli.predict import after
 from keras_pdecnn.networks import NETWORKS
@@ -345,6 +345,8 @@ def test_what_is_given_to_tune_is_fixed_unless_it_is_searched(searched):
         ["--search", "steps=few"],
         ["--search", "steps=4:1"],
         ["--search", "architecture=transformer"],
+        ["--widths", "5"],
+        ["--widths", "4,4,4,4,4"],
         ["--final-time", "-1"],
         ["--final-time", "1", "--search", "step_size=1:2"],
         ["--trials", "0"],
@@ -670,6 +672,26 @@ def test_export(run, archive, tmp_path):
         done = invoke("export", *arguments)
         assert done.exit_code == 2
         assert "Error" in done.stderr
+
+
+def test_an_exported_network_sees_what_the_run_sees(tmp_path):
+    """A run on windows of photographs: the pixels left and right of the window must not count."""
+    folder = RunFolder(tmp_path / "run")
+    folder.create()
+    names = ("cat", "dog")
+    sizes = {"train": 8, "validation": 0, "test": 2}
+    info = data.Info("photos", (8, 8, 3), 2, names, sizes, "uint8", crop="center", sampling_rate=8000)
+    folder.write_config(Recipe("photos", crop="center", size=(8, 8)), info)
+    models.ParabolicCNN((8, 8, 3), 2, widths=(4,), steps=1).save(folder.model)
+    pixels = np.random.default_rng(0).integers(0, 255, (8, 24, 3), dtype=np.uint8)
+    Image.fromarray(pixels).save(tmp_path / "wide.png")
+    Image.fromarray(pixels[:, 8:16]).save(tmp_path / "window.png")
+    assert invoke("export", folder.path).exit_code == 0
+    for model in (folder.path, folder.path / "savedmodel"):
+        done = invoke("predict", model, tmp_path / "wide.png", tmp_path / "window.png", "--format", "csv")
+        wide, window = (line.split(",")[1:] for line in done.stdout.splitlines()[1:])
+        assert wide == window
+    assert inference.load(folder.path / "savedmodel").sampling_rate == 8000
 
 
 def test_as_a_program(run, tmp_path):

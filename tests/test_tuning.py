@@ -7,6 +7,7 @@ import itertools
 import json
 import math
 import os
+import re
 import shutil
 import signal
 import socket
@@ -14,6 +15,7 @@ import subprocess
 import sys
 import time
 import traceback
+import types
 
 import click.testing
 import grpc
@@ -26,7 +28,7 @@ from keras_pdecnn import cli, data, models, training, tuning
 from keras_pdecnn.recipes import RECIPES, Recipe, for_source
 from keras_pdecnn.recipes.searches import NAMES
 from keras_pdecnn.runs import RunFolder
-from keras_pdecnn.tuning import report, roles
+from keras_pdecnn.tuning import oracles, report, roles
 from keras_pdecnn.tuning.oracles import REASON, reason
 from keras_pdecnn.tuning.search import _describe, _enter
 from keras_pdecnn.tuning.space import Space
@@ -190,6 +192,11 @@ def test_a_reversible_recipe_is_as_the_network_prefers_where_it_cannot_be():
         ({"steps": (5, 2)}, "The range of steps"),
         ({"steps": (1.5, 2)}, "integers"),
         ({"steps": []}, "The range of steps"),
+        ({"steps": (1, math.inf)}, r"The range of steps .* Received: steps=\(1, inf\)"),
+        ({"steps": [1, math.nan]}, r"The range of steps .* Received: steps=\[1, nan\]"),
+        ({"steps": (1, 10**400)}, "The range of steps"),
+        ({"learning_rate": (0.1, math.inf)}, "The range of learning_rate .* finite numbers"),
+        ({"weight_decay": [math.nan]}, r"The range of weight_decay .* Received: weight_decay=\[nan\]"),
         ({"steps": (0, 3)}, "Received: steps=0"),
         ({"architecture": ["transformer"]}, "transformer"),
         ({"architecture": ("parabolic", "residual")}, "a list of names"),
@@ -350,7 +357,7 @@ class Instant(tuning.Search):
 
 def instant(folder, method="random", max_trials=7, **settings):
     settings |= {"max_epochs": 9} if method == "hyperband" else {}
-    settings |= {"num_initial_points": 5} if method == "bayesian" else {}
+    settings = ({"num_initial_points": 5} if method == "bayesian" else {}) | settings
     oracle = tuning.METHODS[method](
         folder=folder, objective=OBJECTIVE, epochs=9, max_trials=max_trials, seed=1, **settings
     )
@@ -424,9 +431,9 @@ class Small(Nothing):
         hp.Int("steps", 1, 3, default=2)
 
 
-def finite(tmp_path, method, max_trials=None, space=None):
+def finite(tmp_path, method, max_trials=None, space=None, **settings):
     space = space or Small()
-    tuner = instant(tmp_path / "search", method, max_trials=max_trials)
+    tuner = instant(tmp_path / "search", method, max_trials=max_trials, **settings)
     tuner = Instant(tuner.oracle, space, directory=tmp_path, project_name="other")
     tuner.oracle.hyperparameters = kt.HyperParameters()
     tuner.oracle.folder = tmp_path / "other"
@@ -445,15 +452,56 @@ def test_draws_that_give_nothing_new_end_the_search(tmp_path):
     assert tuner.oracle.exhaustion().startswith(all_tried if len(tuner.ran) == 6 else some_left)
 
 
-def test_bayesian_search_repeats_nothing_when_all_has_been_tried(tmp_path):
-    class Three(Nothing):
-        def build(self, hp):
-            hp.Int("steps", 1, 3)
+def own_values(oracle, trial_id):
+    """Return the values of a trial without those of the method, as text."""
+    values = oracle.trials[trial_id].hyperparameters.values.items()
+    return json.dumps({name: value for name, value in values if not name.startswith("tuner/")}, sort_keys=True)
 
-    tuner = finite(tmp_path, "bayesian", 5, Three())
+
+def test_bayesian_search_repeats_nothing_when_all_has_been_tried(tmp_path):
+    tuner = finite(tmp_path, "bayesian", 12, num_initial_points=2)
     tuner.search(verbose=0)
-    assert len(tuner.ran) == 3
-    assert tuner.oracle.exhaustion() == "The search space is exhausted: all 3 combinations have been tried."
+    assert 2 < len(tuner.ran) <= 6  # the Gaussian process has been asked
+    assert len({own_values(tuner.oracle, trial_id) for trial_id in tuner.ran}) == len(tuner.ran)
+    assert re.match(r"The search space is exhausted|The search has ended after \d of 6", tuner.oracle.exhaustion())
+
+
+class Three(Nothing):
+    """A space of three combinations."""
+
+    def build(self, hp):
+        hp.Int("steps", 1, 3)
+
+
+@pytest.mark.parametrize(("space", "least"), [(Small, 5), (Three, 3)])
+def test_hyperband_trains_the_better_networks_of_a_small_space_for_longer(tmp_path, space, least):
+    """The first bracket is to begin with nine networks, to go on with three, and to end with one."""
+
+    def run(name, killed_at=None):
+        (tmp_path / name).mkdir(exist_ok=True)
+        tuner = finite(tmp_path / name, "hyperband", space=space())
+        tuner.killed_at = killed_at
+        tuner.search(verbose=0)
+        return tuner
+
+    tuner = run("whole")
+    oracle = tuner.oracle
+    epochs = [oracle.trial_epochs(oracle.trials[i]) for i in oracle.start_order]
+    count = epochs.count(1)
+    assert count >= least
+    assert epochs == [1] * count + [3] * 3 + [9]
+    first, rest = oracle.start_order[:count], oracle.start_order[count:]
+    assert len({own_values(oracle, trial_id) for trial_id in first}) == count
+    assert json.loads(own_values(oracle, rest[-1]))["steps"] == 2  # the best
+    best = sorted((oracle.trials[trial_id].score for trial_id in first), reverse=True)
+    assert [oracle.trials[trial_id].score for trial_id in rest] == [*best[:3], best[0]]
+    # A search that is interrupted while networks are trained for longer goes on in the same way.
+    with pytest.raises(KeyboardInterrupt):
+        run("broken", killed_at=count + 2)
+    again = run("broken").oracle
+    assert [again.trials[i].hyperparameters.values for i in again.start_order] == [
+        oracle.trials[i].hyperparameters.values for i in oracle.start_order
+    ]
 
 
 def test_the_grid_is_tried_once_from_end_to_end(tmp_path):
@@ -591,8 +639,11 @@ def end(oracle, trial):
     oracle.end_trial(trial)
 
 
-def test_the_trial_of_a_lost_worker_goes_to_another(tmp_path):
-    oracle = instant(tmp_path / "search", max_trials=3, patience=0.3).oracle
+def test_the_trial_of_a_lost_worker_goes_to_another(tmp_path, monkeypatch):
+    clock = types.SimpleNamespace(now=0.0)
+    clock.monotonic = lambda: clock.now
+    monkeypatch.setattr(oracles, "time", clock)
+    oracle = instant(tmp_path / "search", max_trials=3, patience=3).oracle
     oracle.verbose = 0
     lost, mine = oracle.create_trial("a"), oracle.create_trial("b")
     assert oracle.create_trial("b").trial_id == mine.trial_id  # asked again, before it has ended
@@ -601,12 +652,12 @@ def test_the_trial_of_a_lost_worker_goes_to_another(tmp_path):
     end(oracle, last)
     # All trials have been given, but one has not ended: b waits for it.
     assert oracle.create_trial("b").status == "IDLE"
-    deadline = time.monotonic() + 0.6
-    while time.monotonic() < deadline:
+    for clock.now in (2.0, 4.0, 6.0):
         oracle.get_trial(lost.trial_id)  # a is heard of
         assert oracle.create_trial("b").status == "IDLE"
-        time.sleep(0.05)
-    time.sleep(0.4)
+    clock.now = 9.0  # the last moment of its patience
+    assert oracle.create_trial("b").status == "IDLE"
+    clock.now = 9.5
     again = oracle.create_trial("b")
     assert (again.trial_id, again.hyperparameters.values) == (lost.trial_id, lost.hyperparameters.values)
     end(oracle, again)
@@ -614,11 +665,11 @@ def test_the_trial_of_a_lost_worker_goes_to_another(tmp_path):
     assert oracle.end_order.count(lost.trial_id) == 1
     assert oracle.create_trial("b").status == "STOPPED"
     assert oracle.finished
-    oracle._heard["a"] = time.monotonic()
+    oracle._heard["a"] = clock.now
     oracle.tuner_ids.add("a")  # idle, and then lost
     oracle.forget_silent()
     assert oracle.tuner_ids == {"a"}
-    time.sleep(0.4)
+    clock.now = 13.0
     oracle.forget_silent()
     assert oracle.tuner_ids == set()
 
@@ -718,8 +769,54 @@ def test_the_reason_of_a_failure():
 
     assert failed(ValueError("wrong. Received: x=1"), KeyError("x")) == "ValueError: wrong. Received: x=1"
     assert failed(MemoryError("no room\n  [[node]]\n")) == "MemoryError: no room"
+    assert failed(AssertionError()) == "AssertionError"
+    assert failed(MemoryError("\nno room")) == "MemoryError: no room"
     assert reason(kt.engine.trial.Trial(None, status="FAILED")) is None
     assert reason(kt.engine.trial.Trial(None, status="FAILED", message="too large: 3.5 MB")) == "too large: 3.5 MB"
+
+
+HINT = "Hint: If you want to see a list of allocated tensors when OOM happens, add report_tensor_allocations: on.\n"
+NODE = """Graph execution error:
+
+Detected at node conv2d/Conv2D defined at (most recent call last):
+  File "train.py", line 1, in <module>
+
+<stack traces unavailable>
+"""
+
+
+@pytest.mark.parametrize(
+    ("error", "text", "expected"),
+    [
+        (
+            "tensorflow.python.framework.errors_impl.ResourceExhaustedError",
+            f"{NODE}OOM when allocating tensor with shape[9,9]\n\t [[{{{{node conv2d/Conv2D}}}}]]\n{HINT} [Op:run]",
+            "ResourceExhaustedError: Graph execution error: OOM when allocating tensor with shape[9,9]",
+        ),
+        (
+            "ResourceExhaustedError",
+            f"{NODE}2 root error(s) found.\n  (0) RESOURCE_EXHAUSTED: Out of memory: 9 bytes.\n{HINT}",
+            "ResourceExhaustedError: Graph execution error: (0) RESOURCE_EXHAUSTED: Out of memory: 9 bytes.",
+        ),
+        (
+            "InvalidArgumentError",
+            f"{NODE}Incompatible shapes: [4] vs. [5]\n\t [[{{{{node add}}}}]] [Op:run]",
+            "InvalidArgumentError: Graph execution error: Incompatible shapes: [4] vs. [5]",
+        ),
+        ("ResourceExhaustedError", f"OOM when allocating: 9\n{HINT}", "ResourceExhaustedError: OOM when allocating: 9"),
+        (
+            "ValueError",
+            "Exception encountered when calling Conv2D.call().\n\n\x1b[1mwrong rank: 2\x1b[0m\n\n"
+            "Arguments received by Conv2D.call():\n  \u2022 inputs=x",
+            "ValueError: Exception encountered when calling Conv2D.call(). wrong rank: 2",
+        ),
+    ],
+)
+def test_the_reason_of_a_failure_in_a_layer_or_a_graph(error, text, expected):
+    calls = '  File "train.py", line 1, in <module>\n    fit()\n'
+    trial = kt.engine.trial.Trial(kt.HyperParameters(), status="FAILED")
+    trial.message = f"Traceback (most recent call last):\n{calls}{error}: {text}\n"
+    assert reason(trial) == expected
 
 
 # With training
@@ -830,6 +927,41 @@ def test_a_folder_with_another_search_is_refused(tmp_path, recipe, eager):
         with pytest.raises(ValueError, match="Received"):
             tuning.search(hypermodel, tmp_path / "new", verbose=0, **wrong)
     assert not (tmp_path / "new").exists()
+
+
+def test_a_search_that_cannot_begin_leaves_nothing_behind(tmp_path, recipe, eager, monkeypatch):
+    folder = tmp_path / "search"
+
+    def begin(widths):
+        base = dataclasses.replace(recipe, widths=widths)
+        hypermodel = tuning.PDEHyperModel(base, steps=[1], step_size=False, width=False, epochs=1)
+        return tuning.search(hypermodel, folder, trials=1, verbose=0)
+
+    for wrong in ((5,), (4, 4, 4, 4, 4)):  # odd, and smaller than the pooling allows
+        with pytest.raises(ValueError, match="Received"):
+            begin(wrong)
+        assert not folder.exists()
+    folder.mkdir()
+    with pytest.raises(ValueError, match="Received"):
+        begin((5,))
+    assert list(folder.iterdir()) == []  # the folder was there
+    # The corrected search begins in the same folder. What it has written stays when another is refused there.
+    begin((4,))
+    before = snapshot(folder)
+    with pytest.raises(ValueError, match="another recipe"):
+        begin((5,))
+    assert snapshot(folder) == before
+    # What a search that was killed at its beginning has left is not new.
+    for path in before.keys() - {folder / "search.json"}:
+        path.unlink()
+
+    def build(recipe, info):
+        raise MemoryError("no room")
+
+    monkeypatch.setattr(training, "build", build)
+    with pytest.raises(MemoryError):
+        begin((4,))
+    assert list(snapshot(folder)) == [folder / "search.json"]
 
 
 # The command, as a program
@@ -945,6 +1077,24 @@ def test_each_method_ends_with_a_run_folder(archive, tmp_path, method, eager):
     assert training.evaluate(run.load_model(), training.load_data(recipe).test)["accuracy"] == pytest.approx(
         run.read_metrics()["accuracy"]
     )
+
+
+@pytest.mark.parametrize("widths", ["5", "4,4,4,4,4"])
+def test_the_command_leaves_nothing_behind_when_the_network_is_not_possible(archive, tmp_path, widths):
+    done = call(command("tune", archive, "--widths", widths, "--output", tmp_path / "search"))
+    assert done.exit_code == 2, done.output
+    assert done.stderr.count("\n") == 1
+    assert "Received" in done.stderr
+    assert not (tmp_path / "search").exists()
+
+
+@pytest.mark.parametrize("values", ["1:inf", "nan", "1,1e999"])
+def test_the_command_refuses_a_range_without_an_end(archive, tmp_path, values):
+    done = call(tune(archive, "--search", f"steps={values}", "--output", tmp_path / "search"))
+    assert done.exit_code == 2, done.output
+    assert done.stderr.startswith("Error: The range of steps must be ")
+    assert "Received: steps=" in done.stderr
+    assert done.stderr.count("\n") == 1
 
 
 @pytest.mark.slow

@@ -8,6 +8,7 @@ import itertools
 import json
 import math
 import pathlib
+import re
 import shutil
 import sys
 import time
@@ -21,6 +22,10 @@ from keras_pdecnn.utils import files
 _ENDED = (TrialStatus.COMPLETED, TrialStatus.FAILED)
 REASON = "failure.txt"
 """File in the folder of a trial with the reason of its failure, which workers cannot send to the chief."""
+_TRACEBACK = "Traceback (most recent call last):"
+# First lines that tell only where an exception was raised, by TensorFlow and by Keras, and lines that say no more.
+_VAGUE = re.compile(r"$|.*Graph execution error:$|Exception encountered when calling ")
+_UNINFORMATIVE = ("Detected at node", "Node:", "<stack traces unavailable>", "Hint:", "Arguments received by")
 
 
 class SearchOracle(kt.Oracle):
@@ -237,12 +242,24 @@ def reason(trial) -> str | None:
     """Return the reason why a trial failed in one line; None if it did not fail."""
     if trial.status == TrialStatus.COMPLETED or not trial.message:
         return None
-    if "Traceback (most recent call last):" not in trial.message:
+    if _TRACEBACK not in trial.message:
         return trial.message
-    # The last line of a traceback that is not indented names the exception.
-    lines = [line for line in trial.message.splitlines() if line[:1].strip() and ": " in line]
-    kind, text = lines[-1].split(": ", 1) if lines else ("Error", "unknown")
-    return f"{kind.rpartition('.')[2]}: {text}"
+    message = re.sub(r"\x1b\[[0-9;]*m", "", trial.message)  # Keras prints some text in bold
+    lines = message.rpartition(_TRACEBACK)[2].splitlines()
+    # The calls of a traceback are indented. The first line that is not names the exception.
+    start = next((i for i, line in enumerate(lines) if _is_flush(line)), len(lines))
+    kind, _, text = lines[start].partition(": ") if start < len(lines) else ("Error", "", "unknown")
+    if _VAGUE.match(text.strip()):
+        rest = [line for line in lines[start + 1 :] if not line.startswith(_UNINFORMATIVE)]
+        memory = [line for line in rest if "OOM" in line or "out of memory" in line.lower()]
+        details = memory or [line for line in rest if _is_flush(line)]
+        text = " ".join([text, *details[:1]])
+    return ": ".join(filter(None, [kind.rpartition(".")[2], " ".join(text.split())]))
+
+
+def _is_flush(line: str) -> bool:
+    """Return whether a line holds something and is not indented."""
+    return bool(line[:1].strip())
 
 
 def _values(trial: Trial) -> tuple:
@@ -267,18 +284,24 @@ class RandomSearch(SearchOracle, kt.oracles.RandomSearchOracle):
 
 
 class BayesianSearch(SearchOracle, kt.oracles.BayesianOptimizationOracle):
-    """Bayesian optimisation with a Gaussian process. Keras Tuner's repeats trials when all values have been tried."""
+    """Bayesian optimisation with a Gaussian process. Where Keras Tuner's would repeat a trial, values are drawn."""
 
     def populate_space(self, trial_id):
-        tried, count = self._counts()
-        if count is not None and tried >= count:
-            self._found_none = True
-            return {"status": TrialStatus.STOPPED, "values": None}
-        return super().populate_space(trial_id)
+        response = super().populate_space(trial_id)
+        # What has been tried, and draws without it, are private in Keras Tuner.
+        if response["status"] == TrialStatus.RUNNING and self._duplicate(response["values"]):
+            values = self._random_values()
+            self._found_none = values is None
+            response = {"status": TrialStatus.STOPPED if values is None else TrialStatus.RUNNING, "values": values}
+        return response
 
 
 class HyperbandSearch(SearchOracle, kt.oracles.HyperbandOracle):
-    """Hyperband: many networks are trained for a few epochs, and the better ones for more."""
+    """Hyperband: many networks are trained for a few epochs, and the better ones for more.
+
+    Where draws give fewer new networks than a bracket begins with, the bracket goes on with those that it has. Keras
+    Tuner's search ends there, before any network of the bracket has been trained for longer.
+    """
 
     def __init__(self, *, max_trials=None, **kwargs):
         super().__init__(**kwargs)
@@ -286,6 +309,19 @@ class HyperbandSearch(SearchOracle, kt.oracles.HyperbandOracle):
 
     def _end_of_draws(self, tried, count):
         return None  # the end of its schedule
+
+    # No public method of Keras Tuner sees a bracket. Its entries are saved with the state.
+
+    def _random_trial(self, trial_id, bracket):
+        response = super()._random_trial(trial_id, bracket)
+        if response["status"] == TrialStatus.RUNNING:
+            return response
+        bracket["drawn"] = len(bracket["rounds"][0])
+        return kt.oracles.HyperbandOracle.populate_space(self, trial_id)
+
+    def _get_size(self, bracket_num, round_num):
+        drawn = [b["drawn"] for b in self._brackets if b["bracket_num"] == bracket_num and "drawn" in b]
+        return min([super()._get_size(bracket_num, round_num), *drawn[-1:]])
 
 
 class _Grid(kt.Oracle):

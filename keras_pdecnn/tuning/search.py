@@ -101,7 +101,8 @@ def search(
         The tuner, a `Search`.
 
     Raises:
-        ValueError: If an argument is outside its range, the folder holds another search, or a file in it is damaged.
+        ValueError: If an argument is outside its range, the recipe describes no possible network, the folder holds
+            another search, or a file in it is damaged. A folder that was new is removed then.
         SearchFailedError: If no trial succeeded.
         roles.ChiefError: If the chief of a distributed search cannot listen, does not answer, or has failed.
 
@@ -117,14 +118,14 @@ def search(
     folder = pathlib.Path(folder).expanduser().absolute()
     oracle = _make_oracle(hypermodel, folder, method, trials, budget, seed, max_failures, patience)
     settings = _describe(hypermodel, method, seed)
-    _enter(folder, settings)
-    tuner = Search(
-        oracle,
-        hypermodel,
-        distribution_strategy=strategy,
-        directory=folder.parent,
-        project_name=folder.name,
-    )
+    with _entered(folder, settings):
+        tuner = Search(
+            oracle,
+            hypermodel,
+            distribution_strategy=strategy,
+            directory=folder.parent,
+            project_name=folder.name,
+        )
     oracle.verbose = verbose
     run = functools.partial(tuner.search, **({} if verbose == 1 else {"verbose": verbose}))
     if is_worker():
@@ -180,6 +181,24 @@ def _describe(hypermodel: PDEHyperModel, method: str, seed: int) -> dict:
         "max_memory": hypermodel.max_memory,
         "recipe": hypermodel.start.to_dict(),
     }
+
+
+@contextlib.contextmanager
+def _entered(folder: pathlib.Path, settings: dict):
+    """Enter the folder of a search. If the search cannot begin, nothing new is left there."""
+    path, is_made = folder / "search.json", not folder.exists()
+    is_new = not is_worker() and not path.exists()
+    _enter(folder, settings)
+    try:
+        yield
+    except BaseException:
+        # The settings of a search that has not begun would refuse the corrected ones.
+        if is_new:
+            path.unlink(missing_ok=True)
+            if is_made:
+                with contextlib.suppress(OSError):  # another process has written there
+                    folder.rmdir()
+        raise
 
 
 def _enter(folder: pathlib.Path, settings: dict):

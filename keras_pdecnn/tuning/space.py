@@ -194,12 +194,21 @@ def _activations(recipe: Recipe) -> list[str]:
 
 def _check_range(name: str, values) -> tuple | list:
     kind = str if name in _TEXT else int if name in _WHOLE else float
-    suits = (lambda value: isinstance(value, str)) if kind is str else arguments.is_number
-    fits = len(values) > 0 and all(map(suits, values)) and (kind is not int or all(v == int(v) for v in values))
+
+    def suits(value) -> bool:
+        if kind is str:
+            return isinstance(value, str)
+        # int() of an infinite number or of nan would be an error of its own.
+        finite = arguments.is_number(value) and abs(value) <= arguments.LARGEST
+        return finite and (kind is float or value == int(value))
+
+    fits = len(values) > 0 and all(map(suits, values))
     if isinstance(values, tuple):
         fits = fits and kind is not str and len(values) == 2 and values[0] <= values[1]
     if not fits:
-        what = {str: "a list of names", int: "(low, high) or a list of integers", float: "(low, high) or a list"}[kind]
+        what = "a list of names"
+        if kind is not str:
+            what = f"(low, high) or a list of {'integers' if kind is int else 'finite numbers'}"
         raise ValueError(f"The range of {name} must be {what}. Received: {name}={arguments.describe(values)}")
     values = type(values)(kind(value) for value in values)
     return values if isinstance(values, tuple) else list(dict.fromkeys(values))
