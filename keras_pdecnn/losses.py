@@ -5,16 +5,16 @@ from __future__ import annotations
 import keras
 from keras import ops
 
-from keras_pdecnn.utils import arguments
+from keras_pdecnn.utils import arguments, targets
 
 
 @keras.saving.register_keras_serializable(package="keras_pdecnn")
 class LeastSquares(keras.losses.Loss):
     """Half the squared distance 1/2 |f - c|^2 of the outputs f and the targets c, averaged over the batch.
 
-    Targets with one axis less than the outputs are integer labels: c is then 1 in the entry of the class of the example
-    and 0 in the others. Use this loss with a network without softmax (`classifier_activation=None`). The predicted
-    class is that of the largest output.
+    Targets with one axis less than the outputs, or with a last axis of a single entry, are integer labels: c is then 1
+    in the entry of the class of the example and 0 in the others. Use this loss with a network without softmax
+    (`classifier_activation=None`). The predicted class is that of the largest output.
 
     Args:
         reduction: Reduction over the batch, "sum_over_batch_size" (default), "sum", "mean", "mean_with_sample_weight"
@@ -23,7 +23,7 @@ class LeastSquares(keras.losses.Loss):
         dtype: Type of the computation; default `keras.config.floatx()`.
 
     Raises:
-        ValueError: If an argument is outside its range.
+        ValueError: If an argument is outside its range; in use, if the targets do not fit the outputs.
 
     Example:
         >>> float(LeastSquares()(keras.ops.array([1]), keras.ops.array([[0.5, 0.5, 0.0]])))
@@ -34,7 +34,7 @@ class LeastSquares(keras.losses.Loss):
         super().__init__(name=name, reduction=reduction, dtype=arguments.check_dtype(dtype))
 
     def call(self, y_true, y_pred):
-        y_true = _targets(y_true, y_pred)
+        y_true = targets.of_classes(y_true, y_pred)
         return 0.5 * ops.sum(ops.square(y_pred - y_true), axis=-1)
 
     def get_config(self):
@@ -46,8 +46,9 @@ class LeastSquares(keras.losses.Loss):
 class CrossEntropy(keras.losses.Loss):
     """Cross-entropy -sum_k c_k log p_k of probabilities p and targets c, averaged over the batch.
 
-    Targets with one axis less than the outputs are integer labels; others are probabilities of the classes, such as
-    those of mixed examples. `label_smoothing=s` replaces c by (1 - s) c + s / classes.
+    Targets with one axis less than the outputs, or with a last axis of a single entry, are integer labels; others are
+    probabilities of the classes, such as those of mixed examples. `label_smoothing=s` replaces c by
+    (1 - s) c + s / classes.
 
     Args:
         label_smoothing: Share of the probability that is spread over all classes, in [0, 1); default 0.
@@ -57,7 +58,7 @@ class CrossEntropy(keras.losses.Loss):
         dtype: Type of the computation; default `keras.config.floatx()`.
 
     Raises:
-        ValueError: If an argument is outside its range.
+        ValueError: If an argument is outside its range; in use, if the targets do not fit the outputs.
 
     Example:
         >>> loss = CrossEntropy(label_smoothing=0.1)
@@ -70,7 +71,7 @@ class CrossEntropy(keras.losses.Loss):
         self.label_smoothing = arguments.check_fraction("label_smoothing", label_smoothing)
 
     def call(self, y_true, y_pred):
-        y_true = _targets(y_true, y_pred)
+        y_true = targets.of_classes(y_true, y_pred)
         return keras.losses.categorical_crossentropy(y_true, y_pred, label_smoothing=self.label_smoothing)
 
     def get_config(self):
@@ -109,7 +110,7 @@ class MarginCrossEntropy(keras.losses.Loss):
         dtype: Type of the computation; default `keras.config.floatx()`.
 
     Raises:
-        ValueError: If an argument is outside its range.
+        ValueError: If an argument is outside its range; in use, if the targets do not fit the outputs.
 
     Example:
         >>> loss = MarginCrossEntropy(margin=1.0, temperature=0.25, from_logits=True)
@@ -135,7 +136,7 @@ class MarginCrossEntropy(keras.losses.Loss):
         self.from_logits = arguments.check_flag("from_logits", from_logits)
 
     def call(self, y_true, y_pred):
-        y_true, logits = _targets(y_true, y_pred), _logits(y_pred, self.from_logits)
+        y_true, logits = targets.of_classes(y_true, y_pred), _logits(y_pred, self.from_logits)
         offsets = self.margin * (1 - y_true)
         if self.adaptive:
             ahead = ops.relu(ops.sum(y_true * logits, axis=-1, keepdims=True) - logits)
@@ -173,7 +174,7 @@ class MarginHinge(keras.losses.Loss):
         dtype: Type of the computation; default `keras.config.floatx()`.
 
     Raises:
-        ValueError: If an argument is outside its range.
+        ValueError: If an argument is outside its range; in use, if the targets do not fit the outputs.
 
     Example:
         >>> loss = MarginHinge(margin=1.5, from_logits=True)
@@ -187,7 +188,7 @@ class MarginHinge(keras.losses.Loss):
         self.from_logits = arguments.check_flag("from_logits", from_logits)
 
     def call(self, y_true, y_pred):
-        y_true, logits = _targets(y_true, y_pred), _logits(y_pred, self.from_logits)
+        y_true, logits = targets.of_classes(y_true, y_pred), _logits(y_pred, self.from_logits)
         own = ops.sum(y_true * logits, axis=-1)
         # The logit of the class is made smaller than all others.
         spread = ops.stop_gradient(ops.max(logits, axis=-1, keepdims=True) - ops.min(logits, axis=-1, keepdims=True))
@@ -209,6 +210,8 @@ class ScaledSquaredError(keras.losses.Loss):
 
     mean(((y - y') / s)^2),   the mean over all outputs of an example
 
+    Targets of networks with a single output or channel may lack its axis.
+
     Args:
         scale: Scale s of all outputs, or one for each; default 1. For numbers it is their standard deviation, for
             images the value of white.
@@ -218,7 +221,7 @@ class ScaledSquaredError(keras.losses.Loss):
         dtype: Type of the computation; default `keras.config.floatx()`.
 
     Raises:
-        ValueError: If an argument is outside its range.
+        ValueError: If an argument is outside its range; in use, if the targets do not fit the outputs.
 
     Example:
         >>> float(ScaledSquaredError(scale=2.0)(keras.ops.array([[3.0]]), keras.ops.array([[1.0]])))
@@ -233,19 +236,12 @@ class ScaledSquaredError(keras.losses.Loss):
 
     def call(self, y_true, y_pred):
         scale = ops.convert_to_tensor(self.scale, y_pred.dtype)
-        error = (ops.cast(y_true, y_pred.dtype) - y_pred) / scale
+        error = (targets.of_numbers(y_true, y_pred) - y_pred) / scale
         return ops.mean(ops.square(error), axis=-1)
 
     def get_config(self):
         # Keras leaves the type out.
         return {**super().get_config(), "scale": self.scale, "dtype": self.dtype}
-
-
-def _targets(y_true, y_pred):
-    """Return targets of the shape of the outputs; integer labels have one axis less and become unit vectors."""
-    if len(y_true.shape) < len(y_pred.shape):
-        return ops.one_hot(ops.cast(y_true, "int32"), y_pred.shape[-1], dtype=y_pred.dtype)
-    return ops.cast(y_true, y_pred.dtype)
 
 
 def _logits(y_pred, from_logits: bool):

@@ -11,7 +11,7 @@ from collections.abc import Sequence
 import keras
 from keras import ops
 
-from keras_pdecnn.utils import arguments
+from keras_pdecnn.utils import arguments, targets
 
 
 @keras.saving.register_keras_serializable(package="keras_pdecnn")
@@ -20,7 +20,8 @@ class PSNR(keras.metrics.Mean):
 
     10 log10(max_value^2 / mean((y - y')^2)),   the inner mean over all entries of an image
 
-    The mean of the decibels of images is not the decibels of the mean error.
+    The mean of the decibels of images is not the decibels of the mean error. Targets of images with one channel may
+    lack its axis.
 
     Args:
         max_value: Range of the pixels; default 1.
@@ -28,7 +29,7 @@ class PSNR(keras.metrics.Mean):
         dtype: Type of the computation; default `keras.config.floatx()`.
 
     Raises:
-        ValueError: If `max_value` is not positive.
+        ValueError: If `max_value` is not positive; in use, if the targets do not fit the outputs.
 
     Example:
         >>> metric = PSNR()
@@ -43,6 +44,7 @@ class PSNR(keras.metrics.Mean):
 
     def update_state(self, y_true, y_pred, sample_weight=None):
         y_true, y_pred = (ops.cast(y, self.dtype) for y in (y_true, y_pred))
+        y_true = targets.of_numbers(y_true, y_pred)
         error = ops.mean(ops.square(y_true - y_pred), axis=tuple(range(1, len(y_pred.shape))))
         error = ops.maximum(error, 1e-20)  # equal images have 200 dB at most
         decibels = 10 / math.log(10) * (2 * math.log(self.max_value) - ops.log(error))
@@ -59,7 +61,8 @@ class SSIM(keras.metrics.Mean):
     ((2 m m' + c1) (2 s_12 + c2)) / ((m^2 + m'^2 + c1) (s_1^2 + s_2^2 + c2)),   averaged over the places of a window
 
     m, s^2 and s_12 are means, variances and the covariance in a Gaussian window of 11x11 pixels with the standard
-    deviation 1.5, which lies inside the image; c1 = (0.01 max_value)^2, c2 = (0.03 max_value)^2.
+    deviation 1.5, which lies inside the image; c1 = (0.01 max_value)^2, c2 = (0.03 max_value)^2. Targets of images with
+    one channel may lack its axis.
 
     Args:
         max_value: Range of the pixels; default 1.
@@ -67,7 +70,8 @@ class SSIM(keras.metrics.Mean):
         dtype: Type of the computation; default `keras.config.floatx()`.
 
     Raises:
-        ValueError: If `max_value` is not positive; in use, if the images have not two space axes of 11 pixels at least.
+        ValueError: If `max_value` is not positive; in use, if the images have not two space axes of 11 pixels at least,
+            or the targets do not fit the outputs.
 
     Example:
         >>> metric = SSIM()
@@ -90,6 +94,7 @@ class SSIM(keras.metrics.Mean):
                 f"Received: shape={shape}"
             )
         a, b = (ops.cast(y, self.dtype) for y in (y_true, y_pred))
+        a = targets.of_numbers(a, b)
         mean_a, mean_b = self._blur(a), self._blur(b)
         variances = self._blur(a * a + b * b) - mean_a**2 - mean_b**2
         covariance = self._blur(a * b) - mean_a * mean_b

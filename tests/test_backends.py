@@ -23,7 +23,7 @@ OTHERS = [
     for name in ("jax", "torch")
 ]
 QUICK = {"JAX_ENABLE_X64": "1", **QUICK_JAX}
-TOLERANCES = {"float64": 1e-12, "energies": 1e-12, "networks/bfloat16": 0.03}
+TOLERANCES = {"float64": 1e-12, "special": 1e-12, "energies": 1e-12, "networks/bfloat16": 0.03}
 SHAPE = (6, 6, 1)
 
 
@@ -80,7 +80,7 @@ def test_blocks_agree_with_the_authors(backend, results):
         assert error(results[backend][key], figures[f"{case}/{name}"]) <= 1e-12, key
 
 
-@pytest.mark.parametrize("group", ["float64", "float32", "energies", "networks", "files", "stability"])
+@pytest.mark.parametrize("group", ["float64", "float32", "special", "energies", "networks", "files", "stability"])
 @pytest.mark.parametrize("backend", OTHERS)
 def test_backends_agree(backend, group, results):
     keys = [key for key in results["tensorflow"] if key.startswith(f"{group}/")]

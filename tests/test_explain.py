@@ -9,6 +9,7 @@ import shutil
 import subprocess
 
 import click.testing
+import keras
 import numpy as np
 import pytest
 from PIL import Image
@@ -165,6 +166,21 @@ def test_linear_blocks_conserve_their_energy(float64, rng, block):
     assert np.abs(norm / norm[0] - 1).max() > 0.1
     layer.kernel.assign(layer.kernel * np.linspace(1, 1.1, 50).reshape(-1, 1, 1, 1, 1, 1))
     assert explain.conserved_energy(layer, y) is None
+
+
+@pytest.mark.parametrize("block", [layers.HamiltonianBlock, layers.SecondOrderBlock])
+def test_blocks_with_the_channels_first_have_the_same_dynamics(float64, randomize, rng, block):
+    x, followed, values = rng.normal(size=(2, 4, 6, 4)), [], None
+    for place, features in (("last", x), ("first", np.moveaxis(x, -1, 1))):
+        settings = {"activation": "linear", "normalization": None, "use_bias": False}
+        layer = block(3, 0.1, time_basis="constant", basis_size=1, data_format=f"channels_{place}", **settings)
+        model = keras.Sequential([keras.Input(features.shape[1:]), layer])
+        values = randomize(layer).get_weights() if values is None else values
+        layer.set_weights(values)
+        followed.append(explain.follow(model, features)[0])
+    last, first = followed
+    np.testing.assert_allclose(first.trajectory, last.trajectory, rtol=1e-12)
+    np.testing.assert_allclose(first.energy, last.energy, rtol=1e-10)
 
 
 @pytest.mark.parametrize(

@@ -304,6 +304,19 @@ def test_connector_updates_its_statistics_in_training_only(rng):
     assert np.all(layer.normalization.moving_mean.numpy() != 0)
 
 
+@pytest.mark.parametrize("layer", [layers.Connector, layers.RefiningConnector])
+def test_frozen_connector_has_a_frozen_normalization(rng, layer):
+    y, frozen = rng.normal(loc=1.0, size=(8, 4, 4, 3)), layer(5)
+    frozen.trainable = False
+    for connector in (layer(5, trainable=False), layer.from_config(frozen.get_config())):
+        model = keras.Sequential([keras.Input((4, 4, 3)), connector])
+        model(y, training=True)
+        assert model.trainable_weights == []
+        np.testing.assert_array_equal(connector.normalization.moving_mean, np.zeros(5))
+        connector.trainable = True
+        assert [weight.name for weight in model.trainable_weights] == ["kernel", "gamma", "beta"]
+
+
 # Inverse and trajectory.
 
 

@@ -3,7 +3,7 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from keras_pdecnn.losses import CrossEntropy, LeastSquares, MarginCrossEntropy, MarginHinge
+from keras_pdecnn.losses import CrossEntropy, LeastSquares, MarginCrossEntropy, MarginHinge, ScaledSquaredError
 
 
 def test_value_for_targets_and_for_labels(rng):
@@ -146,3 +146,38 @@ def test_extreme_probabilities_leave_the_loss_finite():
     p = np.array([[1.0, 0.0], [0.0, 1.0]], "float32")
     for loss in MARGIN_LOSSES:
         assert np.isfinite(float(loss(np.array([0, 0]), p)))
+
+
+# Targets.
+
+
+OF_CLASSES = [LeastSquares(), CrossEntropy(), MarginCrossEntropy(), MarginHinge()]
+
+
+@pytest.mark.parametrize("loss", OF_CLASSES, ids=lambda loss: loss.name)
+@pytest.mark.parametrize("shape", [(4,), (2, 3, 3)])
+def test_labels_may_have_a_last_axis_of_one_entry(loss, shape, rng):
+    p, labels = rng.dirichlet(np.ones(3), shape).astype("float32"), rng.integers(3, size=shape)
+    expected = float(loss(np.eye(3, dtype="float32")[labels], p))
+    assert float(loss(labels, p)) == pytest.approx(expected, rel=1e-6)
+    assert float(loss(labels[..., None], p)) == pytest.approx(expected, rel=1e-6)
+
+
+@pytest.mark.parametrize("loss", OF_CLASSES, ids=lambda loss: loss.name)
+@pytest.mark.parametrize("shape", [(4, 2), (1,), (4, 2, 1), (4, 3, 3)])
+def test_targets_of_another_shape_are_refused(loss, shape):
+    shapes = ", ".join(map(str, shape)) + ("," if len(shape) == 1 else "")
+    with pytest.raises(ValueError, match=rf"Received: targets of shape \({shapes}\) for outputs of shape \(4, 3\)"):
+        loss(np.zeros(shape, "float32"), np.full((4, 3), 0.3, "float32"))
+
+
+@pytest.mark.parametrize("space", [(), (4, 4)])
+def test_numbers_of_one_channel_may_lack_its_axis(space, rng):
+    y, predicted = rng.normal(size=(2, 4, *space, 1)).astype("float32")
+    loss = ScaledSquaredError(2.0)
+    assert float(loss(y[..., 0], predicted)) == pytest.approx(np.mean((y - predicted) ** 2) / 4, rel=1e-6)
+    assert float(loss(y, predicted)) == pytest.approx(float(loss(y[..., 0], predicted)), rel=1e-6)
+    wide = np.repeat(predicted, 3, axis=-1)
+    for wrong in (y, y[..., 0], y[None]):
+        with pytest.raises(ValueError, match=r"Received: targets of shape \(.*\) for outputs of shape \(4, "):
+            loss(wrong, wide)

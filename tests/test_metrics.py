@@ -30,6 +30,18 @@ def test_images(images, metric, reference):
         metric(0)
 
 
+@pytest.mark.parametrize("metric", [metrics.PSNR, metrics.SSIM])
+def test_images_of_one_channel_may_lack_its_axis(metric, rng):
+    """With as many images as rows, the difference of both shapes would be broadcast."""
+    clean, noisy = rng.uniform(size=(2, 12, 12, 12, 1)).astype("float32")
+    measured = metric(), metric()
+    measured[0].update_state(clean, noisy)
+    measured[1].update_state(clean[..., 0], noisy)
+    assert float(measured[1].result()) == pytest.approx(float(measured[0].result()), rel=1e-6)
+    with pytest.raises(ValueError, match=r"Received: targets of shape \(12, 12, 12, 1\) for outputs of shape"):
+        metric().update_state(clean, np.repeat(noisy, 3, axis=-1))
+
+
 def test_ssim_needs_room_for_its_window():
     small = keras.ops.ones((1, 8, 16, 1))
     with pytest.raises(ValueError, match=r"at least 11 pixels .* Received: shape=\(1, 8, 16, 1\)"):

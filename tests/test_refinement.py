@@ -74,6 +74,25 @@ def test_output_changes_by_the_step_size(float64, rng, randomize):
     assert np.all(np.abs(np.log2(np.divide(changes[:-1], changes[1:])) - 1) < 0.2)
 
 
+def test_accelerated_block_keeps_its_time(float64, rng, randomize):
+    """With kernels that are constant in time, cycles that reach the same time damp slow components alike."""
+    block = layers.ParabolicBlock(4, 0.1, scheme="accelerated", activation="linear", normalization=None, use_bias=False)
+    y = rng.normal(size=(2, 5, 5, 2))
+    block.build(y.shape)
+    kernel = 0.02 * rng.normal(size=block.kernel.shape[1:])
+    changes = []
+    for steps in (4, 8, 2):
+        other = block.with_steps(steps)
+        assert other.step_size * (steps**2 + steps) == pytest.approx(block.step_size * (4**2 + 4), rel=1e-12)
+        other.build(y.shape)
+        other.kernel.assign(np.broadcast_to(kernel, other.kernel.shape))
+        changes.append(other(y) - y)
+    for change in changes[1:]:
+        assert gap(change, changes[0]) < 0.01 * np.max(np.abs(changes[0]))
+    automatic = layers.ParabolicBlock(4, "auto", scheme="accelerated")
+    assert automatic.with_steps(8).max_step_size == pytest.approx(20 / 72, rel=1e-12)
+
+
 @pytest.mark.parametrize("optimizer", ["sgd", pytest.param("adam", marks=pytest.mark.slow)])
 def test_training_goes_on_with_the_moments(optimizer, eager, images):
     labels = np.arange(4) % 3
@@ -250,3 +269,15 @@ def test_number_of_steps_follows_from_the_tolerance(images, randomize):
     for settings in ({"tolerance": 0}, {"max_steps": 0}):
         with pytest.raises(ValueError, match=f"Received: {next(iter(settings))}=0"):
             model.adaptive(**settings)
+
+
+def test_an_adaptive_model_has_weights_of_its_own(images, randomize):
+    model = randomize(network(steps=2), 0.1)
+    model.compile("sgd", "mse", metrics=["mae"])
+    expected = model.adaptive(0.1, max_steps=4).predict(images, verbose=0)
+    solved = model.adaptive(0.1, max_steps=4)
+    before = solved.get_weights()
+    randomize(model)
+    assert gap(solved.predict(images, verbose=0), expected) == 0
+    assert all(map(np.array_equal, solved.get_weights(), before))
+    assert set(solved.evaluate(images, np.eye(4, 3), verbose=0, return_dict=True)) == {"loss", "mae"}

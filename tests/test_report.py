@@ -1,5 +1,6 @@
 """The report of every step, and the callback that watches it."""
 
+import dataclasses
 import warnings
 
 import keras
@@ -185,6 +186,20 @@ def test_spectral_radius_of_matrices(n, rng):
 @pytest.mark.parametrize("factor", [0.0, 1.0, np.inf])
 def test_spectral_radius_of_multiples_of_the_identity(factor):
     assert spectral_radius(lambda state: (factor * state[0],), (tf.ones((1, 300), "float64"),)) == pytest.approx(factor)
+
+
+@pytest.mark.parametrize("block", [layers.HamiltonianBlock, layers.ParabolicBlock], ids=lambda block: block.__name__)
+def test_blocks_with_the_channels_first_have_the_same_rows(block, randomize, rng):
+    x, reports, values = rng.normal(size=(2, 5, 6, 4)), [], None
+    for place, features in (("last", x), ("first", np.moveaxis(x, -1, 1))):
+        layer = block(2, 0.5, data_format=f"channels_{place}", name="block")
+        model = keras.Sequential([keras.Input(features.shape[1:]), layer])
+        values = randomize(layer).get_weights() if values is None else values
+        layer.set_weights(values)
+        reports.append(report(model, features))
+    for last, first in zip(*reports, strict=True):
+        for name, value in dataclasses.asdict(last).items():
+            assert getattr(first, name) == (pytest.approx(value, rel=1e-6) if isinstance(value, float) else value), name
 
 
 def test_wrong_input_is_named(randomize):

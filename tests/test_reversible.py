@@ -229,6 +229,26 @@ def test_files_and_copies(tmp_path, rng):
     assert layer.get_config()["order"] == [0, 1, 2, 0]
 
 
+@pytest.mark.parametrize(
+    "make",
+    [
+        lambda **settings: Reversible(with_everything(), dense(), **settings),
+        lambda **settings: AffineCoupling(with_everything(4), **settings),
+        lambda **settings: ReversibleSequence([Reversible(with_everything()), AffineCoupling(dense(4))], **settings),
+    ],
+    ids=["Reversible", "AffineCoupling", "ReversibleSequence"],
+)
+def test_layers_inside_a_frozen_one_are_frozen(make, rng):
+    layer = make(trainable=False)
+    model = keras.Sequential([keras.Input((4,)), layer])
+    before = [weight.numpy() for weight in model.weights]
+    model(rng.normal(size=(5, 4)), training=True)
+    assert model.trainable_variables == []
+    assert all(map(np.array_equal, before, [weight.numpy() for weight in model.weights]))  # the statistics, too
+    layer.trainable = True
+    assert len(model.trainable_variables) >= 4
+
+
 @pytest.mark.slow
 @pytest.mark.parametrize("how", ["package", "keras"])
 def test_saved_model_has_the_gradient_of_its_input(how, tmp_path, rng):

@@ -102,6 +102,7 @@ def test_accelerated_cycle_is_stable_and_goes_further():
         assert np.max(np.abs(cycle(steps, z))) <= 1 + 1e-12
         slope = (1 - cycle(steps, np.array([1e-7]))[0]) / 1e-7
         assert slope == pytest.approx((steps**2 + steps) / 3, rel=1e-4)
+        assert ops.accelerated.time(steps) == pytest.approx(slope, rel=1e-4)
 
 
 def test_damping_takes_energy_from_waves_at_the_known_rate():

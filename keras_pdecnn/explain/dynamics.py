@@ -86,7 +86,7 @@ def follow(model: keras.Model, x: ArrayLike, perturbation: float = 1e-3, seed: i
         (4, 5)
     """
     arguments.check_positive("perturbation", perturbation)
-    x = check_examples(x, "x", model.input_shape[1:], model.input.dtype)
+    x = check_examples(x, "x", model.input_shape[1:], model.inputs[0].dtype)
     axes = tuple(range(1, x.ndim))
     direction = np.random.default_rng(seed).normal(size=x.shape)
     direction /= np.sqrt(np.sum(direction**2, axis=axes, keepdims=True))
@@ -96,7 +96,8 @@ def follow(model: keras.Model, x: ArrayLike, perturbation: float = 1e-3, seed: i
     for call, inputs in zip(graph.blocks, graph.block_inputs(ops.convert_to_tensor(both)), strict=True):
         block = call.layer
         plain, perturbed = np.split(ops.convert_to_numpy(block.trajectory(inputs)), 2, axis=1)
-        dynamics.append(BlockDynamics(call.name, plain, _norm(perturbed - plain), conserved_energy(block, plain)))
+        distance, energy = _norm(perturbed - plain), conserved_energy(block, plain)
+        dynamics.append(BlockDynamics(call.name, _with_channels_last(block, plain), distance, energy))
     return dynamics
 
 
@@ -120,7 +121,7 @@ def conserved_energy(block: layers.PDEBlock, trajectory: ArrayLike) -> np.ndarra
     Args:
         block: A block.
         trajectory: Features of n examples as `block.trajectory` returns them, of shape (steps + 1, n, *space,
-            channels).
+            channels), or with the channels first if the block has them first.
 
     Returns:
         Array of shape (steps + 1, n), or None.
@@ -134,7 +135,7 @@ def conserved_energy(block: layers.PDEBlock, trajectory: ArrayLike) -> np.ndarra
     kernel = theta["kernel"]
     if not (has_energy(block) and is_linear(block)) or np.any(theta.get("bias", 0)) or np.any(kernel != kernel[:1]):
         return None
-    y, h = np.asarray(trajectory), float(block.current_step_size())
+    y, h = _with_channels_last(block, np.asarray(trajectory)), float(block.current_step_size())
     if block.integrator == verlet:
         states = zip(*np.split(y, 2, axis=-1), strict=True)
         energies = [verlet_energy(a, b, kernel[0, 0], kernel[0, 1], h, block.padding) for a, b in states]
@@ -142,6 +143,11 @@ def conserved_energy(block: layers.PDEBlock, trajectory: ArrayLike) -> np.ndarra
         states = zip(y, np.diff(y, axis=0, prepend=y[:1]), strict=True)  # features and velocities
         energies = [leapfrog_energy(a, v, kernel[0, 0], h, block.padding) for a, v in states]
     return np.stack([ops.convert_to_numpy(energy) for energy in energies])
+
+
+def _with_channels_last(block: layers.PDEBlock, trajectory: np.ndarray) -> np.ndarray:
+    """Return a trajectory of a block, whose first axis is time, with the channels last."""
+    return np.moveaxis(trajectory, 2, -1) if block.data_format == "channels_first" else trajectory
 
 
 def _norm(features: np.ndarray) -> np.ndarray:

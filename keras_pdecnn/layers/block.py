@@ -312,11 +312,12 @@ class PDEBlock(Exportable, FieldLayer):
         return per_filter_theta(self.field, theta) if self.step_size == "per_filter" else theta
 
     def with_steps(self, steps: int) -> PDEBlock:
-        """Return a block with another number of steps over the same time T = N h.
+        """Return a block with another number of steps over the same time T, which is N h for most integrators.
 
         The new block is not built. With a time basis it has weights of the same shapes; without one, it has as many
-        entries as steps, and `PDEModel.with_steps` interpolates them. Its step size is scaled, and so is that of
-        `TimeSmoothness` regularisers. An automatic step size keeps T, too: the new upper bound is the current step size
+        entries as steps, and `PDEModel.with_steps` interpolates them. Its step size is scaled by the quotient of the
+        times that the integrator reaches with both numbers of steps, and that of `TimeSmoothness` regularisers by the
+        quotient of these numbers. An automatic step size keeps T, too: the new upper bound is the current step size
         of this block (its upper bound, if it is not built), scaled, and `max_gain` is scaled with the power of h that
         the gain has. More steps then have the same T, and fewer steps a shorter one if the theory does not allow steps
         of that size.
@@ -334,7 +335,7 @@ class PDEBlock(Exportable, FieldLayer):
             ValueError: If `steps` is not a positive integer.
         """
         factor = self.steps / arguments.check_positive_integer("steps", steps)
-        sizes = self._scaled_step_size(factor)
+        sizes = self._scaled_step_size(self.integrator.time(self.steps) / self.integrator.time(steps))
         block = type(self).from_config({**self.get_config(), "steps": steps, **sizes})
         for name in ("kernel_regularizer", "scale_regularizer", "bias_regularizer"):
             regularizer = getattr(block, name)

@@ -41,6 +41,7 @@ class BatchNormalized(BaseConnector):
             momentum=self.momentum,
             synchronized=self.synchronized,
             dtype=pointwise_policy(self),
+            trainable=self.trainable,
             name="normalization",
         )
         self.normalization.build((*shape[:-1], self.filters))

@@ -47,6 +47,10 @@ class InvertibleLayer(Exportable, keras.layers.Layer, abc.ABC):
         return any(layer_function.accepts(layer, name) for layer in self.inner_layers())
 
     def build(self, input_shape):
+        if not self.trainable:
+            # Keras hands the attribute on when it is set later, but not the argument.
+            for layer in self.inner_layers():
+                layer.trainable = False
         self.build_inner(tuple(input_shape), {})
 
     def call(self, x, mask=None, training=None, **arguments):

@@ -39,10 +39,11 @@ class Standardization(keras.layers.Layer):
         x = ops.cast(x, self.variable_dtype)
         axes = tuple(range(1, len(x.shape)))
         centred = x - exact.mean(x, axis=axes, keepdims=True)
-        standard_deviation = exact.sqrt(exact.mean(ops.square(centred), axis=axes, keepdims=True))
+        variance = exact.mean(ops.square(centred), axis=axes, keepdims=True)
         entries = ops.shape(x)[1:]
         count = math.prod(entries) if all(isinstance(n, int) for n in entries) else ops.prod(ops.stack(entries))
-        return centred / exact.maximum(standard_deviation, ops.rsqrt(ops.cast(count, self.variable_dtype)))
+        # The bound comes before the root, whose derivative at 0, for a constant example, is infinite.
+        return centred / exact.sqrt(exact.maximum(variance, 1 / ops.cast(count, self.variable_dtype)))
 
     def lipschitz_bound(self, input_shape) -> float:
         """Return the l2 Lipschitz constant of the layer, sqrt(n).

@@ -87,14 +87,17 @@ def adaptive(model: keras.Model, tolerance: float, max_steps: int) -> Any:
     """Return a copy of a model whose blocks are adaptive, see `PDEModel.adaptive`."""
 
     def clone(layer):
-        if isinstance(layer, layers.PDEBlock):
-            return AdaptiveBlock(layer, tolerance, max_steps, name=layer.name)
-        return type(layer).from_config(layer.get_config())
+        copy = type(layer).from_config(layer.get_config())
+        if not isinstance(layer, layers.PDEBlock):
+            return copy
+        copy.build_from_config(layer.get_build_config())
+        return AdaptiveBlock(copy, tolerance, max_steps, name=layer.name)
 
     new = keras.models.clone_model(model, clone_function=clone)
-    for layer, old in zip(new.layers, model.layers, strict=True):
-        if not isinstance(layer, AdaptiveBlock):
-            layer.set_weights(old.get_weights())
-    # The number of steps is not known before the features are.
-    new.compile(loss=getattr(model, "loss", None), metrics=["accuracy"], run_eagerly=True)
+    carry_variables(model.variables, new.variables, "linear")
+    # The number of steps is not known before the features are. A model that is compiled keeps its loss and its metrics.
+    if new.compiled:
+        new.jit_compile, new.run_eagerly = False, True
+    else:
+        new.compile(run_eagerly=True)
     return new

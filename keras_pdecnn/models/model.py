@@ -52,7 +52,7 @@ class PDEModel(_Base):
         return [layer for layer in self.layers if isinstance(layer, layers.PDEBlock)]
 
     def with_steps(self, steps, interpolation: str = "linear", optimizer_state: bool = False) -> PDEModel:
-        """Return a model with the same weights, whose blocks take another number of steps over the same time T = N h.
+        """Return a model with the same weights, whose blocks take another number of steps over the same time.
 
         Blocks with a time basis evaluate theta(t) at the times of the new steps, and their weights are copied. The
         weights of other blocks are interpolated from the old times j h to the new ones. Weights at times that are old
@@ -130,7 +130,8 @@ class PDEModel(_Base):
             max_steps: Largest number of steps; default 256.
 
         Returns:
-            A `PDEModel` that runs eagerly, with copies of the weights. It cannot be saved.
+            A `PDEModel` that runs eagerly, with copies of the weights, and with the loss and the metrics of this model
+            if it is compiled. It cannot be saved.
 
         Raises:
             ValueError: If the tolerance is not positive, or `max_steps` is no positive integer.

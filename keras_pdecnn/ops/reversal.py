@@ -41,7 +41,8 @@ def undo_and_pull_back(integrator: Integrator, field: Field, theta: dict, h, sta
         # would keep the temporaries of all of them.
         before = primitives.after(functools.partial(operator.sub, state[update.target], increment), of_x)
         state[update.target] = update.unscaled(h, before, j)
-        cotangent[update.source] += of_x
+        # Not in place: the first cotangent belongs to the caller, and PyTorch may give the same one to others.
+        cotangent[update.source] = cotangent[update.source] + of_x
         cotangent[update.target] = update.scaled(h, w, j)
     return (
         tuple(state),

@@ -44,7 +44,7 @@ def block_bounds(block: PDEBlock, shape: tuple | None = None) -> tuple[float, fl
         Tuple (lower, upper).
 
     Raises:
-        ValueError: If the block is not built, its activation is not in `ops.limits.LIPSCHITZ`, its integrator is
+        ValueError: If the block is not built, its activation is not in `stability.limits.LIPSCHITZ`, its integrator is
             user-defined, for which no bounds are proved, its class redefines a method of a block, or its step size is
             not finite.
 

@@ -14,6 +14,7 @@ from numpy.typing import ArrayLike
 from keras_pdecnn.data.checks import check_examples
 from keras_pdecnn.layers import PDEBlock
 from keras_pdecnn.layers.graph import Graph, block_calls
+from keras_pdecnn.ops import layout
 from keras_pdecnn.ops.backend import primitives
 from keras_pdecnn.ops.fields import Field
 from keras_pdecnn.ops.integrators import Integrator
@@ -161,7 +162,7 @@ def _rows(block: PDEBlock, name: str, y, perturbation: float, seed: int, cheap: 
     limits = _limits(block, norms if own else effective_norms(block))
     # All steps have the same step size; an automatic one is computed from all kernels.
     h = float(block.current_step_size())
-    y = ops.cast(y, "float64")
+    y = layout.to_channels_last(ops.cast(y, "float64"), block.data_format)
     equation = _in_float64(block, h)
     start, finish = block.integrator.start, block.integrator.finish
     states = _at_each_time(trajectory(*equation, start(y)))
@@ -226,7 +227,13 @@ def _disturb(y, size: float, seed: int):
 
 
 def _round_trip(block: PDEBlock, h: float, y) -> list[float]:
-    """Return the relative errors at t_0 … t_{N-1} after going to t_N and back, computed as the block computes."""
+    """Return the relative errors at t_0 … t_{N-1} after going to t_N and back, computed as the block computes.
+
+    Args:
+        block: Block.
+        h: Step size.
+        y: Features at t_0 with the channels last.
+    """
     field, theta = block.field, block.theta()
     start = block.integrator.start(ops.cast(y, block.variable_dtype))
     states = _at_each_time(trajectory(block.integrator, field, theta, h, start))

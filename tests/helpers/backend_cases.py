@@ -98,6 +98,21 @@ def reference(path):
             yield f"{case}/{'-'.join(map(str, mode.values()))}", run(layer, values["y0"], values["w"], compiled=False)
 
 
+def special_cases():
+    """Yield a sum whose terms share a cotangent, and the standardisation of a constant example."""
+    rng = np.random.default_rng(3)
+    y, w = rng.normal(size=(2, 2, 5, 4, 4))
+    inputs = keras.Input(y.shape[1:], dtype="float64")
+    block = pde.layers.HamiltonianBlock(2, 0.4, activation="tanh", stored_steps=0, dtype="float64")
+    model = keras.Model(inputs, keras.layers.Add(dtype="float64")([inputs, block(inputs)]))
+    model.set_weights([rng.normal(size=weight.shape) for weight in model.get_weights()])
+    yield "sum", run(model, y, w, compiled=True)
+    layer = pde.layers.Standardization(dtype="float64")
+    layer.build(y.shape)
+    y[0] = 7.0
+    yield "constant", run(layer, y, w, compiled=False)
+
+
 def random_blocks(dtype):
     """Yield the results of blocks with random weights, in float64 of every kind and normalisation, in float32 of a few.
 

@@ -13,7 +13,7 @@ from pathlib import Path
 
 import keras
 import numpy as np
-from backend_cases import BACKEND, random_blocks, reference
+from backend_cases import BACKEND, random_blocks, reference, special_cases
 
 import keras_pdecnn as pde
 
@@ -179,6 +179,7 @@ def main():
         "reference": reference(sys.argv[1]),
         "float64": random_blocks("float64"),
         "float32": random_blocks("float32"),
+        "special": special_cases(),
         "energies": energies(),
         "networks": networks(folder),
         "files": files(folder),

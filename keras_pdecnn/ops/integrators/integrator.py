@@ -59,6 +59,7 @@ class Integrator:
         is_nonexpansive: Whether it is proved that steps up to the limit, with a provable normalisation, never enlarge
             the distance of two states; default False. The limit of a linearisation, for example, proves nothing.
         bounds: `Bounds` of the distance of two outputs; default None, no bounds are known.
+        time: Function N -> time that N steps reach, in units of h; default N.
 
     Raises:
         ValueError: If there is no update, an update names a right-hand side that does not exist, or no update uses some
@@ -86,6 +87,7 @@ class Integrator:
     limit: Callable | None = None
     is_nonexpansive: bool = False
     bounds: Bounds | None = field(default=None, compare=False)
+    time: Callable[[int], float] = float
 
     def __post_init__(self):
         arguments.check_positive_integer("fields", self.fields)
