@@ -16,7 +16,8 @@ from PIL import Image
 from tensorflow.core.protobuf import saved_model_pb2
 
 from keras_pdecnn import data, export, inference, layers, models
-from keras_pdecnn.export import checks
+from keras_pdecnn.data.crops import Crop
+from keras_pdecnn.export import checks, exportable, heads
 from keras_pdecnn.export.decoding import decode
 from keras_pdecnn.tasks import TASKS
 
@@ -190,6 +191,42 @@ def test_decoding_is_that_of_read_image(tmp_path, rng):
             np.testing.assert_array_equal(decode(tf.constant([content]), shape)[0], read)
 
 
+@pytest.mark.parametrize("kind", ["center", "random"])
+def test_the_window_of_an_image_is_that_of_read_image(kind, tmp_path, rng):
+    window = Crop(kind)
+    for size, shape in (((9, 20), (8, 8, 3)), ((90, 50), (8, 6, 1)), ((6, 7), (None, None, 3))):
+        pixels = rng.integers(0, 255, (*size, 3), dtype=np.uint8)
+        for content in (encoded(pixels, "PNG"), encoded(pixels, "JPEG")):
+            (tmp_path / "image").write_bytes(content)
+            full = (*(n or natural for n, natural in zip(shape, size, strict=False)), shape[-1])
+            read = data.read_image(tmp_path / "image", full, window)
+            assert gap(decode(tf.constant([content]), shape, window)[0], read) <= 1  # rounded otherwise
+
+
+def test_encoded_images_are_cropped(tmp_path, rng):
+    model = build("parabolic", (8, 8), widths=(4,), steps=1)
+    path = export.savedmodel(model, tmp_path / "name", NAMES, crop="random")
+    content = encoded(rng.integers(0, 255, (16, 40, 3), dtype=np.uint8), "PNG")
+    serve = tf.saved_model.load(str(path)).signatures["serving_bytes"]
+    outputs = serve(image_bytes=tf.constant([content]))["probabilities"]
+    expected, whole = (model(decode(tf.constant([content]), (8, 8, 3), window)) for window in (Crop("random"), None))
+    assert gap(outputs, expected) < 1e-6
+    assert gap(outputs, whole) > 1e-3
+
+
+@pytest.mark.parametrize("white", [1.0, 255.0])
+def test_encoded_images_are_restored_in_the_units_of_the_network(tmp_path, rng, white):
+    model = models.ParabolicUNet((8, 8, 3), restoration=True, max_value=white, widths=(4, 4), steps=1)
+    path = export.savedmodel(model, tmp_path / "name")
+    pixels = rng.integers(0, 255, (8, 8, 3), dtype=np.uint8)
+    (restored,) = (
+        tf.saved_model.load(str(path))
+        .signatures["serving_bytes"](image_bytes=tf.constant([encoded(pixels, "PNG")]))
+        .values()
+    )
+    assert gap(restored, pixels[None] / 255 * white) < 1e-5 * white  # the identity before the training
+
+
 def test_only_images_are_decoded(folder):
     for name in ("second_order", "parabolic"):
         assert list(tf.saved_model.load(str(folder / name / "1")).signatures) == ["serving_default"]
@@ -308,7 +345,34 @@ def test_models_of_something_else(tmp_path):
         export.savedmodel(model, tmp_path, ("a", "b"), outputs="values")
 
 
-# Outputs for every pixel.
+@pytest.mark.parametrize("function", export.FORMATS.values(), ids=export.FORMATS)
+@pytest.mark.parametrize("network", ["ParabolicCNN", "ParabolicUNet", "own"])
+def test_the_channels_must_come_last(function, network, tmp_path):
+    if network == "own":  # a network inside another one
+        block = layers.ParabolicBlock(1, data_format="channels_first")
+        model = keras.Sequential([keras.Input((3, 8, 8)), keras.Sequential([block]), keras.layers.Flatten()])
+    else:
+        settings = {"widths": (4,), "steps": 1, "data_format": "channels_first"}
+        model = getattr(models, network)((3, 8, 8), 2, **settings)
+    with pytest.raises(ValueError, match=r"channels must come last.*Received: a model of shapes \(None, 3, 8, 8\)"):
+        function(model, tmp_path / f"x{SUFFIXES.get(function, '')}")
+    assert os.listdir(tmp_path) == []
+
+
+@pytest.mark.parametrize(
+    ("settings", "received"),
+    [
+        ({"crop": "left"}, "crop='left'"),
+        ({"sampling_rate": 0}, "sampling_rate=0"),
+        ({"mask_colors": ("ff0000", "red")}, "mask_colors='red'"),
+    ],
+)
+def test_wrong_facts_of_the_examples(settings, received, networks, tmp_path):
+    with pytest.raises(ValueError, match=f"Received: {received}"):
+        export.savedmodel(networks["hamiltonian"], tmp_path, **settings)
+    with pytest.raises(ValueError, match=r"Only image files .* are cropped. Received: crop='center', a model of"):
+        export.savedmodel(networks["parabolic"], tmp_path, crop="center")
+    assert os.listdir(tmp_path) == []
 
 
 # Precision.
@@ -381,6 +445,36 @@ def test_convolutions_in_bfloat16(wide, tmp_path):
     assert 1e-5 < gap(answers["bfloat16"], expected) < 0.05
     assert all(found["Conv2D"] == {precision} for precision, found in kinds.items())
     assert all(found["Rsqrt"] == {"float32"} for found in kinds.values())
+
+
+def test_a_network_in_mixed_precision_is_exported_in_float32(tmp_path):
+    model = build("hamiltonian", (8, 8), "mixed_bfloat16", widths=(4,))
+    twin = build("hamiltonian", (8, 8), widths=(4,))
+    twin.set_weights(model.get_weights())
+    path = export.savedmodel(model, tmp_path / "name", NAMES)
+    x = examples(model)
+    assert gap(answer("savedmodel", tmp_path / "name", x), twin(x)) < 1e-5
+    assert types_by_operation(graph_of(path))["Conv2D"] == {"float32"}
+
+
+@pytest.mark.parametrize("policy", ["mixed_bfloat16", "mixed_float16", "float64", "float32"])
+def test_layers_inside_others_are_exported_in_float32(policy, rng):
+    def network():
+        inner = keras.Sequential([keras.Input((6, 2)), keras.layers.Dense(2, "tanh")])
+        couplings = layers.Reversible(inner, keras.layers.Dense(2)), layers.AffineCoupling(keras.layers.Dense(4))
+        sequence = layers.ReversibleSequence([layers.Reversible(keras.layers.Dense(2))])
+        wrapper = keras.layers.TimeDistributed(keras.layers.Dense(4))
+        return keras.Sequential([keras.Input((6, 4)), *couplings, sequence, wrapper, keras.layers.Dense(3)])
+
+    keras.config.set_dtype_policy(policy)
+    model = network()
+    keras.config.set_dtype_policy("float32")
+    twin = network()
+    twin.set_weights(model.get_weights())
+    x = rng.normal(size=(2, 6, 4)).astype("float32")
+    copy = exportable.in_float32(model)
+    assert gap(copy(x), twin(x)) < 1e-6
+    assert (copy is model) == (policy == "float32")
 
 
 @pytest.mark.parametrize("kind", ["savedmodel", "litert", "onnx"])
@@ -492,6 +586,28 @@ def test_values_of_examples(activation, task, names, tmp_path):
     assert gap(network.outputs(x), model(x)) < 1e-6
 
 
+@pytest.mark.parametrize("names", [None, ("length", "één")])
+@pytest.mark.parametrize(
+    ("last", "task"),
+    [(keras.layers.Dense(2, "sigmoid"), "multi_label"), (keras.layers.Rescaling([2.0, 3.0]), "regression")],
+    ids=["sigmoid", "rescaling"],
+)
+def test_outputs_that_do_not_exclude_each_other_are_values(last, task, names):
+    model = keras.Sequential([keras.Input((2, 1)), keras.layers.Flatten(), last])
+    head = heads.head_of(model, names, None)
+    assert head == heads.Values(names)
+    assert head.task(model) == task
+
+
+def test_a_single_output_is_no_class(tmp_path):
+    for activation in (None, "softmax", "sigmoid"):
+        model = keras.Sequential([keras.Input((5, 1)), keras.layers.Flatten(), keras.layers.Dense(1, activation)])
+        assert heads.head_of(model, ("a",), None) == heads.Values(("a",))
+        with pytest.raises(ValueError, match=r"single output .*Received: outputs='classes', .* \(None, 1\)"):
+            export.savedmodel(model, tmp_path / "name", outputs="classes")
+    assert os.listdir(tmp_path) == []
+
+
 @pytest.mark.slow
 def test_denoiser_in_litert_and_onnx(denoiser, tmp_path):
     interpreter = pytest.importorskip("ai_edge_litert.interpreter", reason="needs keras-pdecnn[litert]")
@@ -524,6 +640,24 @@ def test_predict_with_an_exported_model(networks, folder):
         assert (classifier.input_shape, classifier.class_names) == ((8, 8, 3), NAMES)
         assert gap(classifier.outputs(x), networks["hamiltonian"](x)) < 1e-6
     assert inference.load(folder / "residual").input_shape == (None, None, 3)
+
+
+def test_the_facts_of_the_examples_are_kept(tmp_path):
+    model = build("parabolic", (8, 8), widths=(4,), steps=1)
+    facts = {"crop": "center", "sampling_rate": 8000, "mask_colors": ("#FF0000", "00ff00", "0000ff")}
+    path = export.savedmodel(model, tmp_path / "name", NAMES, **facts)
+    classifier = inference.load(path)
+    assert (classifier.crop, classifier.sampling_rate) == ("center", 8000)
+    assert classifier.mask_colors == ("ff0000", "00ff00", "0000ff")
+    # As an earlier version has written it, and with a window that does not exist.
+    file = path / "assets.extra" / "network.json"
+    content = json.loads(file.read_text())
+    file.write_text(json.dumps({name: value for name, value in content.items() if name not in facts}))
+    classifier = inference.load(path)
+    assert (classifier.crop, classifier.sampling_rate, classifier.mask_colors) == (None, None, None)
+    file.write_text(json.dumps({**content, "crop": "left"}))
+    with pytest.raises(ValueError, match=r"crop must be .* Received: "):
+        inference.load(path)
 
 
 def test_another_saved_model_is_refused(tmp_path, folder):

@@ -9,7 +9,8 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from keras_pdecnn import layers, models
+from keras_pdecnn import layers, models, ops
+from keras_pdecnn.models.certified import CertifiedParts
 
 ARCHITECTURES = models.ARCHITECTURES
 SPACES = [(9,), (8, 8), (4, 6, 5)]
@@ -731,8 +732,24 @@ def test_provable_network_is_exported(images, randomize, tmp_path):
         ("parabolic", {"provable": "yes"}, "provable='yes'"),
         ("parabolic", {"step_size": -1.0}, "step_size=-1.0"),
         ("parabolic", {"max_gain": 0.0}, "max_gain=0.0"),
+        ("parabolic", {"normalization": "tv"}, "provable=True, normalization='tv'"),
+        ("parabolic", {"scheme": "rk4"}, "provable=True, scheme='rk4'"),
+        ("parabolic", {"scheme": "accelerated"}, "provable=True, scheme='accelerated'"),
+        ("parabolic", {"backprop": "reversible"}, "provable=True, backprop='reversible'"),
+        ("parabolic", {"scheme": "heun", "backprop": "reversible"}, "provable=True, scheme='heun', backprop='rev"),
+        ("hamiltonian", {"scheme": "symmetric", "backprop": "reversible"}, "provable=True, scheme='symmetric'$"),
+        ("second_order", {"scheme": "half-kick"}, "provable=True, scheme='half-kick'"),
     ],
 )
 def test_provable_builder_refuses(architecture, settings, received):
     with pytest.raises(ValueError, match=f"Received: {received}"):
         small(architecture, **{"provable": True, **settings})
+
+
+def test_provable_builder_refuses_an_integrator_of_a_user():
+    class HeunBlock(layers.ParabolicBlock):
+        integrator = ops.heun
+
+    parts = CertifiedParts(HeunBlock, 2.0, None)
+    with pytest.raises(ValueError, match='Received: provable=True, integrator="Heun\'s method"'):
+        parts.check_block(HeunBlock(2, normalization=None))

@@ -199,6 +199,10 @@ def test_a_provable_recipe_has_no_normalisation_unless_it_is_given():
         ({"margin": 1}, "margin=1.0, loss='classification'"),
         ({"loss": "margin_hinge", "temperature": 1, "provable": True, "normalization": None}, "temperature=1.0, loss="),
         ({"orthogonal": True}, "orthogonal=True, provable=False"),
+        (
+            {"provable": True, "normalization": None, "architecture": "parabolic", "backprop": "reversible"},
+            "provable=True, architecture='parabolic', backprop='reversible'",
+        ),
     ],
 )
 def test_settings_that_make_no_sense_together(settings, received):

@@ -141,6 +141,7 @@ WRONG = [
     ({"restoration": True, "output_activation": "relu"}, "Received: output_activation='relu'"),
     ({"outputs": 2, "skip": "multiply"}, "skip must be one of 'add', 'concatenate'. Received: skip='multiply'"),
     ({"outputs": 2, "provable": True, "skip": "concatenate"}, "Received: provable=True, skip='concatenate'"),
+    ({"outputs": 2, "provable": True, "scheme": "rk4"}, "Received: provable=True, scheme='rk4'"),
     ({"outputs": 2, "stps": 3}, "ParabolicUNet has no argument 'stps': did you mean 'steps'"),
     ({"outputs": 2, "steps": (1, 2, 3)}, r"one per width \(2\). Received: steps=\(1, 2, 3\)"),
     ({"outputs": 2, "weights": "cifar10"}, "trained weights of a ParabolicUNet, of which there are: none"),

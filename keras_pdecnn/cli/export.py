@@ -82,6 +82,8 @@ def export(run, kind, output, precision, jit_compile):
         task = TASKS[recipe.task]
         names = None if task.exported == "values" and task.of_pixels else info.class_names
         settings = {"jit_compile": True} if jit_compile else {}
+        if kind == "savedmodel":  # which `predict` reads: image files, sounds and masks are then those of the run
+            settings |= {"crop": info.crop, "sampling_rate": info.sampling_rate, "mask_colors": recipe.mask_colors}
         target = output or folder.path / _DEFAULTS[kind]
         path = FORMATS[kind](model, target, names, task.exported, precision, **settings)
     except (OSError, tf.errors.OpError) as error:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import math
+from collections.abc import Callable
 
 from keras_pdecnn.utils import arguments
 
@@ -54,14 +55,25 @@ class Crop:
             space: (height, width) of the input of the network.
             draws: `DRAWS` numbers in [0, 1), which choose a random window; default None, the window in the centre.
         """
-        aspect = space[1] / space[0]
         if draws is None:
-            width = min(size[0], size[1] * aspect) * (_SHOWN if self.is_random else 1.0)
-            height, place = width / aspect, (0.5, 0.5)
-        else:
-            area = size[0] * size[1] * (self.least_area + (1 - self.least_area) * float(draws[0]))
-            aspect *= math.exp(_ASPECT * (2 * float(draws[1]) - 1))
-            width = min(math.sqrt(area * aspect), size[0])
-            height, place = min(math.sqrt(area / aspect), size[1]), (float(draws[2]), float(draws[3]))
-        left, top = (size[0] - width) * place[0], (size[1] - height) * place[1]
+            return self.central_box(size, space)
+        aspect = space[1] / space[0]
+        area = size[0] * size[1] * (self.least_area + (1 - self.least_area) * float(draws[0]))
+        aspect *= math.exp(_ASPECT * (2 * float(draws[1]) - 1))
+        width, height = min(math.sqrt(area * aspect), size[0]), min(math.sqrt(area / aspect), size[1])
+        left, top = (size[0] - width) * float(draws[2]), (size[1] - height) * float(draws[3])
         return left, top, min(left + width, size[0]), min(top + height, size[1])
+
+    def central_box(self, size: tuple, space: tuple, smaller: Callable = min) -> tuple:
+        """Return the window in the centre, see `box`, also of sizes that are tensors.
+
+        Args:
+            size: (width, height) of the image.
+            space: (height, width) of the input of the network.
+            smaller: Function that returns the smaller of two such numbers; default `min`.
+        """
+        aspect = space[1] / space[0]
+        width = smaller(size[0], size[1] * aspect) * (_SHOWN if self.is_random else 1.0)
+        height = width / aspect
+        left, top = (size[0] - width) * 0.5, (size[1] - height) * 0.5
+        return left, top, smaller(left + width, size[0]), smaller(top + height, size[1])

@@ -12,6 +12,12 @@ from keras_pdecnn.utils import arguments, optional
 INPUTS = {1: "signal", 2: "image", 3: "video"}
 """Name of the input by the number of space axes."""
 
+CHANNELS_LAST = (
+    "The channels must come last: build the network with data_format='channels_last' and give it the weights of the "
+    "other one, by `weights=` or `set_weights`."
+)
+"""The message about networks with the channels first."""
+
 
 def check_backend(what: str, backends: tuple[str, ...] = ("tensorflow",)):
     """Raise ValueError if a format is not written under the backend of Keras, ImportError without TensorFlow.
@@ -33,7 +39,8 @@ def check_model(model: keras.Model) -> str:
     """Return the name of the input of a model of signals, images or video with one output.
 
     Raises:
-        ValueError: If the model is not such a model: its output is one vector per example, or one per pixel.
+        ValueError: If the model is not such a model, whose output is one vector per example, or one per pixel; or if
+            its channels come first.
     """
     shapes = getattr(model, "input_shape", None), getattr(model, "output_shape", None)
     rank = len(shapes[0]) - 2 if isinstance(shapes[0], tuple) else None
@@ -42,7 +49,19 @@ def check_model(model: keras.Model) -> str:
             "Only models of one signal, image or video that return one vector, or one for each pixel, can be exported. "
             f"Received: a model of shapes {shapes[0]} and {shapes[1]}"
         )
+    if has_channels_first(model):
+        raise ValueError(f"{CHANNELS_LAST} Received: a model of shapes {shapes[0]} and {shapes[1]}")
     return INPUTS[rank]
+
+
+def has_channels_first(model: keras.Model) -> bool:
+    """Return whether a model has channels before the space axes: the networks of builders have a layer of that name."""
+    return any(
+        layer.name == "channels_last"
+        or getattr(layer, "data_format", None) == "channels_first"
+        or (isinstance(layer, keras.Model) and has_channels_first(layer))
+        for layer in model.layers
+    )
 
 
 def check_names(class_names, model: keras.Model) -> tuple[str, ...]:

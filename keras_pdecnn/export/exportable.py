@@ -12,6 +12,8 @@ from keras_pdecnn.export import checks
 from keras_pdecnn.export.heads import Classes, Values
 from keras_pdecnn.layers.plain import plain_operations
 
+_OTHERS = ("float16", "bfloat16", "float64", "mixed_float16", "mixed_bfloat16")  # quantised layers stay what they are
+
 
 @contextlib.contextmanager
 def new_file(model: keras.Model, head: Classes | Values, path: pathlib.Path):
@@ -31,13 +33,46 @@ def named(model: keras.Model, head: Classes | Values) -> keras.Model:
 
 
 def in_float32(model: keras.Model) -> keras.Model:
-    """Return a copy of the model that computes in float32 throughout."""
+    """Return the model if it computes in float32 throughout, and otherwise a copy that does."""
+    if all(map(_is_in_float32, model.layers)):
+        return model
 
     def copy(layer):
-        if isinstance(layer, keras.Model):
-            return in_float32(layer)
-        return type(layer).from_config({**layer.get_config(), "dtype": "float32"})
+        return in_float32(layer) if isinstance(layer, keras.Model) else _copy_in_float32(layer)
 
     clone = keras.models.clone_model(model, clone_function=copy)
     clone.set_weights(model.get_weights())
     return clone
+
+
+def _copy_in_float32(layer: keras.layers.Layer) -> keras.layers.Layer:
+    return type(layer).from_config(_config_in_float32(layer.get_config()))
+
+
+def _is_in_float32(layer: keras.layers.Layer) -> bool:
+    if isinstance(layer, keras.Model):
+        return all(map(_is_in_float32, layer.layers))
+    if layer.dtype_policy.name in _OTHERS:
+        return False
+    try:
+        config = layer.get_config()
+    except NotImplementedError:  # a layer of a user that cannot be saved
+        return True
+    return config == _config_in_float32(config)
+
+
+def _config_in_float32(config):
+    """Return a configuration in which every layer has the policy "float32", those inside couplings and wrappers too."""
+    if isinstance(config, list | tuple):
+        entries = [_config_in_float32(entry) for entry in config]
+        return tuple(entries) if isinstance(config, tuple) else entries
+    if not isinstance(config, dict):
+        return config
+    config = {key: _config_in_float32(value) for key, value in config.items()}
+    return {**config, "dtype": "float32"} if _policy_name(config.get("dtype")) in _OTHERS else config
+
+
+def _policy_name(dtype) -> str | None:
+    """Return the name of a type or of a policy, which a configuration may hold in full."""
+    settings = dtype.get("config") if isinstance(dtype, dict) else {"name": dtype}
+    return settings.get("name") if isinstance(settings, dict) else None

@@ -97,18 +97,35 @@ def head_of(model: keras.Model, class_names, outputs: str | None) -> Classes | V
     Args:
         model: The model, which has passed `check_model`.
         class_names: Names of the classes or values, or None.
-        outputs: Kind of the outputs, "classes" or "values"; None for classes if the model returns one vector per
-            example, ends with a softmax or has names, and otherwise for values.
+        outputs: Kind of the outputs, "classes" or "values"; None for what the last layers tell, see `_has_classes`.
 
     Raises:
-        ValueError: If there is not one name per class or value.
+        ValueError: If there is not one name per class or value, or a single output should be classes.
     """
     arguments.check_choice("outputs", outputs, (None, *OUTPUTS))
     of_pixels = len(model.output_shape) > 2
     activation = getattr(model.layers[-1], "activation", None)
     if outputs is None:
-        has_classes = not of_pixels or class_names is not None or activation is keras.activations.softmax
-        outputs = "classes" if has_classes else "values"
-    if outputs == "classes":
-        return Classes(checks.check_names(class_names, model), activation is keras.activations.linear, of_pixels)
-    return Values(None if class_names is None else checks.check_names(class_names, model))
+        outputs = "classes" if _has_classes(model, activation, class_names is not None) else "values"
+    if outputs == "values":
+        return Values(None if class_names is None else checks.check_names(class_names, model))
+    names = checks.check_names(class_names, model)
+    if len(names) == 1:
+        raise ValueError(
+            "The largest of a single output tells nothing: export it as outputs='values'. "
+            f"Received: outputs='classes', a model whose output has the shape {model.output_shape}"
+        )
+    return Classes(names, activation is keras.activations.linear, of_pixels)
+
+
+def _has_classes(model: keras.Model, activation, is_named: bool) -> bool:
+    """Return whether the outputs of a model exclude each other, so that the largest one tells the class.
+
+    Sigmoids do not, nor does a single output, nor the numbers of a regression. All other vectors are classes, and
+    outputs of pixels are if they have names or end with a softmax.
+    """
+    if model.output_shape[-1] == 1 or activation is keras.activations.sigmoid:
+        return False
+    if len(model.output_shape) > 2:
+        return is_named or activation is keras.activations.softmax
+    return recognition.task_of(model) == DEFAULT

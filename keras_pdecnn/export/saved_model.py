@@ -11,11 +11,12 @@ from collections.abc import Callable
 import keras
 import numpy as np
 
+from keras_pdecnn.data.crops import KINDS, Crop
 from keras_pdecnn.export import batches, checks, exportable, heads, recognition
 from keras_pdecnn.export.decoding import decode
 from keras_pdecnn.export.precisions import check_precision
 from keras_pdecnn.layers.plain import plain_operations
-from keras_pdecnn.tasks import DEFAULT, check_task
+from keras_pdecnn.tasks import DEFAULT, TASKS, check_task
 from keras_pdecnn.utils import arguments, files, optional
 
 _NAMES = "classes.txt"
@@ -23,7 +24,15 @@ _NETWORK = pathlib.Path("assets.extra", "network.json")  # the folder of a Saved
 
 
 def savedmodel(
-    model: keras.Model, path, class_names=None, outputs=None, precision="float32", jit_compile=False
+    model: keras.Model,
+    path,
+    class_names=None,
+    outputs=None,
+    precision="float32",
+    jit_compile=False,
+    crop: str | None = None,
+    sampling_rate: int | None = None,
+    mask_colors=None,
 ) -> pathlib.Path:
     """Export a network as a SavedModel, which TensorFlow runs without Keras and without this package.
 
@@ -33,7 +42,8 @@ def savedmodel(
 
     * `serving_default` takes `image` (or `signal`, `video`), raw float32 values of shape (n, *space, channels).
     * `serving_bytes`, for images of 1 or 3 channels, takes `image_bytes`: n strings, the contents of PNG, JPEG, GIF or
-      BMP files. They are resized if the network has a fixed size; otherwise they must have the same size.
+      BMP files. They, or with `crop` a window of them, are resized if the network has a fixed size; otherwise they must
+      have the same size. A network that restores images gets them with white at its `max_value`.
 
     Both return the classes of a classifier: `probabilities` of shape (n, classes), `class`, the index of the largest as
     int64, and `label`, its name. If every pixel has a class, `probabilities` has the shape (n, *space, classes) and
@@ -43,28 +53,38 @@ def savedmodel(
     `keras.Model.export`, which keeps variables, if the network is to be trained further.
 
     Args:
-        model: A model of `models`, or another Keras model of one signal, image or video that returns one vector per
-            example, or one for each pixel; logits of classes become probabilities.
+        model: A model of `models`, or another Keras model of one signal, image or video with the channels last, that
+            returns one vector per example, or one for each pixel; logits of classes become probabilities.
         path: Folder of all versions. The model is written into path/1, path/2, …, the next free number.
         class_names: One name per class, or per value if outputs="values"; default None, the numbers of the classes, or
             no names of values. Those of classes are written, one per line, into the asset assets/classes.txt, those of
             values into assets.extra/network.json, entry `names`.
         outputs: Kind of the outputs, "classes" or "values", which are left as they are; default None: classes if the
-            network returns one vector per example, ends with a softmax, or class names are given; values otherwise.
-        precision: "float32" (default), or "bfloat16", in which the convolutions of blocks and connectors are then
-            computed. Sums, normalisations and everything else stay in float32. Processors with AVX512-BF16 or AMX, and
-            GPUs, are faster with it; others are slower.
+            network returns one vector per example, ends with a softmax, or class names are given; values otherwise,
+            and always for a sigmoid, a single output, or a final `keras.layers.Rescaling` of a vector.
+        precision: "float32" (default), in which a copy of a model of another policy then computes; or "bfloat16", in
+            which the convolutions of blocks and connectors are computed. Sums, normalisations and everything else stay
+            in float32. Processors with AVX512-BF16 or AMX, and GPUs, are faster with it; others are slower.
         jit_compile: Whether XLA compiles the network, in float32, for requests of a single example; default False. On
             a CPU they then take two thirds of the time, except the first one, which takes seconds more. What runs the
             SavedModel must contain XLA, as TensorFlow does. It has no effect under JAX, where XLA compiles everything.
+        crop: Part of the images that the network was trained on, "center" or "random", see `data.load`: of image files,
+            `serving_bytes` and `keras-pdecnn predict` then show the network the same window in the centre as an
+            evaluation. Default None, whole images.
+        sampling_rate: Samples per second of the sound that the network was trained on, to which `keras-pdecnn predict`
+            resamples .wav files; default None, unknown.
+        mask_colors: Colours of the classes of pixels, six hexadecimal digits each, in which `keras-pdecnn predict`
+            draws; default None, those of `plotting`.
 
     Returns:
         The path of the new version.
 
     Raises:
-        ValueError: If the model is no such model, class_names does not have one line per class or value, there is no
-            such precision, jit_compile is not a bool, or the backend of Keras is neither TensorFlow nor JAX, under
-            which networks of several widths need a fixed size of the examples.
+        ValueError: If the model is no such model, class_names does not have one line per class or value, a single
+            output should be classes, there is no such precision, jit_compile is not a bool, crop is none of these or
+            the network is not one of images of 1 or 3 channels, the sampling rate is no positive integer, the colours
+            are none, or the backend of Keras is neither TensorFlow nor JAX, under which networks of several widths need
+            a fixed size of the examples.
 
     Example:
         >>> model = keras_pdecnn.models.ParabolicCNN((8, 8, 1), classes=2, widths=(4,))
@@ -79,7 +99,15 @@ def savedmodel(
     head = heads.head_of(model, class_names, outputs)
     classes = head if isinstance(head, heads.Classes) else None
     jit_compile = arguments.check_flag("jit_compile", jit_compile)
+    takes_files = name == "image" and model.input_shape[-1] in (1, 3)
+    examples = _examples(crop, sampling_rate, mask_colors)
+    if crop is not None and not takes_files:
+        raise ValueError(
+            "Only image files of 1 or 3 channels are cropped. "
+            f"Received: crop={crop!r}, a model of shape {model.input_shape}"
+        )
     path = pathlib.Path(path).expanduser()
+    model = exportable.in_float32(model)
     spec = tf.TensorSpec((None, *model.input_shape[1:]), tf.float32, name=name)
     call = _with_constants(exportable.named(model, head))
     call = _traced(model, call, spec, convolution_dtype, jit_compile)
@@ -97,16 +125,33 @@ def savedmodel(
             return outputs
 
         endpoints = {"serving_default": (serve, spec)}
-        if name == "image" and model.input_shape[-1] in (1, 3):
+        if takes_files:
             contents = tf.TensorSpec((None,), tf.string, name="image_bytes")
-            endpoints["serving_bytes"] = (lambda data: serve(decode(data, model.input_shape[1:]))), contents
+            window = None if crop is None else Crop(crop)
+            # Images that are restored have a white of their own, that of files is 255.
+            unit = recognition.max_value(model) / 255 if TASKS[head.task(model)].improves_input else 1.0
+
+            def serve_files(data):
+                return serve(unit * decode(data, model.input_shape[1:], window))
+
+            endpoints["serving_bytes"] = serve_files, contents
         part = pathlib.Path(temporary, "model")
         _write(part, endpoints, table)
-        facts = {"task": head.task(model), "max_value": recognition.max_value(model)}
+        facts = {"task": head.task(model), "max_value": recognition.max_value(model), **examples}
         facts |= {"names": head.names} if classes is None and head.names else {}
         (part / _NETWORK).parent.mkdir()
         (part / _NETWORK).write_text(json.dumps(facts))
         return _publish(part, path)
+
+
+def _examples(crop, sampling_rate, mask_colors) -> dict:
+    """Return what is known of the examples of a network, as network.json has it; raise ValueError if it is wrong."""
+    if sampling_rate is not None:
+        sampling_rate = arguments.check_positive_integer("sampling_rate", sampling_rate)
+    if mask_colors is not None:
+        mask_colors = tuple(arguments.check_color("mask_colors", color) for color in mask_colors)
+    crop = arguments.check_choice("crop", crop, (None, *KINDS))
+    return {"crop": crop, "sampling_rate": sampling_rate, "mask_colors": mask_colors}
 
 
 def _traced(model: keras.Model, call: Callable, spec, convolution_dtype: str | None, jit_compile: bool) -> Callable:
@@ -222,6 +267,9 @@ class Exported:
         run: Function of a float32 array of examples to an array of probabilities or values.
         task: Name of its task.
         max_value: Value of white in restored images.
+        crop: Part of images that the network was trained on, or None.
+        sampling_rate: Samples per second of the sound that the network was trained on, or None.
+        mask_colors: Colours of the classes of pixels, or None.
     """
 
     shape: tuple[int | None, ...]
@@ -229,6 +277,9 @@ class Exported:
     run: Callable[[np.ndarray], np.ndarray]
     task: str
     max_value: float
+    crop: str | None = None
+    sampling_rate: int | None = None
+    mask_colors: tuple[str, ...] | None = None
 
 
 def load(path) -> Exported:
@@ -260,6 +311,8 @@ def load(path) -> Exported:
         facts = json.loads((path / _NETWORK).read_text(encoding="utf-8")) if (path / _NETWORK).exists() else {}
         names = _names_of(path, facts, key, count)
         task, max_value = _task_of(facts, key, outputs)
+        # Older versions did not write them.
+        examples = _examples(*(facts.get(name) for name in ("crop", "sampling_rate", "mask_colors")))
     except Exception as error:  # a damaged folder raises a dozen types
         reason = str(error).strip().partition("\n")[0] or type(error).__name__
         raise ValueError(f"Not an exported SavedModel that can be read ({reason}). Received: {str(path)!r}") from error
@@ -274,7 +327,7 @@ def load(path) -> Exported:
         outputs = loaded.signatures["serving_default"](**{spec.name: tf.constant(x)})
         return outputs[key].numpy()
 
-    return Exported(tuple(spec.shape[1:]), names, run, task, max_value)
+    return Exported(tuple(spec.shape[1:]), names, run, task, max_value, **examples)
 
 
 def _names_of(path: pathlib.Path, facts: dict, key: str, count: int) -> tuple[str, ...]:

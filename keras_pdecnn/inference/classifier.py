@@ -57,7 +57,7 @@ def load(path) -> Classifier:
 
     Raises:
         ValueError: If the path does not exist, the network cannot be loaded safely, or it is not a network of
-            signals, images or video.
+            signals, images or video with the channels last.
     """
     path = pathlib.Path(path).expanduser()
     files.check_exists("The model", path)
@@ -97,7 +97,7 @@ def _from_run(path: pathlib.Path) -> Classifier:
 
 
 def _from_model(model, path, task: str | None = None) -> Classifier:
-    from keras_pdecnn.export import recognition
+    from keras_pdecnn.export import checks, recognition
 
     shapes = model.input_shape, model.output_shape
     fits = all(isinstance(shape, tuple) for shape in shapes) and 3 <= len(shapes[0]) <= 5
@@ -105,6 +105,10 @@ def _from_model(model, path, task: str | None = None) -> Classifier:
         raise ValueError(
             "The model must take one signal, image or video and return one vector for it, or one for each pixel. "
             f"Received: {os.fspath(path)!r}, with shapes {shapes[0]} and {shapes[1]}"
+        )
+    if checks.has_channels_first(model):
+        raise ValueError(
+            f"{checks.CHANNELS_LAST} Received: {os.fspath(path)!r}, with shapes {shapes[0]} and {shapes[1]}"
         )
     if not are_finite(model):
         raise ValueError(f"The weights of the model are not finite. Received: {os.fspath(path)!r}")
@@ -129,8 +133,17 @@ def _from_saved_model(path: pathlib.Path) -> Classifier:
         parts = [network.run(x[first : first + size].astype(np.float32)) for first in range(0, len(x), size)]
         return np.concatenate(parts)
 
-    quantity = TASKS[network.task].quantity
-    return Classifier(network.shape, network.names, outputs, quantity, task=network.task, max_value=network.max_value)
+    return Classifier(
+        network.shape,
+        network.names,
+        outputs,
+        TASKS[network.task].quantity,
+        sampling_rate=network.sampling_rate,
+        crop=network.crop,
+        task=network.task,
+        max_value=network.max_value,
+        mask_colors=network.mask_colors,
+    )
 
 
 def _last_version(path: pathlib.Path) -> pathlib.Path | None:

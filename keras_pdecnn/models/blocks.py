@@ -84,6 +84,8 @@ class Blocks:
                 **self.block_kwargs,
                 "data_format": "channels_last",
             }
-            return self.block(count, step_size=h, max_step_size=largest, name=name, **settings)(y)
+            block = self.block(count, step_size=h, max_step_size=largest, name=name, **settings)
+            parts.check_block(block)
+            return block(y)
 
         return append

@@ -24,7 +24,7 @@ class CertifiedParts:
             default False.
 
     Raises:
-        ValueError: If no step size makes the steps of such a block non-expansive.
+        ValueError: If no step size makes the steps of such a block non-expansive; `check_block` refuses single blocks.
     """
 
     pooling = "flatten"
@@ -58,6 +58,26 @@ class CertifiedParts:
     def block_settings(self, steps: int) -> dict:
         """Return the default arguments of a block of so many steps."""
         return {"normalization": None, "max_gain": self.block.bounded_gain(steps)}
+
+    def check_block(self, block: layers.PDEBlock):
+        """Raise ValueError if a block has no Lipschitz bound that could be certified, whatever its weights are."""
+        if block.normalization == "tv":
+            raise ValueError(
+                "A provable network needs the normalization None, 'scale' or 'shrinkage', as the bound of 'tv' is too "
+                "large to certify anything. Received: provable=True, normalization='tv'"
+            )
+        try:
+            block.integrator.check_bounds()
+        except ValueError as error:
+            # What has changed the integrator of the class, as the user has typed it.
+            scheme = {} if block.scheme is None else {"scheme": block.scheme}
+            reversible = block.schemes.get(block.scheme, type(block).integrator).is_reversible
+            coupled = {"backprop": block.backprop} if block.backprop == "reversible" and not reversible else {}
+            typed = {"provable": True, **(scheme | coupled or {"integrator": block.integrator.name})}
+            raise ValueError(
+                f"No Lipschitz bound of the integrator {block.integrator.name!r} is proved, so that a provable network "
+                f"has none. Received: {', '.join(f'{name}={value!r}' for name, value in typed.items())}"
+            ) from error
 
     def connector(self, filters: int, **settings) -> keras.layers.Layer:
         """Return a connector, or with a kernel size the opening layer, for features with the channels last."""

@@ -34,6 +34,9 @@ class OrdinaryParts:
         """Return the default arguments of a block of so many steps."""
         return {}
 
+    def check_block(self, block: layers.PDEBlock):
+        """Accept every block."""
+
     def connector(self, filters: int, **settings) -> keras.layers.Layer:
         """Return a connector, or with a kernel size the opening layer, for features with the channels last."""
         return layers.Connector(

@@ -10,14 +10,12 @@ import pathlib
 import keras
 
 from keras_pdecnn.models import weight_files
+from keras_pdecnn.models.compatibility import differing_setting
 from keras_pdecnn.models.weight_files import StoredWeights
 from keras_pdecnn.utils import arguments
 
 FOLDER = pathlib.Path(__file__).parent / "weights"
 """Folder with DATA/BUILDER.keras, the trained weights, and DATA/BUILDER.json, what is known of them."""
-
-# Settings of a block that change what it computes, but not the shapes of its weights.
-_SETTINGS = ("activation", "normalization", "epsilon", "padding", "time_basis")
 
 
 def load_pretrained(model: keras.Model, weights, builder: str, include_top: bool) -> keras.Model:
@@ -41,7 +39,7 @@ def load_pretrained(model: keras.Model, weights, builder: str, include_top: bool
         expected, offered = weight_files.shapes(own), stored.shapes
         if not include_top:  # the classifier is the only part that a network without top leaves out
             offered = {name: shape for name, shape in offered.items() if not _is_classifier(name)}
-        mismatch = _differing_array(offered, expected) or _differing_block(model, stored.layers)
+        mismatch = _differing_array(offered, expected) or differing_setting(model, stored.layers)
         if mismatch:
             raise ValueError(f"The weights do not fit this {builder}: {mismatch}. {received}")
         stored.copy(expected, own)
@@ -106,12 +104,6 @@ def _differing_array(stored: dict[str, tuple], expected: dict[str, tuple]) -> st
     return ""
 
 
-def _differing_block(model: keras.Model, layers: dict[str, dict]) -> str:
-    """Describe the first block that computes another function of its weights than that of the file, or return ""."""
-    blocks = ((block.get_config(), layers.get(block.name, {})) for block in model.blocks)
-    return next(filter(None, (_different_setting(*configs) for configs in blocks)), "")
-
-
 def _is_classifier(name: str) -> bool:
     return name.partition("/")[0] in ("dense", "normalized_dense")
 
@@ -130,19 +122,3 @@ def _difference(name: str, stored: tuple | None, expected: tuple | None) -> str:
     if layer == "connector" and stored[:-2] == expected[:-2] and stored[-2] != expected[-2]:
         return f"they were trained for inputs of {stored[-2]} channels, the network takes {expected[-2]}"
     return f"an array of the layer {layer} has the shape {stored} in the file and {expected} in the network"
-
-
-def _different_setting(own: dict, other: dict) -> str:
-    """Describe the first setting of two blocks that makes them compute different functions of the same weights."""
-    for key in _SETTINGS:
-        if key in other and json.dumps(other[key]) != json.dumps(own[key]):
-            return f"they were trained with {key}={other[key]!r}, the network has {key}={own[key]!r}"
-    times = [_final_time(settings) for settings in (other, own)]
-    if "steps" in other and times[0] != times[1]:
-        return f"they were trained with a final time (steps times step_size) of {times[0]}, the network has {times[1]}"
-    return ""
-
-
-def _final_time(settings: dict):
-    h = settings.get("step_size")
-    return h if isinstance(h, str) else settings.get("steps", 0) * (h or 0)

@@ -34,6 +34,11 @@ def check_network(recipe):
             "A provable network needs the normalization None, 'scale' or 'shrinkage'. "
             "Received: provable=True, normalization='tv'"
         )
+    if recipe.provable and recipe.backprop == "reversible" and not NETWORKS[recipe.architecture].is_reversible:
+        raise ValueError(
+            "Steps that cannot be undone become reversible by a coupling, of which no Lipschitz bound is proved. "
+            f"Received: provable=True, architecture={recipe.architecture!r}, backprop='reversible'"
+        )
 
 
 def check_margins(recipe):
