@@ -107,6 +107,7 @@ def savedmodel(
             f"Received: crop={crop!r}, a model of shape {model.input_shape}"
         )
     path = pathlib.Path(path).expanduser()
+    task, max_value = head.task(model), recognition.max_value(model)
     model = exportable.in_float32(model)
     spec = tf.TensorSpec((None, *model.input_shape[1:]), tf.float32, name=name)
     call = _with_constants(exportable.named(model, head))
@@ -129,7 +130,7 @@ def savedmodel(
             contents = tf.TensorSpec((None,), tf.string, name="image_bytes")
             window = None if crop is None else Crop(crop)
             # Images that are restored have a white of their own, that of files is 255.
-            unit = recognition.max_value(model) / 255 if TASKS[head.task(model)].improves_input else 1.0
+            unit = max_value / 255 if TASKS[task].improves_input else 1.0
 
             def serve_files(data):
                 return serve(unit * decode(data, model.input_shape[1:], window))
@@ -137,7 +138,7 @@ def savedmodel(
             endpoints["serving_bytes"] = serve_files, contents
         part = pathlib.Path(temporary, "model")
         _write(part, endpoints, table)
-        facts = {"task": head.task(model), "max_value": recognition.max_value(model), **examples}
+        facts = {"task": task, "max_value": max_value, **examples}
         facts |= {"names": head.names} if classes is None and head.names else {}
         (part / _NETWORK).parent.mkdir()
         (part / _NETWORK).write_text(json.dumps(facts))

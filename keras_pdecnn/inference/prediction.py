@@ -76,8 +76,7 @@ def predict(classifier: Classifier, files: Iterable, sampling_rate: int | None =
     for file in files:
         try:
             x = read_examples(file, classifier.input_shape, sampling_rate, classifier.crop)
-            if TASKS[classifier.task].improves_input and not str(file).lower().endswith(".npz"):
-                x = _in_units(classifier, x)
+            x = _in_units(classifier, file, x)
         except ValueError as error:
             yield from _predict(classifier, waiting)
             waiting = []
@@ -95,10 +94,12 @@ def predict(classifier: Classifier, files: Iterable, sampling_rate: int | None =
     yield from _predict(classifier, waiting)
 
 
-def _in_units(classifier: Classifier, x: np.ndarray) -> np.ndarray:
-    """Return the pixels of a file, whose white is 255, in the units of the images that are restored."""
-    is_alike = x.dtype != np.uint8 or classifier.max_value == 255
-    return x if is_alike else x.astype(np.float32) * np.float32(classifier.max_value / 255)
+def _in_units(classifier: Classifier, file, x: np.ndarray) -> np.ndarray:
+    """Return the examples of a file; pixels of an image to restore, whose white is 255, in the units of the network."""
+    is_image = x.dtype == np.uint8 and not str(file).lower().endswith(".npz")
+    if not (is_image and TASKS[classifier.task].improves_input) or classifier.max_value == 255:
+        return x
+    return x.astype(np.float32) * np.float32(classifier.max_value / 255)
 
 
 def _predict(classifier: Classifier, waiting: list[tuple[str, np.ndarray]]):

@@ -71,8 +71,8 @@ class CertifiedParts:
         except ValueError as error:
             # What has changed the integrator of the class, as the user has typed it.
             scheme = {} if block.scheme is None else {"scheme": block.scheme}
-            reversible = block.schemes.get(block.scheme, type(block).integrator).is_reversible
-            coupled = {"backprop": block.backprop} if block.backprop == "reversible" and not reversible else {}
+            is_coupled = block.backprop == "reversible" and block.default_backprop(block.scheme) != "reversible"
+            coupled = {"backprop": block.backprop} if is_coupled else {}
             typed = {"provable": True, **(scheme | coupled or {"integrator": block.integrator.name})}
             raise ValueError(
                 f"No Lipschitz bound of the integrator {block.integrator.name!r} is proved, so that a provable network "

@@ -89,8 +89,7 @@ def _different_steps(block: layers.PDEBlock, other: dict) -> str:
 
 def _is_coupled(block: layers.PDEBlock, settings: dict) -> bool:
     """Return whether the steps of a block are those of `ops.reversible`, which is another map."""
-    integrator = block.schemes.get(block.scheme, type(block).integrator)
-    return settings.get("backprop") == "reversible" and not integrator.is_reversible
+    return settings.get("backprop") == "reversible" and block.default_backprop(block.scheme) != "reversible"
 
 
 def _final_time(block: layers.PDEBlock, settings: dict) -> float | str:

@@ -73,8 +73,7 @@ class StoredWeights:
             archive.check_weights(content)
             layers = config.get("config", {}).get("layers", [])
             # Keras leaves the name out of the configuration of some layers.
-            names = [layer["config"].get("name", layer.get("name")) for layer in layers]
-            return cls(content, {name: layer["config"] for name, layer in zip(names, layers, strict=True)})
+            return cls(content, {layer["config"].get("name", layer.get("name")): layer["config"] for layer in layers})
         except Exception as error:  # a damaged archive raises exceptions of a dozen types
             reason = str(error).strip().partition("\n")[0] or type(error).__name__
             raise ValueError(f"Not readable weights ({reason}). {received}") from error

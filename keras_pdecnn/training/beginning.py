@@ -113,17 +113,18 @@ def begin_run(
             checkpoints.write(Checkpoint.of(model, epoch=0, seconds=0.0))
         folder.write_config(recipe, info, start_from)
     else:
-        _check_data(folder, info, recipe)
-        if folder.read_config()[0] != recipe:
+        begun = folder.read_config()
+        _check_data(begun, (recipe, info))
+        if begun[0] != recipe:
             folder.write_config(recipe, info, folder.read_start())
     last = checkpoints.read_last()
     folder.cut_history(last.epoch if last else 0)
     return last
 
 
-def _check_data(folder: RunFolder, info: data.Info, recipe: Recipe):
+def _check_data(of_begun: tuple[Recipe, data.Info], of_now: tuple[Recipe, data.Info]):
     """Raise ValueError if the data are not those that a run has begun with, as far as their properties tell."""
-    begun, now = (_wherever(*pair) for pair in (folder.read_config(), (recipe, info)))
+    begun, now = _wherever(*of_begun), _wherever(*of_now)
     changed = {name: value for name, value in begun.items() if now[name] != value}
     if changed:
         differences = [f"{name}={describe(now[name])} (was {describe(value)})" for name, value in changed.items()]
